@@ -1,0 +1,73 @@
+# Every target sets up the environment by itself: `make test` on a fresh clone is enough.
+# VENV=path puts the environment elsewhere, PYTHON=python3.12 picks the interpreter,
+# JOBS=n the number of test processes.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+export MPLBACKEND = Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench gpu clean
+
+help:
+	@echo "make setup    the environment in $(VENV) (the other targets call it)"
+	@echo "make demo     genome -> pretrained model -> task -> predictions, one table, minutes"
+	@echo "make test     all tests"
+	@echo "make check    format, lint, types, import order"
+	@echo "make format   rewrite files in the project's format"
+	@echo "make bench    speed and memory, each as a ratio against a limit"
+	@echo "make gpu      GPU tests and GPU benchmarks, results in build/gpu.txt"
+	@echo "make clean    remove the environment, caches and what the demo wrote"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "findna needs Python 3.11 or newer; '$(PYTHON)' is not. Try: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	  rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py build/demo --overwrite
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+check: $(READY)
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+format: $(READY)
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+bench: $(READY)
+	@set -e; for file in benchmarks/speed_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+gpu: $(READY)
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	  mkdir -p build && set -o pipefail && { \
+	    $(BIN)/python -m pytest -q -m gpu && \
+	    for file in benchmarks/speed_*.py benchmarks/gpu_*.py; do \
+	      test -e $$file || continue; \
+	      echo "== $$file"; $(BIN)/python $$file --device cuda || exit 1; \
+	    done; } 2>&1 | tee build/gpu.txt; \
+	else \
+	  echo "make gpu: PyTorch sees no CUDA device here, so no GPU test and no GPU benchmark was run."; \
+	fi
+
+SHELL = /bin/bash
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,68 @@
+"""findna: from a genome to an answer, one public function a verb.
+
+    import findna
+
+    findna.example("example")
+    findna.pretrain("example/genome.fa", output="run", preset="tiny", budget="10m")
+    findna.finetune("example/promoters", output="task", model="run")
+    findna.predict("example/promoters/test.csv", model="task", output="answers.tsv")
+
+`import findna` is cheap: a name is imported from its module at first use, so that asking for
+the version or opening a genome never loads torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# One public name -> the module that owns it and its name there.
+_PUBLIC = {
+    "BadInput": ("findna.files", "BadInput"),
+    "FindnaError": ("findna.files", "FindnaError"),
+    "Genome": ("findna.sequence.genome", "Genome"),
+    "Model": ("findna.model.model", "Model"),
+    "example": ("findna.sequence.simulate", "write_example"),
+    "finetune": ("findna.training.finetune", "finetune"),
+    "load": ("findna.model.model", "load_model"),
+    "predict": ("findna.inference.predict", "predict"),
+    "pretrain": ("findna.training.pretrain", "pretrain"),
+}
+
+if TYPE_CHECKING:
+    from findna.files import BadInput, FindnaError
+    from findna.inference.predict import predict
+    from findna.model.model import Model
+    from findna.model.model import load_model as load
+    from findna.sequence.genome import Genome
+    from findna.sequence.simulate import write_example as example
+    from findna.training.finetune import finetune
+    from findna.training.pretrain import pretrain
+
+__all__ = [
+    "BadInput",
+    "FindnaError",
+    "Genome",
+    "Model",
+    "__version__",
+    "example",
+    "finetune",
+    "load",
+    "predict",
+    "pretrain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'findna' has no attribute {name!r}")
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not."""
+    return sorted(__all__)

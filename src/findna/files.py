@@ -1,0 +1,358 @@
+"""What every part needs of files: errors a user can read, atomic writes, digests, the cache.
+
+Nothing here knows about sequences. A mistake of the user is a `BadInput` that names the file, the
+record or line and the remedy; an output is written to a temporary name beside its place and
+renamed when it is whole, so that a crash, a full disk or a second process leaves nothing half-done.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import gzip
+import hashlib
+import io
+import json
+import logging
+import os
+import secrets
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+log = logging.getLogger("findna")
+
+STDIN = "-"
+
+
+class FindnaError(Exception):
+    """A failure whose message, one or more plain lines, is meant for the user."""
+
+    exit_code = 1
+
+
+class BadInput(FindnaError):
+    """A mistake in what the user gave: `file: record, line: problem` and what to do about it."""
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        record: str | None = None,
+        line: int | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        """Compose the message; `line` counts from 1."""
+        where = [
+            part
+            for part in (
+                _printable(file) if file is not None else None,
+                f"record {record}" if record is not None else None,
+                f"line {line}" if line is not None else None,
+            )
+            if part
+        ]
+        message = f"{', '.join(where)}: {problem}" if where else problem
+        super().__init__(f"{message}\n  {remedy}" if remedy else message)
+        self.problem, self.file, self.record = problem, file, record
+        self.line, self.remedy = line, remedy
+
+
+class OutputExists(BadInput):
+    """The place where a result should go is taken."""
+
+
+def _printable(file: str | Path) -> str:
+    return "standard input" if str(file) == STDIN else str(file)
+
+
+# Settings -------------------------------------------------------------------------------------
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused; flags and docs come from the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, mapping: Mapping[str, Any], *, source: str) -> Self:
+        """Validate `mapping`; every wrong key becomes one line of a single `BadInput`.
+
+        `source` says where the keys were written: a file name or "the command line".
+        """
+        try:
+            return cls.model_validate(dict(mapping))
+        except ValidationError as error:
+            lines = [_setting_line(cls, item) for item in error.errors()]
+        raise BadInput("\n  ".join(lines), file=source) from None
+
+
+def _setting_line(settings: type[BaseModel], item: Any) -> str:
+    """One readable line for one entry of pydantic's error list."""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(settings, item["loc"][:-1])
+        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        return f"{key}: unknown setting; {hint}"
+    if item["type"] == "missing":
+        return f"{key}: is needed"
+    reason = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if not key:
+        return str(reason)
+    return f"{key}: {reason[0].lower()}{reason[1:]}, not {item['input']!r}"
+
+
+def _fields_at(settings: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The field names of the settings nested at `path`."""
+    for part in path:
+        field = settings.model_fields.get(str(part))
+        nested = field.annotation if field else None
+        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
+            return []
+        settings = nested
+    return list(settings.model_fields)
+
+
+# Reading --------------------------------------------------------------------------------------
+
+_SPREADSHEET = (
+    "save it as CSV: in Excel File > Save As > CSV UTF-8, in LibreOffice File > Save As > Text CSV"
+)
+# First bytes of what is sometimes given by mistake -> what it is, what to do.
+_FOREIGN = (
+    (b"PK\x03\x04", "a spreadsheet or zip archive", f"{_SPREADSHEET}; unpack a zip archive first"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel spreadsheet", _SPREADSHEET),
+    (b"BZh", "compressed with bzip2", "unpack it with bunzip2, or compress it with gzip"),
+    (b"\xfd7zXZ\x00", "compressed with xz", "unpack it with unxz, or compress it with gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it with unzstd"),
+    (b"\x43\x27\x41\x1a", "a 2bit file", "turn it into FASTA with twoBitToFa"),
+    (b"BAM\x01", "a BAM file", "turn it into FASTA with samtools fasta"),
+    (b"CRAM", "a CRAM file", "turn it into FASTA with samtools fasta"),
+)
+_GZIP = b"\x1f\x8b"
+_PEEK = 1024
+
+
+@contextmanager
+def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
+    """Open a file, or standard input for "-", for reading bytes; gzip and bgzip are unpacked.
+
+    Compression is told by the first bytes, never by the name. A missing or unreadable file, a
+    folder, a spreadsheet or another foreign format, and a gzip stream that is cut short or damaged
+    (noticed while the caller reads inside the `with` block) raise `BadInput`.
+    """
+    raw = _open_raw(path)
+    stream = raw
+    try:
+        if raw.peek(2)[:2] == _GZIP:
+            # gzip.GzipFile is a BufferedIOBase with a buffer of its own; peek is all it lacks.
+            stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), 1 << 16)
+        _refuse_foreign(stream.peek(_PEEK)[:_PEEK], path)
+        yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadInput(
+            f"the gzip data is cut short or damaged ({error})",
+            file=path,
+            remedy="the download or copy is incomplete: fetch it again (gzip -t tests a file)",
+        ) from None
+    finally:
+        if str(path) == STDIN:
+            raw.detach()
+        else:
+            raw.close()
+
+
+def _open_raw(path: str | Path) -> io.BufferedReader:
+    if str(path) == STDIN:
+        return io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), 1 << 16)
+    try:
+        return io.BufferedReader(io.FileIO(path), 1 << 16)
+    except FileNotFoundError:
+        raise BadInput("no such file", file=path, remedy=_similar(Path(path))) from None
+    except IsADirectoryError:
+        raise BadInput("is a folder; a file is needed", file=path) from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=path) from None
+
+
+def _similar(path: Path) -> str | None:
+    """A neighbour with almost the same name, for a mistyped path."""
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return None
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {path.parent / close[0]}?" if close else None
+
+
+def _refuse_foreign(start: bytes, path: str | Path) -> None:
+    for magic, what, remedy in _FOREIGN:
+        if start.startswith(magic):
+            raise BadInput(f"is {what}, not text", file=path, remedy=remedy)
+    if start[257:262] == b"ustar":
+        raise BadInput("is a tar archive", file=path, remedy="unpack it with tar -xf first")
+    if start.startswith(_GZIP):
+        raise BadInput("is compressed twice", file=path, remedy="unpack it once with gunzip")
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file; `BadInput` with the line where it is broken or missing."""
+    with open_bytes(path) as stream:
+        text = stream.read()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"is not JSON: {error.msg}", file=path, line=error.lineno) from None
+    except UnicodeDecodeError:
+        raise BadInput("is not JSON: it holds bytes that are not text", file=path) from None
+
+
+def file_digest(path: str | Path) -> str:
+    """`sha256:` and the hexadecimal digest of the bytes of a file."""
+    with open(path, "rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# Writing --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
+
+    On any failure the temporary file is removed and `path` is as it was. An existing `path` raises
+    `OutputExists` unless `overwrite`; a full disk raises `FindnaError`. A device or pipe, such as
+    /dev/null, has no half-written state and is written directly.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        if target.is_dir():
+            raise BadInput("is a folder; a file name is needed", file=path)
+        with _full_disk(path):
+            yield target
+        return
+    if target.exists() and not overwrite:
+        raise _exists(path)
+    temporary = _beside(target)
+    try:
+        with _full_disk(path):
+            yield temporary
+            _sync(temporary)
+        os.replace(temporary, target)
+        _sync(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a new temporary folder beside `path`; on success it is synced and renamed to `path`.
+
+    An empty folder at `path` counts as free. With `overwrite` an existing one is set aside first
+    and deleted last. Errors as for `atomic_file`.
+    """
+    target = Path(path).resolve()
+    if _taken(target):
+        if not overwrite:
+            raise _exists(path)
+        if Path.cwd().is_relative_to(target):
+            raise BadInput("holds the current folder and is not replaced", file=path)
+    temporary = _beside(target)
+    try:
+        with _full_disk(path):
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+        _move_folder(temporary, target, overwrite)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_folder(temporary: Path, target: Path, overwrite: bool) -> None:
+    aside = _beside(target)
+    if overwrite and _taken(target):
+        os.rename(target, aside)
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if aside.exists():
+            os.rename(aside, target)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise _exists(target) from None
+        raise
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    else:
+        aside.unlink(missing_ok=True)
+
+
+def _taken(target: Path) -> bool:
+    return target.exists() and not (target.is_dir() and not any(target.iterdir()))
+
+
+def _exists(path: str | Path) -> OutputExists:
+    return OutputExists("exists", file=path, remedy="--overwrite replaces it")
+
+
+def _beside(target: Path) -> Path:
+    """A free name in the folder of `target`, with its ending; the folder is made."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot be made: {error.strerror}", file=target.parent) from None
+    if not os.access(target.parent, os.W_OK):
+        raise BadInput("cannot be written to", file=target.parent)
+    return target.parent / f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{target.name}"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def _full_disk(path: str | Path) -> Iterator[None]:
+    """Turn "no space left", however a library words it, into one clear error."""
+    try:
+        yield
+    except FindnaError:
+        raise
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in _FULL
+        if full or "No space left on device" in str(error):
+            raise FindnaError(f"{path}: the disk is full; nothing was left behind") from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write `obj` as indented JSON, atomically, over what was there; NaN is a `ValueError`."""
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_file(path, overwrite=True) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def cache_folder() -> Path:
+    """`$FINDNA_CACHE`, or `findna` in the platform's cache folder; not created here."""
+    if chosen := os.environ.get("FINDNA_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "findna"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "findna"

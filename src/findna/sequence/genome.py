@@ -1,0 +1,215 @@
+"""A genome: named records over a memory map, and places in it.
+
+Opening indexes the FASTA once (see `store`); afterwards only what is read is touched, so that a
+genome of any size costs next to no memory and every process shares the same pages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self, cast, get_args
+
+import numpy as np
+
+from findna.files import BadInput, log
+from findna.sequence.alphabet import (
+    Codes,
+    Flags,
+    N,
+    codes_of,
+    reverse_complement,
+    soft_of,
+    tell_counts,
+)
+from findna.sequence.regions import Integers, Places, RegionHeaders, place_records
+from findna.sequence.store import Store, open_store, read_store
+
+_CHR = re.compile(r"chr(omosome)?_?(?=.)", re.IGNORECASE)
+_MITOCHONDRION = {"M", "MT", "MITO"}
+
+
+class Fetched(NamedTuple):
+    """Bases of a place, in reading direction: codes uint8 (L,), soft and inside bool (L,).
+
+    Where `inside` is False the genome has nothing (past an end, between regions) and codes say N.
+    """
+
+    codes: Codes
+    soft: Flags
+    inside: Flags
+
+
+class Genome:
+    """R records of one or more FASTA files; see `open`.
+
+    Attributes: `names`, `lengths`, `offsets` (R,) of the records in the store, where they lie back
+    to back; `chroms`, `starts`, `ends` (R,), their place in the source genome (an ordinary FASTA:
+    the name itself, from 0; `mapped` says which); `store` (total,), bytes of code | SOFT_BIT, on
+    disk; `n_runs` and `soft_runs` (K, 2), store offsets of N and lower case; `digest` of names and
+    letters, case ignored; `letter_counts`; `total` bases; `source`, printable.
+    """
+
+    def __init__(self, store: Store, places: Places, source: str) -> None:
+        """Use `Genome.open`; this takes what it found."""
+        self._store, self._places = store, places
+        self.names, self.lengths = store.names, store.lengths
+        self.offsets: Integers = np.cumsum(self.lengths) - self.lengths
+        self.chroms, self.starts, self.mapped = places.chroms, places.starts, places.mapped
+        self.ends: Integers = self.starts + self.lengths
+        self.store, self.n_runs, self.soft_runs = store.bases, store.n_runs, store.soft_runs
+        self.digest, self.letter_counts = store.digest, store.counts
+        self.total = int(self.lengths.sum())
+        self.source = source
+        self._records = _group(self.chroms)
+        self._aliases = _unique_aliases(self._records)
+        self._warned = False
+
+    @classmethod
+    def open(
+        cls,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        regions: RegionHeaders | str | Path = "auto",
+        cache: Path | None = None,
+    ) -> Self:
+        """Open FASTA files (plain, gzip, bgzip, "-" for standard input) as one genome.
+
+        `regions` says how records that are cut regions are placed: "auto", "off", "0-based",
+        "1-based" (how their headers count), or the path of a table with columns chrom, start, end,
+        0-based half-open, in record order or with a column name. Raises `BadInput` for whatever is
+        wrong with a file, naming record and line.
+        """
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        if not given:
+            raise BadInput("no FASTA file is given")
+        files = [str(path) for path in given]
+        source = ", ".join(files)
+        store = open_store(files, cache)
+        headers = regions if regions in get_args(RegionHeaders) else Path(regions)
+        places = place_records(
+            store.names, store.lengths, cast(RegionHeaders | Path, headers), source
+        )
+        tell_counts(store.counts, source)
+        return cls(store, places, source)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A worker process opens the same files again instead of receiving the bases."""
+        return _reopen, (self._store.folder, self._places, self.source)
+
+    def records_of(self, chrom: str) -> Integers:
+        """Numbers (K,) of the records that lie on a source chromosome, in file order."""
+        return self._records[self.resolve(chrom)]
+
+    def record_at(self, offsets: Integers) -> Integers:
+        """Number of the record that holds each store offset; any shape."""
+        return np.searchsorted(self.offsets, offsets, side="right") - 1
+
+    def composition(self) -> dict[str, Integers]:
+        """Counts (5,) of A C G T N by source chromosome; overlapping regions count twice."""
+        table = self._store.composition
+        return {chrom: table[records].sum(axis=0) for chrom, records in self._records.items()}
+
+    def fetch(self, chrom: str, start: int, end: int, strand: str = "+") -> Fetched:
+        """The bases of [start, end) of a source chromosome; strand "-" is reverse-complemented.
+
+        Beyond the chromosome and between regions stands N, with `inside` False; where regions
+        overlap the first one answers. Raises `BadInput` for an unknown chromosome.
+        """
+        if end < start or strand not in ("+", "-", "."):
+            raise ValueError(f"not a place: {chrom}:{start}-{end} {strand}")
+        stored = np.full(end - start, N, dtype=np.uint8)
+        inside = np.zeros(end - start, dtype=np.bool_)
+        records = self.records_of(chrom)
+        touched = (self.starts[records] < end) & (self.ends[records] > start)
+        for record in records[touched].tolist():
+            self._copy(record, start, stored, inside)
+        codes, soft = codes_of(stored), soft_of(stored)
+        if strand == "-":
+            return Fetched(reverse_complement(codes), soft[::-1].copy(), inside[::-1].copy())
+        return Fetched(codes, soft, inside)
+
+    def _copy(self, record: int, start: int, stored: Codes, inside: Flags) -> None:
+        """Fill the part of a fetch from `start` that `record` has and no record before it had."""
+        first, length = int(self.starts[record]), int(self.lengths[record])
+        low, high = max(start, first), min(start + stored.size, first + length)
+        offset = int(self.offsets[record]) - first
+        here = slice(low - start, high - start)
+        free = ~inside[here]
+        stored[here][free] = self.store[offset + low : offset + high][free]
+        inside[here] = True
+
+    def resolve(self, chrom: str) -> str:
+        """The genome's own name of a chromosome: exact, else with chr and M/MT matched.
+
+        Says once a genome that names were matched. `BadInput` if nothing does.
+        """
+        found = self._find(chrom)
+        if found is None:
+            raise BadInput(
+                f"has no chromosome {chrom!r}; it has {_first_five(self._records)}",
+                file=self.source,
+            )
+        return found
+
+    def resolve_all(self, chroms: Iterable[str], *, source: str) -> dict[str, str]:
+        """Each name -> the genome's own; names it lacks are left out.
+
+        If it lacks them all, `BadInput` shows the first five of both; `source` gave the names.
+        """
+        asked = list(dict.fromkeys(chroms))
+        found = {chrom: name for chrom in asked if (name := self._find(chrom)) is not None}
+        if asked and not found:
+            raise BadInput(
+                f"names no chromosome of {self.source}: {_first_five(asked)} here, "
+                f"{_first_five(self._records)} there",
+                file=source,
+                remedy="both must come from the same genome build and naming",
+            )
+        return found
+
+    def _find(self, chrom: str) -> str | None:
+        if chrom in self._records:
+            return chrom
+        name = self._aliases.get(_alias(chrom))
+        if name is not None and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: chromosome names differ; %s is taken as %s, and others likewise",
+                self.source,
+                chrom,
+                name,
+            )
+        return name
+
+
+def _reopen(folder: Path, places: Places, source: str) -> Genome:
+    return Genome(read_store(folder), places, source)
+
+
+def _group(chroms: Sequence[str]) -> dict[str, Integers]:
+    """Chromosome -> record numbers, both in file order."""
+    groups: dict[str, list[int]] = {}
+    for record, chrom in enumerate(chroms):
+        groups.setdefault(chrom, []).append(record)
+    return {chrom: np.array(records, dtype=np.int64) for chrom, records in groups.items()}
+
+
+def _alias(chrom: str) -> str:
+    """What remains of a name without the habits of its source: chr1, Chr1 and 1; chrM and MT."""
+    bare = _CHR.sub("", chrom, count=1) if _CHR.match(chrom) else chrom
+    return "MT" if bare.upper() in _MITOCHONDRION else bare.upper()
+
+
+def _unique_aliases(chroms: Iterable[str]) -> dict[str, str]:
+    """Alias -> name, without the aliases that two names share."""
+    names: dict[str, list[str]] = {}
+    for chrom in chroms:
+        names.setdefault(_alias(chrom), []).append(chrom)
+    return {alias: same[0] for alias, same in names.items() if len(same) == 1}
+
+
+def _first_five(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,301 @@
+"""Intervals: BED files, and arithmetic on runs.
+
+A BED is a data frame in source coordinates; *runs* are int64 (K, 2), half-open offsets in the
+store of a genome, sorted. Records lie back to back in a store, so runs that merely touch are two
+runs: joining them could make one window of two chromosomes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from findna.files import BadInput, log, open_bytes
+from findna.sequence.genome import Genome
+from findna.sequence.regions import Integers, Region, parse_region
+
+__all__ = [
+    "LINE",
+    "Region",
+    "intersect",
+    "is_organelle",
+    "merge",
+    "parse_region",
+    "read_bed",
+    "subtract",
+    "to_store",
+]
+
+# Column of a BED data frame with the line each row was read from, for errors further on.
+LINE = "line number"
+_BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
+# Rows that become columns together: lists of strings take ten times the memory of a column.
+_BLOCK = 1 << 16
+_WHOLE_NUMBERS = re.compile(r"-?[0-9]{1,18}(,-?[0-9]{1,18})*")
+_NO_ROW = re.compile(r"\s*$|#|track(\s|$)|browser(\s|$)")
+_HEADER = re.compile(r"#?\s*(chrom|chr|chromosome|seqname)\s+(start|chromStart)\s", re.IGNORECASE)
+
+
+# BED ------------------------------------------------------------------------------------------
+
+
+def read_bed(path: str | Path) -> pd.DataFrame:
+    """A BED file, or standard input for "-", gzip or not, as a data frame in file order.
+
+    Columns: chrom str, start and end int64 (0-based half-open), name, score, strand ("." where the
+    file has none), then further columns as read, as str, and `LINE`. Comments, track and browser
+    lines are skipped; a line `#chrom start end ...` before the rows names the columns. `BadInput`
+    with the line number for a row that is none.
+    """
+    with open_bytes(path) as stream:
+        return bed_from(stream, path)
+
+
+def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
+    """As `read_bed`, from an open stream."""
+    names: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    blocks: list[pd.DataFrame] = []
+    for number, line in _text_lines(stream, source):
+        if not names and _HEADER.match(line):
+            names = _column_names(_cells(line.lstrip("# ")))
+        elif not _NO_ROW.match(line):
+            cells = _cells(line)
+            names = names or _usual_names(len(cells))
+            _refuse_width(cells, names, number, source)
+            rows.append(cells)
+            lines.append(number)
+        if len(rows) == _BLOCK:
+            blocks.append(_bed_frame(rows, lines, names, source))
+            rows, lines = [], []
+    if not lines and not blocks:
+        log.warning("%s: holds no interval", source)
+    blocks.append(_bed_frame(rows, lines, names or _usual_names(3), source))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _text_lines(stream: io.BufferedIOBase, source: str | Path) -> Iterator[tuple[int, str]]:
+    for number, raw in enumerate(stream, 1):
+        try:
+            yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise BadInput("is not UTF-8 text", file=source, line=number) from None
+
+
+def _cells(line: str) -> list[str]:
+    """Tab-separated as in the specification; the spaces UCSC also allows where there is no tab."""
+    return line.split("\t") if "\t" in line else line.split()
+
+
+def _column_names(header: list[str]) -> list[str]:
+    return [*_BED_COLUMNS[:3], *header[3:]]
+
+
+def _usual_names(width: int) -> list[str]:
+    """The names of the first columns of a BED, at least three."""
+    names = [*_BED_COLUMNS, *(f"column_{number}" for number in range(7, width + 1))]
+    return names[: max(3, width)]
+
+
+def _refuse_width(cells: list[str], names: list[str], line: int, source: str | Path) -> None:
+    if len(cells) < 3:
+        problem = f"has {len(cells)} columns where a BED has at least chrom, start, end"
+        raise BadInput(problem, file=source, line=line)
+    if len(cells) != len(names):
+        problem = f"has {len(cells)} columns where the lines before have {len(names)}"
+        raise BadInput(problem, file=source, line=line)
+
+
+def _bed_frame(
+    rows: list[list[str]], lines: list[int], names: list[str], source: str | Path
+) -> pd.DataFrame:
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+    texts = dict(zip(names, columns, strict=True))
+    numbers = {key: _whole_numbers(texts.pop(key), key, lines, source) for key in ("start", "end")}
+    frame = pd.DataFrame(texts, dtype="str").assign(**numbers)
+    frame = frame.assign(**{key: "." for key in _BED_COLUMNS[3:] if key not in frame})
+    further = [key for key in names if key not in _BED_COLUMNS]
+    frame = frame[[*_BED_COLUMNS, *further]].assign(**{LINE: np.array(lines, dtype=np.int64)})
+    start, end = numbers["start"], numbers["end"]
+    _refuse_rows(frame, start < 0, "start is below 0", source)
+    _refuse_rows(frame, end < start, "end is before start", source)
+    wrong_strand = ~frame["strand"].isin(["+", "-", "."]).to_numpy()
+    _refuse_rows(frame, wrong_strand, "column 6 (strand) is none of +, -, .", source)
+    return frame
+
+
+def _whole_numbers(texts: list[str], column: str, lines: list[int], source: str | Path) -> Integers:
+    if not texts:
+        return np.empty(0, dtype=np.int64)
+    # One match over all rows: a test and an int() for each would double the time of reading.
+    joined = ",".join(texts)
+    if joined.count(",") == len(texts) - 1 and _WHOLE_NUMBERS.fullmatch(joined):
+        return np.fromstring(joined, dtype=np.int64, sep=",")
+    wrong = next(i for i, t in enumerate(texts) if "," in t or not _WHOLE_NUMBERS.fullmatch(t))
+    raise BadInput(
+        f"{column} is {texts[wrong]!r}, not a whole number",
+        file=source,
+        line=lines[wrong],
+        remedy="a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included",
+    )
+
+
+def _refuse_rows(
+    bed: pd.DataFrame,
+    wrong: np.ndarray,
+    problem: str,
+    source: str | Path,
+    remedy: str | None = None,
+) -> None:
+    if wrong.any():
+        row = bed.iloc[int(wrong.argmax())]
+        place = f"{row['chrom']}:{row['start']}-{row['end']}"
+        raise BadInput(
+            f"{place}: {problem}", file=source, line=int(row.get(LINE, 0)) or None, remedy=remedy
+        )
+
+
+def refuse_off_the_end(
+    genome: Genome, bed: pd.DataFrame, names: dict[str, str], source: str | Path
+) -> None:
+    """Refuse a row that ends beyond its chromosome; `names` are those of `genome.resolve_all`.
+
+    Nothing is known about the ends of chromosomes that only regions stand for.
+    """
+    if genome.mapped:
+        return
+    known = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
+    lengths = {asked: known[name] for asked, name in names.items()}
+    limit = bed["chrom"].map(lengths).fillna(np.iinfo(np.int64).max).to_numpy()
+    wrong = bed["end"].to_numpy() > limit
+    length = lengths.get(bed["chrom"].iloc[int(wrong.argmax())]) if wrong.any() else None
+    _refuse_rows(
+        bed,
+        wrong,
+        f"lies beyond the chromosome, which has {length or 0:,} bases in {genome.source}",
+        source,
+        "the intervals may belong to another build of this genome",
+    )
+
+
+def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Integers:
+    """The runs (K, 2) of store offsets that the rows of a BED cover: sorted, joined in a record.
+
+    Names are matched as in `Genome.resolve`. A row beyond its chromosome raises `BadInput`, and so
+    does a BED that names no chromosome of the genome; rows on chromosomes the genome lacks, and
+    what lies outside the regions of a region FASTA, are left out and counted aloud.
+    """
+    names = genome.resolve_all(bed["chrom"], source=str(source))
+    refuse_off_the_end(genome, bed, names, source)
+    runs: list[Integers] = [np.empty((0, 2), dtype=np.int64)]
+    answered = np.zeros(len(bed), dtype=np.int64)
+    whole = np.zeros(len(bed), dtype=np.bool_)
+    for chrom, rows in bed.groupby("chrom", sort=False).indices.items():
+        if chrom not in names:
+            continue
+        spans = bed[["start", "end"]].to_numpy()[rows]
+        for record in genome.records_of(names[str(chrom)]).tolist():
+            here = np.clip(spans, genome.starts[record], genome.ends[record])
+            covered = here[:, 1] > here[:, 0]
+            answered[rows] += covered
+            whole[rows] |= (here == spans).all(axis=1)
+            shift = genome.offsets[record] - genome.starts[record]
+            runs.append(merge(here[covered] + shift, touching=True))
+    _tell_left_out(genome, bed, names, answered, whole, source)
+    joined = np.concatenate(runs)
+    return joined[np.argsort(joined[:, 0], kind="stable")]
+
+
+def _tell_left_out(
+    genome: Genome,
+    bed: pd.DataFrame,
+    names: dict[str, str],
+    answered: Integers,
+    whole: np.ndarray,
+    source: str | Path,
+) -> None:
+    lacking = ~bed["chrom"].isin(list(names)).to_numpy()
+    if lacking.any():
+        others = ", ".join(list(dict.fromkeys(bed["chrom"][lacking]))[:5])
+        log.warning(
+            "%s: %d of %d intervals are on chromosomes that %s lacks (%s): left out",
+            source, lacking.sum(), len(bed), genome.source, others,
+        )  # fmt: skip
+    outside = ~lacking & (answered == 0) & (bed["end"] > bed["start"]).to_numpy()
+    partly = ~lacking & (answered > 0) & ~whole
+    if outside.any() or partly.any():
+        log.warning(
+            "%s: %d of %d intervals lie outside the regions of %s and %d partly: clipped",
+            source, outside.sum(), len(bed), genome.source, partly.sum(),
+        )  # fmt: skip
+
+
+# Runs -----------------------------------------------------------------------------------------
+
+
+def merge(runs: Integers, touching: bool = False) -> Integers:
+    """Runs (K, 2) in any order, sorted and with overlapping ones joined; empty ones vanish.
+
+    Runs that only touch are joined if `touching`: right within one record, wrong across two.
+    """
+    runs = _as_runs(runs)
+    if not len(runs):
+        return runs
+    runs = runs[np.argsort(runs[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(runs[:, 1])
+    apart = runs[1:, 0] > reach[:-1] if touching else runs[1:, 0] >= reach[:-1]
+    first = np.flatnonzero(np.concatenate([[True], apart]))
+    last = np.append(first[1:], len(runs)) - 1
+    return np.stack([runs[first, 0], reach[last]], axis=1)
+
+
+def intersect(runs: Integers, other: Integers) -> Integers:
+    """What lies in both; the borders of either, also where runs touch, stay borders."""
+    runs, other = merge(runs), merge(other)
+    low = np.searchsorted(other[:, 1], runs[:, 0], side="right")
+    high = np.searchsorted(other[:, 0], runs[:, 1], side="left")
+    counts = high - low
+    mine = np.repeat(np.arange(len(runs)), counts)
+    theirs = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
+    start = np.maximum(runs[mine, 0], other[theirs, 0])
+    end = np.minimum(runs[mine, 1], other[theirs, 1])
+    return np.stack([start, end], axis=1)
+
+
+def subtract(runs: Integers, minus: Integers) -> Integers:
+    """What lies in `runs` and not in `minus`; the borders of `runs` stay borders."""
+    minus = merge(minus, touching=True)
+    limits = np.iinfo(np.int64)
+    starts = np.concatenate([[limits.min], minus[:, 1]])
+    ends = np.concatenate([minus[:, 0], [limits.max]])
+    return intersect(runs, np.stack([starts, ends], axis=1))
+
+
+def _as_runs(runs: Integers) -> Integers:
+    runs = np.asarray(runs, dtype=np.int64).reshape(-1, 2)
+    return runs[runs[:, 1] > runs[:, 0]]
+
+
+# Names ----------------------------------------------------------------------------------------
+
+_ORGANELLES = {
+    "m", "mt", "mito", "mtdna", "pt", "ptdna", "c", "cp",
+    # RefSeq: human, mouse, yeast, fly, worm, zebrafish, Arabidopsis mitochondrion and chloroplast.
+    "nc_012920.1", "nc_005089.1", "nc_001224.1", "nc_024511.2", "nc_001328.1", "nc_002333.2",
+    "nc_037304.1", "nc_000932.1",
+}  # fmt: skip
+_ORGANELLE_WORD = re.compile(r"mitochondri|chloroplast|plastid|apicoplast|kinetoplast")
+
+
+def is_organelle(chrom: str) -> bool:
+    """Whether a name is that of a mitochondrial or plastid sequence: chrM, MT, Mito, Pt, ..."""
+    name = chrom.lower()
+    bare = name.removeprefix("chromosome").removeprefix("chr").lstrip("_")
+    # A lone C is a nuclear chromosome name (cat); only chrC is the chloroplast.
+    return (bare in _ORGANELLES and name != "c") or bool(_ORGANELLE_WORD.search(name))

@@ -1,0 +1,202 @@
+"""Sequences one after another: from FASTA, FASTQ, tables, and BED with a genome.
+
+Order and number of rows are kept: every record is answered or refused with its line.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+import numpy as np
+
+from findna.files import BadInput, log, open_bytes
+from findna.sequence import fasta
+from findna.sequence.alphabet import (
+    Codes,
+    LetterCounts,
+    codes_of,
+    count_marks,
+    encode_counted,
+    tell_counts,
+)
+from findna.sequence.genome import Genome
+from findna.sequence.intervals import LINE, bed_from, refuse_off_the_end
+from findna.sequence.tables import (
+    PARQUET_MAGIC,
+    find_id_column,
+    find_sequence_column,
+    open_table,
+    read_table,
+)
+
+__all__ = ["Record", "RecordFormat", "read_records", "read_table"]
+
+RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
+_SNIFFED = 1 << 12
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One sequence, codes uint8 (L,) in reading direction; its place if it was cut from a genome.
+
+    `start` and `end` are 0-based half-open, `strand` is "+", "-" or ".".
+    """
+
+    id: str
+    codes: Codes
+    chrom: str | None = None
+    start: int | None = None
+    end: int | None = None
+    strand: str | None = None
+
+
+def read_records(
+    path: str | Path,
+    *,
+    genome: Genome | None = None,
+    format: RecordFormat = "auto",
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+) -> Iterator[Record]:
+    """The records of a file ("-": standard input), gzip or not, one at a time in file order.
+
+    The format is told from the content (`format` overrides): FASTA, FASTQ, a table (CSV, TSV,
+    parquet), or a BED, which needs `genome`. A table's column of sequences and of names go by
+    their usual names unless given; without a name a row is called by its number, from 1, and a BED
+    row chrom:start-end, 0-based half-open. IUPAC letters become N, U becomes T, and both are
+    counted aloud at the end. `BadInput`: an unknown letter, an empty sequence, a place off the
+    genome, and all that is wrong with a file.
+    """
+    with open_bytes(path) as stream:
+        kind = _sniff(stream, path) if format == "auto" else format
+        if kind == "fasta":
+            yield from _fasta_records(stream, path)
+        elif kind == "fastq":
+            yield from _fastq_records(stream, path)
+        elif kind == "bed":
+            yield from _bed_records(stream, path, genome)
+        else:
+            yield from _table_records(stream, path, sequence_column, id_column)
+
+
+def _sniff(stream: io.BufferedReader, path: str | Path) -> RecordFormat:
+    """The format, by content first: extensions lie more often."""
+    start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b">"):
+        return "fasta"
+    if start.startswith(b"@"):
+        return "fastq"
+    if start.startswith(PARQUET_MAGIC):
+        return "table"
+    if ".bed" in PurePath(path).suffixes or any(map(_is_bed_line, start.splitlines()[:-1])):
+        return "bed"
+    return "table"
+
+
+def _is_bed_line(line: bytes) -> bool:
+    cells = line.split(b"\t")
+    return len(cells) >= 3 and cells[1].isdigit() and cells[2].isdigit()
+
+
+class _Reader:
+    """Encodes the sequences of one source, refuses empty ones and counts changed letters."""
+
+    def __init__(self, source: str | Path) -> None:
+        self.source = source
+        self.counts = LetterCounts()
+
+    def encode(self, letters: str | bytes, record: str, line: int) -> Codes:
+        """Codes of the sequence that stands at `line`."""
+        if not letters:
+            raise BadInput(
+                "the sequence is empty",
+                file=self.source,
+                record=record,
+                line=line,
+                remedy="remove the row, or fill it in",
+            )
+        codes, counts = encode_counted(letters, source=self.source, record=record, line=line)
+        self.counts += counts
+        return codes
+
+    def close(self) -> None:
+        """Say what was changed."""
+        tell_counts(self.counts, str(self.source))
+
+
+def _fasta_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Record]:
+    counts = LetterCounts()
+    name, parts = "", list[Codes]()
+    for piece in fasta.read_pieces(stream, source):
+        if piece.first:
+            if parts:
+                yield Record(name, np.concatenate(parts))
+            name, parts = piece.record, []
+        else:
+            counts += count_marks(piece.marked)
+            parts.append(codes_of(piece.marked))
+    yield Record(name, np.concatenate(parts))
+    tell_counts(counts, str(source))
+
+
+def _fastq_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Record]:
+    """Records of four lines each, as sequencers write them."""
+    reader, line = _Reader(source), 1
+    while header := stream.readline():
+        if header.strip():
+            letters, plus, quality = (stream.readline().strip() for _ in range(3))
+            words = header[1:].split(None, 1)
+            name = words[0].decode("utf-8", "replace") if words else str(line)
+            if header[:1] != b"@" or plus[:1] != b"+" or len(letters) != len(quality):
+                raise BadInput(
+                    "is not a whole FASTQ record (@name, letters, +, as many qualities)",
+                    file=source,
+                    record=name,
+                    line=line,
+                    remedy="the file may be cut short, or hold sequences over several lines",
+                )
+            yield Record(name, reader.encode(letters, name, line + 1))
+            line += 3
+        line += 1
+    reader.close()
+
+
+def _table_records(
+    stream: io.BufferedReader, source: str | Path, sequence: str | None, name: str | None
+) -> Iterator[Record]:
+    reader = _Reader(source)
+    with open_table(stream, source) as table:
+        column = find_sequence_column(table.columns, sequence, source)
+        names = find_id_column(table.columns, name, source)
+        for row, (line, cells) in enumerate(table.rows, 1):
+            record = str(row) if names is None else cells[names]
+            yield Record(record, reader.encode(cells[column].strip(), record, line))
+    reader.close()
+
+
+def _bed_records(
+    stream: io.BufferedReader, source: str | Path, genome: Genome | None
+) -> Iterator[Record]:
+    if genome is None:
+        raise BadInput(
+            "is a BED: intervals need a genome", file=source, remedy="give its FASTA with -g"
+        )
+    bed = bed_from(stream, source)
+    refuse_off_the_end(genome, bed, genome.resolve_all(bed["chrom"], source=str(source)), source)
+    partly = 0
+    columns = ["chrom", "start", "end", "name", "strand", LINE]
+    for chrom, start, end, name, strand, line in bed[columns].itertuples(index=False):
+        codes, _, inside = genome.fetch(chrom, start, end, strand)
+        if not inside.any():
+            where = "is empty" if start == end else f"lies outside {genome.source}"
+            raise BadInput(f"{chrom}:{start}-{end} {where}", file=source, line=line)
+        partly += not inside.all()
+        called = name if name not in ("", ".") else f"{chrom}:{start}-{end}"
+        yield Record(called, codes, chrom, start, end, strand)
+    if partly:
+        log.warning("%s: %d of %d intervals lie partly outside the regions of %s; N stands there",
+                    source, partly, len(bed), genome.source)  # fmt: skip

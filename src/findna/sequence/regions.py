@@ -1,0 +1,223 @@
+"""Places written as text: the regions people type, and FASTA files whose records are regions.
+
+A FASTA of cut regions (headers `>chr10:87000000-91000000`) stands for places of a source genome.
+bedtools writes such headers 0-based half-open, samtools 1-based closed; which one it is shows in
+the lengths of the records, since the two differ by one base.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from findna.files import BadInput, log, open_bytes
+
+Integers = npt.NDArray[np.int64]
+RegionHeaders = Literal["auto", "off", "0-based", "1-based"]
+
+_REGION = re.compile(r"(?P<chrom>\S+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
+_LIKE_REGION = re.compile(r":[\d,]+-[\d,]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place: 0-based half-open."""
+
+    chrom: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the R records of a FASTA lie in their source genome.
+
+    `mapped` is False for an ordinary FASTA: there a record is its own chromosome, from 0.
+    """
+
+    chroms: tuple[str, ...]
+    starts: Integers
+    mapped: bool
+
+
+def parse_region(text: str) -> Region:
+    """`chr7:1,001-2,000` as people and samtools write it, 1-based closed, as a `Region`."""
+    match = _REGION.fullmatch(text.strip())
+    remedy = "a region is written chr7:1,001-2,000, counted from 1, both ends included"
+    if match is None:
+        raise BadInput(f"{text!r} is not a region", remedy=remedy)
+    region = _as_region(match)
+    if not 1 <= region.start <= region.end:
+        raise BadInput(f"the region {text!r} ends before it starts", remedy=remedy)
+    return Region(region.chrom, region.start - 1, region.end)
+
+
+def _as_region(match: re.Match[str]) -> Region:
+    """The two numbers as written, whatever they count from."""
+    start, end = (int(match[key].replace(",", "") or -1) for key in ("start", "end"))
+    return Region(match["chrom"], start, end)
+
+
+def place_records(
+    names: Sequence[str], lengths: Integers, regions: RegionHeaders | Path, source: str
+) -> Places:
+    """Map records to source coordinates by their headers, by a table, or not at all.
+
+    "auto" trusts headers only if every one parses and end − start fits the length of its record,
+    one way for all; "0-based" and "1-based" insist, and a path is a table (see `_read_table`).
+    Two records at the same place are refused.
+    """
+    if isinstance(regions, Path):
+        places = _from_table(regions, names, lengths)
+    elif regions == "off":
+        places = _plain(names)
+    elif regions == "auto":
+        places = _guess(names, lengths, source)
+    else:
+        places = _insist(names, lengths, 0 if regions == "0-based" else 1, source)
+    if places.mapped:
+        _refuse_twins(places, names, lengths, source)
+    return places
+
+
+def _plain(names: Sequence[str]) -> Places:
+    return Places(tuple(names), np.zeros(len(names), dtype=np.int64), mapped=False)
+
+
+def _headers(names: Sequence[str]) -> list[Region] | None:
+    """The headers read as regions, or None if one of them is not."""
+    matches = [_REGION.fullmatch(name) for name in names]
+    if not all(matches):
+        return None
+    return [_as_region(match) for match in matches if match]
+
+
+def _fits(region: Region, length: int, base: int) -> bool:
+    return region.start >= base and region.end - region.start + base == length
+
+
+def _mapped(headers: Sequence[Region], base: int) -> Places:
+    starts = np.array([region.start - base for region in headers], dtype=np.int64)
+    return Places(tuple(region.chrom for region in headers), starts, mapped=True)
+
+
+def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
+    headers = _headers(names)
+    for base in (0, 1) if headers else ():
+        if all(_fits(*pair, base) for pair in zip(headers or (), lengths.tolist(), strict=True)):
+            how = "1-based closed" if base else "0-based half-open"
+            log.info(
+                "%s: the %d records are regions, named %s; places are those of the source genome",
+                source,
+                len(names),
+                how,
+            )
+            return _mapped(headers or (), base)
+    if all(_LIKE_REGION.search(name) for name in names):
+        log.warning(
+            "%s: the names look like regions, but end − start does not fit the lengths one way; "
+            "each record is taken as a chromosome of its own (a table of regions would place them)",
+            source,
+        )
+    return _plain(names)
+
+
+def _insist(names: Sequence[str], lengths: Integers, base: int, source: str) -> Places:
+    regions = []
+    for name, length in zip(names, lengths.tolist(), strict=True):
+        match = _REGION.fullmatch(name)
+        if match is None:
+            raise BadInput("the name is not chrom:start-end", file=source, record=name)
+        regions.append(_as_region(match))
+        if not _fits(regions[-1], length, base):
+            counted = "1-based closed" if base else "0-based half-open"
+            raise BadInput(
+                f"the name, {counted}, does not fit the length of {length:,} bases",
+                file=source,
+                record=name,
+                remedy="give a table of regions, or regions off",
+            )
+    return _mapped(regions, base)
+
+
+def _from_table(path: Path, names: Sequence[str], lengths: Integers) -> Places:
+    """Places from a table with columns name, chrom, start, end, or without name in record order."""
+    rows = _read_table(path)
+    if rows and rows[0][1] is not None:
+        rows = _in_order(rows, names, path)
+    elif len(rows) != len(names):
+        raise BadInput(
+            f"has {len(rows):,} rows for {len(names):,} records",
+            file=path,
+            remedy="add a column name, or one row a record, in the order of the FASTA",
+        )
+    for (line, _, region), name, length in zip(rows, names, lengths.tolist(), strict=True):
+        if region.end - region.start != length:
+            raise BadInput(
+                f"end − start is {region.end - region.start:,}, but the record has {length:,} "
+                "bases",
+                file=path,
+                record=name,
+                line=line,
+            )
+    return _mapped([region for _, _, region in rows], 0)
+
+
+_Row = tuple[int, str | None, Region]
+
+
+def _in_order(rows: list[_Row], names: Sequence[str], path: Path) -> list[_Row]:
+    by_name = {name: (line, name, region) for line, name, region in rows}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise BadInput(f"has no row for record {missing[0]}", file=path)
+    return [by_name[name] for name in names]
+
+
+def _read_table(path: Path) -> list[_Row]:
+    """(line, name or None, 0-based half-open region) of every row of a tab-separated table."""
+    with open_bytes(path) as stream:
+        lines = stream.read().decode("utf-8-sig", "replace").splitlines()
+    columns = lines[0].lstrip("#").split("\t") if lines else []
+    missing = {"chrom", "start", "end"} - set(columns)
+    if missing:
+        raise BadInput(
+            f"lacks the column {sorted(missing)[0]}; it has {', '.join(columns) or 'nothing'}",
+            file=path,
+            line=1,
+            remedy="tab-separated columns chrom, start, end (and name) are read",
+        )
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()][1:]
+    return [_table_row(line.split("\t"), columns, number, path) for number, line in numbered]
+
+
+def _table_row(cells: list[str], columns: list[str], line: int, path: Path) -> _Row:
+    row = dict(zip(columns, cells, strict=False))
+    try:
+        region = Region(row["chrom"], int(row["start"]), int(row["end"]))
+    except (KeyError, ValueError):
+        raise BadInput("start and end must be whole numbers", file=path, line=line) from None
+    if region.start < 0:
+        raise BadInput("start is below 0", file=path, line=line)
+    return line, row.get("name"), region
+
+
+def _refuse_twins(places: Places, names: Sequence[str], lengths: Integers, source: str) -> None:
+    seen: dict[tuple[str, int, int], str] = {}
+    for chrom, start, length, name in zip(
+        places.chroms, places.starts.tolist(), lengths.tolist(), names, strict=True
+    ):
+        other = seen.setdefault((chrom, start, start + length), name)
+        if other is not name:
+            raise BadInput(
+                f"two records, {other} and {name}, are the same place",
+                file=source,
+                record=name,
+                remedy="remove one of them",
+            )

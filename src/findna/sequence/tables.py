@@ -1,0 +1,174 @@
+"""Tables of text: CSV, TSV and parquet, read as strings, row by row, with line numbers.
+
+Separator, byte-order mark and encoding are told from the file; what the strings mean is for the
+reader of the table to decide, so that nothing turns "007" into 7 or an empty cell into NaN.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from findna.files import BadInput, log, open_bytes
+
+PARQUET_MAGIC = b"PAR1"
+_SEQUENCE_COLUMNS = ("sequence", "seq", "dna", "dna_sequence", "rna", "sequences", "read")
+_ID_COLUMNS = ("id", "name", "seq_id", "sequence_id", "record", "identifier", "seqname")
+_LOOKS_LIKE_DNA = re.compile(r"[ACGTUN]{10,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns, and an iterator of (line, cells); for parquet the line is the row, from 1."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[int, list[str]]]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A whole CSV, TSV or parquet file ("-": standard input), every cell a str, rows numbered.
+
+    `BadInput` for a spreadsheet, a file without header, a row of another width.
+    """
+    with open_bytes(path) as stream, open_table(stream, path) as table:
+        cells = [row for _, row in table.rows]
+        return pd.DataFrame(cells, columns=list(table.columns), dtype="str")
+
+
+@contextmanager
+def open_table(stream: io.BufferedReader, source: str | Path) -> Iterator[Table]:
+    """A table over an open stream, to be read row by row."""
+    if stream.peek(4).startswith(PARQUET_MAGIC):
+        yield _parquet(stream, source)
+        return
+    start = stream.peek(4)
+    wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = io.TextIOWrapper(stream, encoding="utf-16" if wide else "utf-8-sig", newline="")
+    try:
+        yield _separated(text, source)
+    except UnicodeDecodeError:
+        raise BadInput(
+            "is not UTF-8 text", file=source, remedy="save it as CSV UTF-8 (or: iconv -t utf-8)"
+        ) from None
+    finally:
+        text.detach()
+
+
+def _separated(text: io.TextIOWrapper, source: str | Path) -> Table:
+    header = text.readline()
+    if not header.strip():
+        raise BadInput("is empty, or its first line is", file=source, line=1)
+    separator = max("\t;,", key=header.count)
+    columns = next(csv.reader([header], delimiter=separator))
+    columns = [name.strip() for name in columns]
+    columns[0] = columns[0].lstrip("#").lstrip()
+    _refuse_header(columns, source)
+    return Table(tuple(columns), _separated_rows(text, separator, len(columns), source))
+
+
+def _refuse_header(columns: Sequence[str], source: str | Path) -> None:
+    if any(_LOOKS_LIKE_DNA.fullmatch(name) for name in columns):
+        raise BadInput(
+            "the first line already holds a sequence: there is no header",
+            file=source,
+            line=1,
+            remedy="put a line with the column names first, such as sequence,label",
+        )
+    twice = [name for name in columns if columns.count(name) > 1]
+    if twice:
+        raise BadInput(f"two columns are named {twice[0]!r}", file=source, line=1)
+
+
+def _separated_rows(
+    text: io.TextIOWrapper, separator: str, width: int, source: str | Path
+) -> Iterator[tuple[int, list[str]]]:
+    # The default limit of the csv module, 131,072 letters, is shorter than sequences may be.
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(text, delimiter=separator, strict=True)
+    try:
+        for cells in reader:
+            line = reader.line_num + 1
+            if len(cells) == width:
+                yield line, cells
+            elif any(cell.strip() for cell in cells):
+                raise BadInput(
+                    f"has {len(cells)} cells where the header has {width}", file=source, line=line
+                )
+    except csv.Error as error:
+        raise BadInput(str(error), file=source, line=reader.line_num + 1) from None
+
+
+def _parquet(stream: io.BufferedReader, source: str | Path) -> Table:
+    # The index of a parquet file is at its end: a stream that cannot seek is read whole.
+    seekable = stream if _can_seek(stream) else pa.BufferReader(stream.read())
+    try:
+        file = pq.ParquetFile(seekable)
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"is not a whole parquet file: {error}", file=source) from None
+    return Table(tuple(map(str, file.schema_arrow.names)), _parquet_rows(file))
+
+
+def _can_seek(stream: io.BufferedReader) -> bool:
+    return isinstance(stream.raw, io.FileIO) and stream.seekable()
+
+
+def _parquet_rows(file: pq.ParquetFile) -> Iterator[tuple[int, list[str]]]:
+    row = 0
+    for batch in file.iter_batches(batch_size=1024):
+        columns = [batch.column(i).to_pylist() for i in range(batch.num_columns)]
+        for cells in zip(*columns, strict=True):
+            row += 1
+            yield row, ["" if cell is None else str(cell) for cell in cells]
+
+
+# Columns --------------------------------------------------------------------------------------
+
+
+def need_column(columns: Sequence[str], name: str, source: str | Path) -> int:
+    """Where `name` stands among the columns; `BadInput` names those there are."""
+    if name in columns:
+        return list(columns).index(name)
+    close = difflib.get_close_matches(name, columns, n=1)
+    raise BadInput(
+        f"has no column {name!r}; it has {', '.join(columns)}",
+        file=source,
+        remedy=f"did you mean {close[0]}?" if close else None,
+    )
+
+
+def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> int:
+    """The column of sequences: `wanted`, or the one with a usual name, which is said."""
+    if wanted is not None:
+        return need_column(columns, wanted, source)
+    index = _usual(columns, _SEQUENCE_COLUMNS)
+    if index is None:
+        raise BadInput(
+            f"which column holds the sequences? There are {', '.join(columns)}",
+            file=source,
+            remedy="name it with --sequence-column",
+        )
+    log.info("%s: sequences are read from column %s", source, columns[index])
+    return index
+
+
+def find_id_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> int | None:
+    """The column of names: `wanted`, or one with a usual name, or None."""
+    if wanted is not None:
+        return need_column(columns, wanted, source)
+    return _usual(columns, _ID_COLUMNS)
+
+
+def _usual(columns: Sequence[str], names: Sequence[str]) -> int | None:
+    lower = [column.lower() for column in columns]
+    return next((lower.index(name) for name in names if name in lower), None)

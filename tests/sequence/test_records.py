@@ -1,0 +1,235 @@
+"""Records of every format: order, number, names; refusal with the line."""
+
+import gzip
+import io
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pysam
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from findna.files import BadInput
+from findna.sequence.alphabet import decode
+from findna.sequence.genome import Genome
+from findna.sequence.records import RecordFormat, read_records, read_table
+from findna.sequence.tables import need_column
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write text or bytes to a file and return its path."""
+
+    def write(content: str | bytes, name: str = "a.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def listed(path: str | Path, **options: object) -> list[tuple[str, str]]:
+    return [(r.id, decode(r.codes)) for r in read_records(path, **options)]  # type: ignore[arg-type]
+
+
+FASTA = ">r1 words\nACGT\nacgt\n>r2\nGGR\n>r1\nUU\n"
+FASTQ = "@r1 words\nACGTacgt\n+\nIIIIIIII\n@r2\nGGR\n+r2\n@@@\n@r1\nUU\n+\nII\n"
+CSV = "label,sequence,id\n1,ACGTacgt,r1\n0, GGR ,r2\n1,UU,r1\n"
+EXPECTED = [("r1", "ACGTACGT"), ("r2", "GGN"), ("r1", "TT")]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (FASTA, "fasta"),
+        (FASTQ, "fastq"),
+        (CSV, "table"),
+        (CSV.replace(",", "\t"), "table"),
+        (CSV.replace(",", ";").replace("\n", "\r\n"), "table"),
+        ("\ufeff" + CSV, "table"),
+        (CSV.encode("utf-16"), "table"),
+    ],
+    ids=["fasta", "fastq", "csv", "tsv", "semicolon", "bom", "utf16"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_format_gives_the_same_records(
+    write: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | bytes,
+    kind: RecordFormat,
+    packed: bool,
+) -> None:
+    raw = content.encode() if isinstance(content, str) else content
+    raw = gzip.compress(raw) if packed else raw
+    path = write(raw, "file.of.no.kind")
+    assert listed(path) == listed(path, format=kind) == EXPECTED
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    assert listed("-") == EXPECTED
+
+
+def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.parquet"
+    table = {"id": ["r1", "r2", "r1"], "seq": ["ACGTacgt", "GGR", "UU"], "label": [1, None, 0]}
+    pd.DataFrame(table).to_parquet(path)
+    assert listed(path) == EXPECTED
+    assert read_table(path)["label"].tolist() == ["1.0", "", "0.0"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert listed("-") == EXPECTED
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BadInput, match="not a whole parquet file"):
+        listed(path)
+
+
+def test_what_is_changed_is_said(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for content in (FASTA, FASTQ, CSV):
+        caplog.clear()
+        listed(write(content))
+        assert "2 U read as T" in caplog.text and "1 IUPAC letters read as N" in caplog.text
+    assert "sequences are read from column sequence" in caplog.text
+
+
+def test_columns_by_name_and_by_number(write: Callable[..., Path]) -> None:
+    path = write("promoter,x\nACGT,a\nGGG,b\n")
+    assert listed(path, sequence_column="promoter", id_column="x") == [("a", "ACGT"), ("b", "GGG")]
+    assert listed(path, sequence_column="promoter") == [("1", "ACGT"), ("2", "GGG")]
+    with pytest.raises(BadInput, match=r"There are promoter, x\n .*--sequence-column"):
+        listed(path)
+    with pytest.raises(BadInput, match=r"no column 'promotor'; it has promoter, x\n .*promoter\?"):
+        listed(path, sequence_column="promotor")
+    assert need_column(["a", "b"], "b", "x.csv") == 1
+
+
+def test_a_sequence_longer_than_the_csv_module_allows(write: Callable[..., Path]) -> None:
+    ((_, letters),) = listed(write("sequence\n" + "ACGT" * 50_000 + "\n"))
+    assert letters == "ACGT" * 50_000
+
+
+def test_records_come_one_at_a_time(write: Callable[..., Path]) -> None:
+    path = write(">a\nACGT\n>b\nAXC\n")
+    records = read_records(path)
+    assert next(records).id == "a"
+    with pytest.raises(BadInput, match=r"record b, line 4: unknown letter 'X' at position 2"):
+        next(records)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("sequence,y\nACGT,1\n,2\n", r"a\.csv, record 2, line 3: the sequence is empty"),
+        ("sequence,y\nACGT,1\n  ,2\n", r"line 3: the sequence is empty"),
+        ("sequence,y\nACGT,1\nACGT\n", r"line 3: has 1 cells where the header has 2"),
+        ("sequence,y\nACGT,1\n\nACQT,1\n", r"record 2, line 4: unknown letter 'Q' at position 3"),
+        ('sequence,y\n"AC\n', "line 2: unexpected end of data"),
+        ("ACGTACGTAA,1\nACGTACGTAC,0\n", "there is no header"),
+        ("sequence,sequence\nA,C\n", "two columns are named 'sequence'"),
+        ("", "is empty"),
+        (b"sequence,y\nACGT,\xe9\n", "iconv"),
+        (b"PK\x03\x04....", "Save As > CSV"),
+        (">a\n\n>b\nAC\n", r"record a, line 1: a record without letters"),
+        ("@r\nACGT\n+\nIII\n", r"record r, line 1: is not a whole FASTQ"),
+        ("@r\nACGT\n+\nIIII\n@s\nAC\n", r"record s, line 5: is not a whole FASTQ"),
+        ("@r\nAC*T\n+\nIIII\n", r"record r, line 2: unknown letter '\*' at position 3"),
+        ("@r\n\n+\n\n", r"record r, line 2: the sequence is empty"),
+    ],
+)
+def test_bad_files(write: Callable[..., Path], content: str | bytes, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        listed(write(content))
+
+
+# BED with a genome ----------------------------------------------------------------------------
+
+
+def test_bed_with_a_genome(write: Callable[..., Path]) -> None:
+    genome = Genome.open(write(">chr1\nAACCGTN\n>chr2\nGG\n", "g.fa"))
+    path = write("#x\n1\t0\t7\tall\t0\t-\n2\t1\t2\t.\t0\t+\n1\t2\t4\t.\t0\t.\n", "a.txt")
+    records = list(read_records(path, genome=genome))
+    assert [(r.id, decode(r.codes)) for r in records] == [
+        ("all", "NACGGTT"), ("2:1-2", "G"), ("1:2-4", "CC"),
+    ]  # fmt: skip
+    first = records[0]
+    assert (first.chrom, first.start, first.end, first.strand) == ("1", 0, 7, "-")
+
+
+def test_bed_records_are_answered_or_refused(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    genome = Genome.open(write(">chr1:100-104\nACGT\n", "g.fa"))
+    assert listed(write("1\t98\t102\n", "a.bed"), genome=genome) == [("1:98-102", "NNAC")]
+    assert "1 of 1 intervals lie partly outside" in caplog.text
+    with pytest.raises(BadInput, match="line 2: 1:0-9 lies outside"):
+        listed(write("1\t98\t102\n1\t0\t9\n", "a.bed"), genome=genome)
+    with pytest.raises(BadInput, match="line 1: 1:101-101 is empty"):
+        listed(write("1\t101\t101\n", "a.bed"), genome=genome)
+    with pytest.raises(BadInput, match="give its FASTA with -g"):
+        listed(write("1\t98\t102\n", "a.bed"))
+    plain = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    with pytest.raises(BadInput, match="line 2: 1:0-9: lies beyond the chromosome"):
+        listed(write("1\t0\t4\n1\t0\t9\n", "a.bed"), genome=plain)
+    with pytest.raises(BadInput, match="no chromosome 'chr7'"):
+        listed(write("1\t0\t4\nchr7\t0\t2\n", "a.bed"), genome=plain)
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+cell = st.text(alphabet=st.sampled_from('ab0,;\t" é\n'), max_size=6)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(cell, cell, cell), max_size=8),
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_tables_round_trip(
+    tmp_path: Path, cells: list[tuple[str, str, str]], separator: str, encoding: str
+) -> None:
+    """Against pandas' writer: every cell comes back as the same string."""
+    frame = pd.DataFrame(cells, columns=["a", "b", "c"], dtype="str")
+    frame.to_csv(tmp_path / "a.csv", sep=separator, index=False, encoding=encoding)
+    again = read_table(tmp_path / "a.csv")
+    assert list(again) == ["a", "b", "c"]
+    assert [tuple(row) for row in again.to_numpy().tolist()] == cells
+    assert again.index.tolist() == list(range(len(cells)))
+
+
+def test_strings_stay_strings(write: Callable[..., Path]) -> None:
+    table = read_table(write("#id;n;label\n007;1,5;NA\n008;;nan\n"))
+    assert list(table) == ["id", "n", "label"]
+    assert table.to_numpy().tolist() == [["007", "1,5", "NA"], ["008", "", "nan"]]
+
+
+# A second reader on the same content ----------------------------------------------------------
+
+
+def test_agrees_with_pysam(write: Callable[..., Path], rng: np.random.Generator) -> None:
+    rows = ["".join(rng.choice(list("ACGTN"), n)) for n in rng.integers(1, 300, 50)]
+    fastq = "".join(f"@r{i}\n{row}\n+\n{'I' * len(row)}\n" for i, row in enumerate(rows))
+    split = [[row[j : j + 60] for j in range(0, len(row), 60)] for row in rows]
+    fa = "".join(f">r{i}\n" + "\n".join(lines) + "\n" for i, lines in enumerate(split))
+    for path in (write(fastq, "a.fq"), write(fa, "a.fa")):
+        with pysam.FastxFile(str(path)) as peer:
+            assert listed(path) == [(r.name, r.sequence) for r in peer]
+
+
+def test_real_labelled_rows(shared_data: Callable[[str], Path]) -> None:
+    path = shared_data("gue/prom/prom_300_tata/test.csv.gz")
+    table = read_table(path)
+    records = listed(path)
+    assert len(table) == len(records) > 100
+    assert [letters for _, letters in records] == table["sequence"].str.upper().tolist()
+
+
+def test_real_transcripts(shared_data: Callable[[str], Path]) -> None:
+    path = shared_data("human_hg38/lrg_enst_cdna.fa.gz")
+    records = list(read_records(path))
+    assert len(records) == 4_898
+    assert sum(len(record.codes) for record in records) == pytest.approx(9.8e6, rel=0.01)
