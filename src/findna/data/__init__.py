@@ -1,0 +1,1 @@
+"""From places to batches of codes: windows, views, masking, batches, labelled sequences."""

@@ -1,0 +1,120 @@
+"""Batches: two views of a set of windows for pretraining; padded sets of sequences for the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from findna.data.masking import HidingSettings, embedding_noise, hide
+from findna.data.views import View, ViewSettings, student_view, teacher_view
+from findna.data.windows import RawWindows, WindowSampler
+from findna.sequence.alphabet import PAD
+
+
+@dataclass(frozen=True)
+class PretrainBatch:
+    """B windows of L bases in two views, and what the losses need.
+
+    student, targets, teacher: int64 (B, L) codes; hidden: bool (B, L), where the student is asked;
+    weights: float32 (B, L), 1 but where soft-masked bases count less; noise: float32 (B, L, width)
+    for the student's embeddings, or None; ids: int64 (B,) numpy, the windows' numbers in the epoch.
+    """
+
+    student: Tensor
+    hidden: Tensor
+    targets: Tensor
+    weights: Tensor
+    teacher: Tensor
+    noise: Tensor | None
+    ids: NDArray[np.int64]
+
+    @property
+    def length(self) -> int:
+        """Bases of each window."""
+        return self.student.shape[1]
+
+    def to(self, device: torch.device | str) -> "PretrainBatch":
+        """The same batch with its tensors on `device`."""
+        return replace(
+            self,
+            student=self.student.to(device),
+            hidden=self.hidden.to(device),
+            targets=self.targets.to(device),
+            weights=self.weights.to(device),
+            teacher=self.teacher.to(device),
+            noise=None if self.noise is None else self.noise.to(device),
+        )
+
+
+def make_batch(
+    sampler: WindowSampler,
+    epoch: int,
+    batch: int,
+    device: torch.device | str,
+    views: ViewSettings,
+    hiding: HidingSettings,
+    *,
+    width: int,
+    rows: slice | None = None,
+) -> PretrainBatch:
+    """Batch number `batch` of `epoch`, made on `device`, for a model of `width` channels.
+
+    `rows` takes a part of it, for one rank or one accumulation step: a row does not depend on what
+    is made beside it.
+    """
+    seed, length = sampler.seed, sampler.batch_length(epoch, batch)
+    ids = sampler.sample_ids(epoch, batch)[rows or slice(None)]
+    starts = sampler.draw(epoch, ids, length)
+    raw = sampler.read(starts, length, margin=views.indel).to(device)
+    student = student_view(raw, seed, epoch, ids, views)
+    teacher = teacher_view(raw, seed, epoch, ids, views)
+    shown = hide(student.codes, seed, epoch, ids, hiding)
+    return PretrainBatch(
+        student=shown.codes,
+        hidden=shown.hidden,
+        targets=shown.targets,
+        weights=_weights(raw, student, sampler.soft_weight),
+        teacher=teacher.codes.to(torch.int64),
+        noise=embedding_noise(seed, epoch, ids, length, width, views.noise, device)
+        if views.noise
+        else None,
+        ids=ids,
+    )
+
+
+def _weights(raw: RawWindows, student: View, soft_weight: float) -> Tensor:
+    """Loss weight of each base of the student's view: `soft_weight` where it was lower case."""
+    if soft_weight == 1:
+        return torch.ones((1, 1), device=raw.codes.device).expand(student.codes.shape)
+    read = student.provenance
+    soft = raw.soft.gather(1, read.clamp(min=0)) & (read >= 0)
+    return torch.ones(soft.shape, device=soft.device).masked_fill_(soft, soft_weight)
+
+
+def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
+    """Codes (B, longest) int64 filled up with PAD, and lengths (B,) int64."""
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    codes = np.full((len(sequences), int(lengths.max(initial=0))), PAD, dtype=np.int64)
+    for row, sequence in zip(codes, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(codes), torch.from_numpy(lengths)
+
+
+def by_length(lengths: NDArray[np.int64], max_bases: int) -> list[NDArray[np.int64]]:
+    """Row numbers of batches of similar length, shortest first.
+
+    A batch has at most `max_bases` with its padding; a sequence that is longer makes a
+    batch of its own. Every row is in exactly one batch.
+    """
+    order = np.argsort(lengths, kind="stable")
+    batches: list[NDArray[np.int64]] = []
+    start = 0
+    for end in range(1, len(order) + 1):
+        full = end == len(order) or (end - start + 1) * lengths[order[end]] > max_bases
+        if full:
+            batches.append(order[start:end])
+            start = end
+    return batches

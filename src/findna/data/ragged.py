@@ -1,0 +1,54 @@
+"""Sequences of any length, back to back on one device: a padded batch is one gather."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from findna.sequence.alphabet import COMPLEMENT, PAD
+
+
+class Ragged:
+    """n sequences of codes: `flat` uint8 (bases,), `starts` and `lengths` int64 (n,)."""
+
+    def __init__(
+        self, codes: Sequence[NDArray[np.uint8]], device: torch.device | str = "cpu"
+    ) -> None:
+        """Join the sequences once; every batch is then one gather."""
+        counts = np.array([len(c) for c in codes], np.int64)
+        joined = np.concatenate([np.empty(0, np.uint8), *codes])
+        self.flat = torch.from_numpy(joined).to(device)
+        self.lengths = torch.from_numpy(counts).to(device)
+        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
+        self._other_strand = torch.from_numpy(COMPLEMENT.copy()).to(device)
+
+    def __len__(self) -> int:
+        """Sequences."""
+        return len(self.lengths)
+
+    def batch(
+        self, rows: NDArray[np.int64], turned: NDArray[np.bool_] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Codes (B, longest) int64 filled up with PAD, and lengths (B,), or None when all are
+        equally long.
+
+        Rows where `turned` (B,) is true are read from the other strand.
+        """
+        at = torch.from_numpy(rows).to(self.flat.device)
+        lengths, starts = self.lengths[at][:, None], self.starts[at][:, None]
+        place = torch.arange(int(lengths.max()), device=self.flat.device)
+        valid = place < lengths
+        if turned is None:
+            codes = self.flat[torch.where(valid, starts + place, 0)]
+        else:
+            back = torch.from_numpy(turned).to(self.flat.device)[:, None]
+            seen = torch.where(back, lengths - 1 - place, place)
+            codes = self.flat[torch.where(valid, starts + seen, 0)]
+            codes = torch.where(back, self._other_strand[codes.long()], codes)
+        if bool(valid.all()):
+            return codes.long(), None
+        return torch.where(valid, codes, PAD).long(), lengths[:, 0]

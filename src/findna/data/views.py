@@ -1,0 +1,220 @@
+"""Two views of one window: what the student sees and what the teacher sees.
+
+The student reads the window on either strand, now and then with a run of N put into it; the teacher
+reads it with a piece cut out, a piece put in and the whole rotated. What a window draws is planned
+in numpy on the host, a few integers each; its bases are moved on their device, without a loop over
+the batch. The same code moves column numbers instead of bases, which gives the provenance.
+
+Letters in shape comments: B windows, L bases, M bases of margin to read on into.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from findna.data.randomness import Purpose, Samples, integers, random_bases, row_hash, uniform
+from findna.data.windows import RawWindows
+from findna.files import Settings
+from findna.sequence.alphabet import N
+
+DRAWN = -1
+_Rows = NDArray[np.int64]
+_TEACHER_DRAWS = (
+    Purpose.DELETION_LENGTH,
+    Purpose.INSERTION_LENGTH,
+    Purpose.ROTATION,
+    Purpose.DELETION_PLACE,
+    Purpose.INSERTION_PLACE,
+    Purpose.DRAWN_BASES,
+)
+
+
+class ViewSettings(Settings):
+    """How much a view may differ from its window."""
+
+    reverse_complement: float = Field(
+        0.5, ge=0, le=1, description="Probability that the student reads the other strand."
+    )
+    n_runs: float = Field(
+        0.05, ge=0, le=1, description="Probability that a run of N is put into the student's view."
+    )
+    n_run_longest: int = Field(
+        20, ge=1, description="Longest run of N put in; lengths from one base are equally likely."
+    )
+    indel: int = Field(
+        20, ge=0, description="Longest deletion and longest insertion in the teacher's view, in bp."
+    )
+    translocation: int = Field(
+        20, ge=0, description="The teacher's view is rotated by up to this many bp either way."
+    )
+    noise: float = Field(
+        0.2,
+        ge=0,
+        description="Standard deviation of the Gaussian noise at the student's embedding.",
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """Codes uint8 (B, L) of a view."""
+
+    codes: Tensor
+    _provenance: Callable[[], Tensor]
+
+    @property
+    def provenance(self) -> Tensor:
+        """Where each base was read, int64 (B, L): a position in the window or, from L on, in the
+        margin behind it; -1 for a base that was drawn. Made when asked for.
+        """
+        return self._provenance()
+
+
+class Reading(NamedTuple):
+    """From position `start` (B,) on, a view reads `offset` (B,) columns further on."""
+
+    start: _Rows
+    offset: _Rows
+
+
+def reverse_complement(codes: Tensor) -> Tensor:
+    """The other strand of codes (..., L) of any integer type; no padding inside."""
+    turned = codes.flip(-1)
+    # A C G T are 0 to 3, so that the complement is 3 - code, which is code ^ 3; N and above stay.
+    known = (turned >> 2).sub_(1).bitwise_and_(3)
+    return turned.bitwise_xor_(known)
+
+
+def student_view(
+    raw: RawWindows, seed: int, epoch: int, ids: Samples, settings: ViewSettings
+) -> View:
+    """Either strand of each window, sometimes with a run of N that pushes its end out."""
+    length = raw.length
+    strand, gap, gap_length, gap_place = row_hash(
+        seed, epoch, ids, (Purpose.STRAND, Purpose.N_RUN, Purpose.N_RUN_LENGTH, Purpose.N_RUN_PLACE)
+    )
+    turned = np.flatnonzero(uniform(strand) < settings.reverse_complement)
+    with_gap = np.flatnonzero(uniform(gap) < settings.n_runs)
+    longest = min(settings.n_run_longest, max(1, length // 4))
+    gaps = 1 + integers(gap_length[with_gap], longest)
+    places = integers(gap_place[with_gap], length - gaps + 1)
+
+    pushed = _pushed(length, gaps, places)
+
+    def view(window: Tensor, filler: int, turn: Callable[[Tensor], Tensor]) -> Tensor:
+        rows = _index(with_gap, window)
+        filled = F.pad(window.index_select(0, rows), (0, 1), value=filler)
+        window = window.index_copy(0, rows, filled.gather(1, _index(pushed, window)))
+        rows = _index(turned, window)
+        return window.index_copy_(0, rows, turn(window.index_select(0, rows)))
+
+    def provenance() -> Tensor:
+        columns = torch.arange(length, device=raw.codes.device).expand(len(raw.codes), length)
+        return view(columns, DRAWN, lambda rows: rows.flip(1))
+
+    return View(view(raw.codes[:, :length], N, reverse_complement), provenance)
+
+
+def teacher_view(
+    raw: RawWindows, seed: int, epoch: int, ids: Samples, settings: ViewSettings
+) -> View:
+    """A deletion, an insertion and a rotation of each window, composed; nothing is hidden.
+
+    What a deletion leaves short is read on from the margin where that is known and usable, and
+    drawn from A C G T where it is not, as inserted bases are.
+    """
+    length = raw.length
+    longest = min(settings.indel, length // 2)
+    if raw.codes.shape[1] - length < longest:
+        raise ValueError(f"deletions of up to {longest} bp need a margin of as many bases")
+    bits = row_hash(seed, epoch, ids, _TEACHER_DRAWS)
+    furthest = min(settings.translocation, length - 1)
+    highs = np.array([[longest + 1], [longest + 1], [2 * furthest + 1]])
+    deleted, inserted, turn = integers(bits[:3], highs)
+    cut, put = integers(bits[3:5], length + 1 - np.stack([deleted, inserted]))
+    readings = _edits(cut, deleted, put, inserted, length + longest)
+
+    window = raw.codes[:, :length]
+    margin = raw.codes[:, length : length + longest]
+    known = raw.inside[:, length : length + longest] & (margin < N)
+    drawn = _index(random_bases(bits[5], 2 * longest), margin)
+    read_on = torch.where(known, margin, drawn[:, :longest])
+
+    def view(source: Tensor) -> Tensor:
+        return _rotate(_read(source, readings, length), turn - furthest)
+
+    def provenance() -> Tensor:
+        columns = torch.arange(length + longest, device=known.device).repeat(len(known), 1)
+        columns[:, length:].masked_fill_(~known, DRAWN)
+        return view(torch.cat([columns, torch.full_like(known, DRAWN, dtype=torch.int64)], dim=1))
+
+    return View(view(torch.cat([window, read_on, drawn[:, longest:]], dim=1)), provenance)
+
+
+def _edits(cut: _Rows, deleted: _Rows, put: _Rows, inserted: _Rows, column: int) -> list[Reading]:
+    """The readings that leave `deleted` bases out from `cut` and put `inserted` ones in at `put`.
+
+    `put` counts after the deletion; the inserted bases stand in the source from `column` on.
+    """
+    first = np.where(cut < put, cut, put)
+    before = np.where(cut < put, deleted, 0)
+    return [
+        Reading(np.zeros_like(cut), np.zeros_like(cut)),
+        Reading(first, before),
+        Reading(put, column - put),
+        Reading(put + inserted, before - inserted),
+        Reading(np.maximum(cut, put) + inserted, deleted - inserted),
+    ]
+
+
+def _pushed(length: int, gaps: _Rows, places: _Rows) -> _Rows:
+    """The column (G, L) each position reads with `gaps` fillers (column L) from `places` on."""
+    position = np.arange(length)
+    behind = position >= (places + gaps)[:, None]
+    before = position < places[:, None]
+    return np.where(before, position, np.where(behind, position - gaps[:, None], length))
+
+
+def _read(source: Tensor, readings: list[Reading], length: int) -> Tensor:
+    """Rows (B, length) put together from the rows of `source` (B, W), W at least `length`.
+
+    Each reading covers the ones before it from its start on, with the row as it stands moved by its
+    offset. Whole rows are copied from a view that has a row at every offset and merged under masks
+    of all ones: ten times faster than one look-up a base.
+    """
+    rows, width = source.shape
+    # A row of padding on either side: what is read beyond a row is covered, but must exist.
+    anywhere = _windows_of(F.pad(source, (0, 0, 1, 1)).flatten(), length)
+    steps = source.new_zeros(2 * length)
+    steps[length:].bitwise_not_()
+    masks = _windows_of(steps, length)
+    home = np.arange(1, rows + 1) * width
+    plan = np.stack([(home + r.offset, length - np.minimum(r.start, length)) for r in readings])
+    places = torch.from_numpy(plan).to(source.device)
+    view = anywhere.index_select(0, places[0, 0])
+    for place, step in places[1:]:
+        moved = anywhere.index_select(0, place).bitwise_xor_(view)
+        view.bitwise_xor_(moved.bitwise_and_(masks.index_select(0, step)))
+    return view
+
+
+def _rotate(view: Tensor, turn: _Rows) -> Tensor:
+    """Rows (B, L) turned to the right by `turn` (B,), of which none reaches L."""
+    rows, length = view.shape
+    twice = _windows_of(torch.cat([view, view], dim=1).flatten(), length)
+    return twice.index_select(0, _index(2 * length * np.arange(rows) + (-turn) % length, view))
+
+
+def _windows_of(bases: Tensor, length: int) -> Tensor:
+    """Every window of `length` of a vector, as overlapping rows without a copy."""
+    return bases.as_strided((len(bases) - length + 1, length), (1, 1))
+
+
+def _index(numbers: NDArray[Any], like: Tensor) -> Tensor:
+    return torch.from_numpy(numbers).to(like.device)

@@ -1,0 +1,128 @@
+"""Heads: what is read out of the backbone's vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from findna.files import Settings
+from findna.model.chordmixer import Encoded
+
+BASES = 4  # logits over A C G T; N, MASK and PAD are never answers
+Pooling = Literal["mean", "max", "summary"]
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
+
+
+class ProjectionConfig(Settings):
+    """Shape of the head that turns summary rows into scores over prototypes."""
+
+    kind: Literal["prototypes", "shared"] = Field(
+        "prototypes",
+        description="Own MLP with prototypes, or the base head itself as in the reference code.",
+    )
+    hidden: int = Field(256, ge=1, description="Channels of the two hidden layers.")
+    bottleneck: int = Field(64, ge=1, description="Channels of the L2-normalised bottleneck.")
+    prototypes: int = Field(512, ge=2, description="Number of prototypes, K.")
+
+
+class ProjectionHead(nn.Module):
+    """MLP, L2-normalised bottleneck and weight-normalised prototypes (DINO, Caron et al. 2021,
+    section 3.1).
+    """
+
+    def __init__(self, width: int, config: ProjectionConfig) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(width, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.bottleneck),
+        )
+        self.prototypes = weight_norm(nn.Linear(config.bottleneck, config.prototypes, bias=False))
+        nn.init.normal_(self.prototypes.parametrizations.weight.original1)
+        # Unit-length prototypes, as in DINO: scores are cosines, and no prototype wins by being
+        # long.
+        self.prototypes.parametrizations.weight.original0.data.fill_(1.0)
+        # Prototypes that move fall together within 40 steps, which makes every answer uniform:
+        # they stay where they were drawn, and the network has to come to them (DINO freezes them
+        # for its first epoch for the same reason).
+        self.prototypes.requires_grad_(False)
+
+    def forward(self, summary: Tensor) -> Tensor:
+        """Summary rows (B, S, D) → cosine scores (B, S, K)."""
+        scores: Tensor = self.prototypes(F.normalize(self.mlp(summary), dim=-1))
+        return scores
+
+
+class TaskConfig(Settings):
+    """What a fine-tuned model answers, and how."""
+
+    kind: TaskKind = Field(description="binary, multiclass, multilabel or regression.")
+    classes: tuple[str, ...] = Field(description="Sorted class names; target names for regression.")
+    pooling: tuple[Pooling, ...] = Field(
+        ("mean", "max", "summary"), description="What is read of a sequence, concatenated."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
+    strand: Literal["both", "forward"] = Field(
+        "both", description="Average the logits of both strands, or read the given strand only."
+    )
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="Probability from which a binary task says the second class."
+    )
+    target_mean: tuple[float, ...] = Field((), description="Mean of each regression target.")
+    target_sd: tuple[float, ...] = Field((), description="Standard deviation of each target.")
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> TaskConfig:
+        if self.kind == "binary" and len(self.classes) != 2:
+            raise ValueError(f"a binary task has two classes, got {len(self.classes)}")
+        if self.kind == "multiclass" and len(self.classes) < 2:
+            raise ValueError("a multiclass task needs at least two classes")
+        if not self.classes:
+            raise ValueError("a task needs at least one class or target name")
+        if not self.pooling:
+            raise ValueError("pooling names at least one of mean, max, summary")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Logits a sequence: one for a binary task (its second class), else one a class or
+        target.
+        """
+        return 1 if self.kind == "binary" else len(self.classes)
+
+
+def pool(encoded: Encoded, parts: Sequence[Pooling]) -> Tensor:
+    """Concatenated summaries of each sequence, (B, len(parts) * D); padding never takes part."""
+    read = {
+        "mean": encoded.mean,
+        "max": encoded.maximum,
+        "summary": lambda: encoded.summary.mean(1),
+    }
+    return torch.cat([read[part]() for part in parts], dim=-1)
+
+
+class TaskHead(nn.Module):
+    """Pooling, normalisation, dropout and one linear layer."""
+
+    def __init__(self, width: int, config: TaskConfig) -> None:
+        super().__init__()
+        self.parts = config.pooling
+        self.norm = nn.LayerNorm(width * len(config.pooling))
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(width * len(config.pooling), config.outputs)
+        # A fresh head says nothing: the first loss is that of the class frequencies, not of noise.
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """Encoded batch → logits (B, outputs)."""
+        logits: Tensor = self.linear(self.dropout(self.norm(pool(encoded, self.parts))))
+        return logits

@@ -1,0 +1,230 @@
+"""Heads, strands, and the model folder: what is saved is loaded whole or refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from findna.files import BadInput
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.heads import ProjectionConfig, TaskConfig, pool
+from findna.model.model import (
+    PRESETS,
+    Model,
+    ModelConfig,
+    load_model,
+    new_model,
+    reverse_complement,
+)
+from findna.sequence.alphabet import PAD
+
+SMALL = ModelConfig(
+    backbone=ChordMixerConfig(width=16, hidden=24, track_size=4, depth=2, summary_tokens=3),
+    projection=ProjectionConfig(hidden=16, bottleneck=8, prototypes=12),
+)
+TASK = TaskConfig(kind="multiclass", classes=("a", "b", "c"))
+
+
+@pytest.fixture
+def model() -> Model:
+    made = new_model(SMALL, seed=1).with_task(TASK, seed=2).eval()
+    torch.nn.init.normal_(made.task_head.linear.weight)  # type: ignore[union-attr]
+    made.provenance = {"genome_digest": "sha256:abc", "trained_lengths": [64, 512]}
+    return made
+
+
+@pytest.fixture
+def folder(model: Model, tmp_path: Path) -> Path:
+    model.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+CODES = torch.tensor([[0, 0, 1, 1, 2, 3, 4], [3, 1, 2, PAD, PAD, PAD, PAD]])
+VALID = torch.tensor([7, 3])
+
+
+def test_presets_have_the_sizes_they_promise() -> None:
+    backbone = {
+        name: sum(p.numel() for p in new_model(name, 0).encoder.parameters()) / 1e6
+        for name in PRESETS
+    }
+    assert backbone["tiny"] == pytest.approx(0.4, abs=0.05)
+    assert backbone["small"] == pytest.approx(2.0, abs=0.2)
+    assert backbone["base"] == pytest.approx(12.65, abs=0.2)
+    assert backbone["paper"] == pytest.approx(12.65, abs=0.2)
+
+
+def test_paper_preset_is_the_published_shape() -> None:
+    shape = PRESETS["paper"].backbone
+    assert (shape.width, shape.hidden, shape.track_size, shape.depth) == (308, 512, 28, 40)
+    assert shape.offsets == (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+def test_long_preset_reaches_131_kb_in_one_pass_of_its_rotations() -> None:
+    assert max(PRESETS["long"].backbone.offsets) >= 131_072 // 2
+
+
+def test_reverse_complement_turns_valid_bases_and_leaves_padding() -> None:
+    turned = reverse_complement(CODES, VALID)
+    assert turned.tolist() == [[4, 0, 1, 2, 2, 3, 3], [1, 2, 0, PAD, PAD, PAD, PAD]]
+    assert reverse_complement(turned, VALID).tolist() == CODES.tolist()
+    assert reverse_complement(CODES[:1]).tolist() == turned[:1].tolist()
+
+
+def test_embeddings_and_logits_of_both_strands_agree(model: Model) -> None:
+    turned = reverse_complement(CODES, VALID)
+    torch.testing.assert_close(model.embed(CODES, VALID), model.embed(turned, VALID))
+    torch.testing.assert_close(model.task_logits(CODES, VALID), model.task_logits(turned, VALID))
+    forward = model.task_logits(CODES, VALID, "forward")
+    assert not torch.allclose(forward, model.task_logits(turned, VALID, "forward"))
+
+
+def test_the_task_decides_the_strand(model: Model) -> None:
+    stranded = new_model(SMALL, 1).with_task(TASK.model_copy(update={"strand": "forward"}), 2)
+    stranded.load_state_dict(model.state_dict())
+    stranded.eval()
+    torch.testing.assert_close(
+        stranded.task_logits(CODES, VALID), model.task_logits(CODES, VALID, "forward")
+    )
+
+
+def test_embedding_is_the_mean_over_bases_only(model: Model) -> None:
+    bases = model.encode(CODES[1:, :3]).bases[0]
+    torch.testing.assert_close(model.embed(CODES, VALID, "forward")[1], bases.mean(0))
+
+
+def test_pooling_leaves_padding_out(model: Model) -> None:
+    encoded = model.encode(CODES, VALID)
+    bases = encoded.bases[1, :3]
+    wanted = torch.cat([bases.mean(0), bases.amax(0), encoded.summary[1].mean(0)])
+    torch.testing.assert_close(pool(encoded, ("mean", "max", "summary"))[1], wanted)
+
+
+def test_projection_scores_are_cosines(model: Model) -> None:
+    scores = model.project(model.encode(CODES, VALID).summary)
+    assert scores.shape == (2, 3, 12)
+    assert scores.abs().max() <= 1 + 1e-6
+
+
+def test_shared_head_is_the_base_head(tmp_path: Path) -> None:
+    config = SMALL.model_copy(update={"projection": ProjectionConfig(kind="shared")})
+    shared = new_model(config, 0).eval()
+    summary = torch.randn(1, 3, 16)
+    torch.testing.assert_close(shared.project(summary), shared.base_logits(summary))
+    shared.save(tmp_path / "shared")
+    again = load_model(tmp_path / "shared")
+    torch.testing.assert_close(again.project(summary), shared.project(summary))
+
+
+def test_same_seed_same_weights_other_seed_other_weights() -> None:
+    one, two, three = new_model(SMALL, 5), new_model(SMALL, 5), new_model(SMALL, 6)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.encoder.embedding.weight, three.encoder.embedding.weight)
+
+
+def test_making_a_model_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(9)
+    wanted = torch.rand(1)
+    torch.manual_seed(9)
+    new_model(SMALL, 5)
+    assert torch.equal(torch.rand(1), wanted)
+
+
+def test_folder_round_trip(model: Model, folder: Path) -> None:
+    again = load_model(folder)
+    assert not again.training
+    assert again.config == model.config
+    assert again.provenance["genome_digest"] == "sha256:abc"
+    torch.testing.assert_close(again.task_logits(CODES, VALID), model.task_logits(CODES, VALID))
+    assert {p.name for p in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+
+
+def test_a_run_folder_stands_for_its_model(folder: Path) -> None:
+    assert load_model(folder.parent).config.task == TASK
+
+
+def test_an_existing_folder_is_refused_and_kept(model: Model, folder: Path) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(BadInput, match="--overwrite"):
+        model.save(folder)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_no_folder_no_weights_broken_weights(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no model folder"):
+        load_model(tmp_path / "nothing")
+    (folder / "model.safetensors").write_bytes(b"not a tensor")
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BadInput, match="weights are missing"):
+        load_model(folder)
+
+
+def edit_weights(folder: Path, change: str) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    if change == "missing":
+        del tensors["base_head.weight"]
+    elif change == "shape":
+        tensors["base_head.weight"] = torch.zeros(4, 17)
+    else:
+        tensors["base_head.extra"] = torch.zeros(1)
+    save_file(tensors, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("missing", "base_head.weight is missing"),
+        ("shape", r"base_head.weight has shape \(4, 17\), expected \(4, 16\)"),
+        ("extra", "base_head.extra is not part of this model"),
+    ],
+)
+def test_changed_weights_are_refused_by_name(folder: Path, change: str, words: str) -> None:
+    edit_weights(folder, change)
+    with pytest.raises(BadInput, match=words):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("format_version", 99, "format version 99 is unknown"),
+        ("format_version", None, "format version None is unknown"),
+        ("alphabet", "acgnt", "alphabet 'acgnt' is not"),
+        ("offsets", [0, 1, 2, 5], "offsets"),
+    ],
+)
+def test_changed_description_is_refused_by_name(
+    folder: Path, key: str, value: object, words: str
+) -> None:
+    described = json.loads((folder / "config.json").read_text())
+    described[key] = value
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(BadInput, match=words):
+        load_model(folder)
+
+
+def test_unknown_config_key_is_refused_by_name(folder: Path) -> None:
+    described = json.loads((folder / "config.json").read_text())
+    described["model"]["backbone"]["widht"] = 5
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(BadInput, match="widht"):
+        load_model(folder)
+
+
+def test_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(BadInput, match="tiny, small, base, paper, long"):
+        new_model("huge", 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes"), [("binary", ("a",)), ("multiclass", ("a",)), ("regression", ())]
+)
+def test_impossible_tasks_are_refused(kind: str, classes: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="class"):
+        TaskConfig(kind=kind, classes=classes)  # type: ignore[arg-type]
