@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
+BENCHMARKS = encode window_reading views memory
 READY = $(VENV)/.ready
 
 export MPLBACKEND = Agg
@@ -52,16 +53,14 @@ format: $(READY)
 	$(BIN)/python -m ruff check --fix .
 
 bench: $(READY)
-	@set -e; for file in benchmarks/speed_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	@set -e; for name in $(BENCHMARKS); do \
+	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py; done
 
 gpu: $(READY)
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
 	  mkdir -p build && set -o pipefail && { \
 	    $(BIN)/python -m pytest -q -m gpu && \
-	    for file in benchmarks/speed_*.py benchmarks/gpu_*.py; do \
-	      test -e $$file || continue; \
-	      echo "== $$file"; $(BIN)/python $$file --device cuda || exit 1; \
-	    done; } 2>&1 | tee build/gpu.txt; \
+	    $(BIN)/python benchmarks/views.py --device cuda; } 2>&1 | tee build/gpu.txt; \
 	else \
 	  echo "make gpu: PyTorch sees no CUDA device here, so no GPU test and no GPU benchmark was run."; \
 	fi

@@ -172,7 +172,7 @@ def test_a_width_that_tracks_do_not_fill_is_refused() -> None:
         ChordMixerConfig(width=30, track_size=4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_gpu_equals_cpu(encoder: ChordMixer) -> None:
     parts = sequences()
     codes, lengths = padded(parts, 60), torch.tensor(LENGTHS)

@@ -228,3 +228,17 @@ def test_unknown_preset_names_the_known_ones() -> None:
 def test_impossible_tasks_are_refused(kind: str, classes: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="class"):
         TaskConfig(kind=kind, classes=classes)  # type: ignore[arg-type]
+
+
+def test_a_folder_of_format_1_still_gives_the_same_numbers() -> None:
+    """Written once with format version 1 and never again: it must load for ever."""
+    old = Path(__file__).parent / "format-1"
+    expected = json.loads((old / "expected.json").read_text())
+    model, codes = load_model(old), torch.tensor(expected["codes"])
+    encoded = model.encode(codes)
+    for found, key in (
+        (model.task_logits(codes), "task_logits"),
+        (model.base_logits(encoded.bases)[0, :2], "base_logits"),
+        (model.project(encoded.summary)[0, 0, :4], "scores"),
+    ):
+        torch.testing.assert_close(found, torch.tensor(expected[key]), atol=1e-5, rtol=1e-4)

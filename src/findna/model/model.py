@@ -204,6 +204,8 @@ class Model(nn.Module):
         }
         with atomic_folder(folder, overwrite=overwrite) as made:
             save_file(weights, made / WEIGHTS, metadata={"format": "pt"})
+            # safetensors writes for the owner alone; models are shared with colleagues.
+            (made / WEIGHTS).chmod(0o644)
             write_json(made / CONFIG, self._description())
             (made / CARD).write_text(card or self._card(), encoding="utf-8")
 

@@ -1,0 +1,1 @@
+"""Learning: schedules, losses, teacher, self-distillation, pretraining and fine-tuning."""

@@ -1,0 +1,116 @@
+"""Settings of a pretraining run, and the recipe that belongs to each preset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from findna.data.masking import HidingSettings
+from findna.data.views import ViewSettings
+from findna.data.windows import SamplingSettings
+from findna.files import Settings
+from findna.model.model import PRESETS
+from findna.training.engine import Precision
+from findna.training.self_distillation import DistillationSettings
+from findna.training.validation import ValidationSettings
+
+ENDS = ("steps", "epochs", "budget")
+SECTIONS = ("distillation", "sampling", "views", "hiding", "validation")
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "small": {"distillation": {"learning_rate": 2e-3}, "sampling": {"window": 1000}},
+    "base": {
+        "distillation": {"learning_rate": 1e-3},
+        "sampling": {"window": 1000, "batch_bases": 65_536},
+    },
+    "paper": {
+        "distillation": {
+            "learning_rate": 3e-4,
+            "weight_decay": 3e-4,
+            "warmup": 0.3,
+            "clip": 0.5,
+            "beta2": 0.999,
+            "balance": "centre",
+            "distillation_weight": 1.0,
+        },
+        "sampling": {
+            "window": 1000,
+            "min_window": 1000,
+            "one_length": True,
+            "batch_bases": 64_000,
+        },
+        "hiding": {"fixed_rate": 0.3},
+        "epochs": 30.0,
+    },
+    "long": {
+        "distillation": {"learning_rate": 1e-3},
+        "sampling": {"window": 131_072, "batch_bases": 262_144},
+    },
+}
+
+
+class PretrainSettings(Settings):
+    """Everything that decides what a pretraining run computes."""
+
+    preset: str = Field("tiny", description="Shape and recipe: tiny, small, base, paper or long.")
+    head: Literal["prototypes", "shared"] = Field(
+        "prototypes",
+        description="What scores the summary tokens: a projection of its own, or (preset paper "
+        "only, for comparison) the base head as in the reference code.",
+    )
+    steps: int | None = Field(None, ge=1, description="Optimizer steps.")
+    epochs: float | None = Field(None, gt=0, description="Passes over the usable bases, instead.")
+    budget: str | None = Field(
+        None,
+        description="Wall-clock time instead, such as 10m or 2h; without any of the three, 30m.",
+    )
+    accumulate: int = Field(1, ge=1, description="Parts into which a batch is cut to save memory.")
+    precision: Precision = Field("auto", description="fp32, bf16, or what is faster here.")
+    seed: int = Field(0, ge=0, description="Seed of weights, windows, views and hiding.")
+    checkpoint_minutes: float = Field(5.0, ge=0, description="Minutes between checkpoints.")
+    distillation: DistillationSettings = Field(
+        DistillationSettings(), description="Objective and optimizer."
+    )
+    sampling: SamplingSettings = Field(SamplingSettings(), description="Which windows are read.")
+    views: ViewSettings = Field(ViewSettings(), description="How windows are augmented.")
+    hiding: HidingSettings = Field(HidingSettings(), description="Which bases are hidden.")
+    validation: ValidationSettings = Field(ValidationSettings(), description="Held-out checks.")
+
+    @model_validator(mode="after")
+    def _one_length_of_run(self) -> PretrainSettings:
+        if sum(getattr(self, end) is not None for end in ENDS) > 1:
+            raise ValueError("give one of steps, epochs and budget")
+        if self.preset not in PRESETS:
+            raise ValueError(f"there is no preset {self.preset!r}; use one of {', '.join(PRESETS)}")
+        if self.budget is not None:
+            seconds(self.budget)
+        if self.head == "shared" and self.preset != "paper":
+            raise ValueError(f"head shared belongs to preset paper, not to {self.preset}")
+        if self.head == "shared" and self.distillation.balance != "centre":
+            raise ValueError("head shared has no prototypes to balance: use balance centre")
+        return self
+
+    @classmethod
+    def resolve(cls, given: Mapping[str, Any], *, source: str = "settings") -> PretrainSettings:
+        """Settings from what was given explicitly, over the recipe of the preset, over the
+        defaults.
+        """
+        recipe = RECIPES.get(str(given.get("preset", "tiny")), {})
+        merged: dict[str, Any] = {**recipe, **given}
+        if any(given.get(end) is not None for end in ENDS):
+            merged = {k: v for k, v in merged.items() if k in given or k not in ENDS}
+        for section in SECTIONS:
+            merged[section] = {**recipe.get(section, {}), **(given.get(section) or {})}
+        return cls.parse(merged, source=source)
+
+
+def seconds(text: str) -> float:
+    """ "90s", "10m" or "2h" in seconds; a bare number is seconds."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if not found or float(found[1]) == 0:
+        raise ValueError(f"{text!r} is no time: write 90s, 10m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

@@ -1,0 +1,189 @@
+"""A run is a folder: resolved settings, command, environment, metrics, checkpoints and the model.
+
+settings.yaml      every setting, with defaults filled in
+command.txt        the command line that started it (one line a start)
+environment.json   versions, device and threads
+metrics.jsonl      one JSON object a line
+checkpoints/       last/ with state.safetensors and state.json
+model/             the model folder, written at the end
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from findna.files import BadInput, FindnaError, atomic_file, atomic_folder, read_json, write_json
+from findna.model.model import software_versions
+
+SETTINGS, METRICS, LAST = "settings.yaml", "metrics.jsonl", "checkpoints/last"
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open run folder."""
+
+    folder: Path
+    resumed: bool
+
+    @property
+    def model(self) -> Path:
+        """Where the model folder goes."""
+        return self.folder / "model"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics file."""
+        return self.folder / METRICS
+
+
+def open_run(
+    folder: str | Path,
+    *,
+    settings: Mapping[str, Any],
+    device: torch.device | str,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Run:
+    """Make a run folder and write what is known at the start.
+
+    Raises:
+        BadInput: the folder exists and neither ``resume`` nor ``overwrite`` was asked for, or
+            there is no checkpoint to
+            resume from, or the settings differ from those of the run to be resumed.
+    """
+    folder = Path(folder)
+    resumed = resume and (folder / LAST).is_dir()
+    if resume and not resumed and folder.exists():
+        raise BadInput(
+            "there is no checkpoint to resume from", file=folder, remedy="use --overwrite instead"
+        )
+    if resumed:
+        _same_settings(folder / SETTINGS, settings)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not overwrite:
+            raise BadInput("this run exists", file=folder, remedy="use --resume or --overwrite")
+        _clear(folder)
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    with atomic_file(folder / SETTINGS, overwrite=True) as made:
+        made.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
+    with (folder / "command.txt").open("a", encoding="utf-8") as command:
+        command.write(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
+    write_json(folder / "environment.json", environment(device))
+    return Run(folder, resumed)
+
+
+def _clear(folder: Path) -> None:
+    """Move a run out of the way, refusing a folder that findna did not write."""
+    import shutil
+
+    if not (folder / SETTINGS).is_file():
+        raise BadInput(
+            "this folder was not written by findna and is not overwritten",
+            file=folder,
+            remedy="choose another --output",
+        )
+    shutil.rmtree(folder)
+
+
+def _same_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    before = yaml.safe_load(file.read_text(encoding="utf-8"))
+    changed = sorted(
+        key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key)
+    )
+    if changed:
+        raise BadInput(
+            f"the settings differ from those of the run: {', '.join(changed)}",
+            file=file,
+            remedy="resume with the same command, or start another run",
+        )
+
+
+def environment(device: torch.device | str) -> dict[str, Any]:
+    """Versions and hardware that a result may depend on."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        **software_versions(),
+        "platform": platform.platform(),
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+class MetricsLog:
+    """Appends numbers to ``metrics.jsonl``; not-finite ones are written as null, since JSON has no
+    NaN.
+    """
+
+    def __init__(self, file: Path, keep_until_step: int | None = None) -> None:
+        self.file = file
+        if keep_until_step is not None:
+            self._cut(keep_until_step)
+
+    def write(self, **numbers: Any) -> None:
+        """Append one line."""
+        line = json.dumps({key: _plain(value) for key, value in numbers.items()})
+        try:
+            with self.file.open("a", encoding="utf-8") as out:
+                out.write(line + "\n")
+        except OSError as error:
+            raise FindnaError(f"{self.file}: cannot write ({error.strerror})") from error
+
+    def _cut(self, step: int) -> None:
+        """Drop what a run wrote after its last checkpoint, so that no step stands twice."""
+        kept = [row for row in read_metrics(self.file) if row.get("step", 0) <= step]
+        with atomic_file(self.file, overwrite=True) as made:
+            made.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """All rows of a metrics file; a last line that was cut off by a crash is left out."""
+    if not file.exists():
+        return []
+    rows = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    return value
+
+
+def save_checkpoint(run: Run, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    """Replace the last checkpoint, all of it or nothing."""
+    contiguous = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+    with atomic_folder(run.folder / LAST, overwrite=True) as made:
+        save_file(contiguous, made / "state.safetensors")
+        write_json(made / "state.json", dict(numbers))
+
+
+def load_checkpoint(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and numbers of the last checkpoint."""
+    folder = run.folder / LAST
+    return load_file(folder / "state.safetensors"), read_json(folder / "state.json")

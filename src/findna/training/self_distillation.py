@@ -1,0 +1,190 @@
+"""One step of self-distillation: student, teacher, both losses, optimizer, EMA and centre."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from pydantic import Field
+from torch import Tensor
+
+from findna.data.batches import PretrainBatch
+from findna.files import Settings
+from findna.model.model import Model
+from findna.training.engine import autocast, total
+from findna.training.losses import (
+    balanced_distribution,
+    distillation_sum,
+    masked_nucleotide_sum,
+    teacher_distribution,
+)
+from findna.training.optimizer import adamw, set_rate
+from findna.training.schedules import teacher_momentum, teacher_temperature, warmup_cosine
+from findna.training.teacher import Centre, Teacher
+
+
+class DistillationSettings(Settings):
+    """Weights, temperatures and rates of the objective and its optimizer."""
+
+    masked_weight: float = Field(1.0, ge=0, description="Weight of the masked-nucleotide loss.")
+    distillation_weight: float = Field(0.2, ge=0, description="Weight of the distillation loss.")
+    student_temperature: float = Field(0.1, gt=0, description="Temperature of the student.")
+    teacher_temperature: float = Field(0.04, gt=0, description="Temperature of the teacher.")
+    first_teacher_temperature: float = Field(
+        0.07, gt=0, description="Teacher temperature at the first step."
+    )
+    teacher_warmup: float = Field(
+        0.3, ge=0, le=1, description="Share of the steps over which it is warmed up."
+    )
+    balance: Literal["sinkhorn", "centre"] = Field(
+        "sinkhorn",
+        description="What keeps the teacher from giving one answer to all windows: standardised "
+        "scores and Sinkhorn, or a running centre as in the paper.",
+    )
+    centre_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the running centre.")
+    learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate.")
+    weight_decay: float = Field(0.01, ge=0, description="Decay of the weight matrices.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising rate.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    beta2: float = Field(0.98, gt=0, lt=1, description="Second-moment decay of AdamW.")
+
+
+@dataclass(frozen=True)
+class StepNumbers:
+    """What one step measured; tensors stay on the device so that nobody waits for them."""
+
+    masked_loss: Tensor
+    distillation_loss: Tensor
+    gradient_norm: Tensor
+    hidden: Tensor
+    rate: float
+    momentum: float
+
+
+class SelfDistillation:
+    """Student, teacher, centre and optimizer, and the step that moves them.
+
+    The student is the only network with a gradient and the only one in the optimizer.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        settings: DistillationSettings,
+        accelerator: Accelerator,
+        precision: Literal["fp32", "bf16"],
+    ) -> None:
+        self.settings, self.accelerator, self.precision = settings, accelerator, precision
+        self.device = accelerator.device
+        self.model = model.to(self.device).train()
+        self.teacher = Teacher(self.model)
+        tokens = model.config.backbone.summary_tokens
+        self.centre = Centre(tokens, model.prototypes, settings.centre_momentum).to(self.device)
+        self.optimizer = adamw(
+            self.model, settings.learning_rate, settings.weight_decay, (0.9, settings.beta2)
+        )
+        self.student: Any = accelerator.prepare_model(self.model)
+
+    def step(self, parts: Sequence[PretrainBatch], step: int, steps: int) -> StepNumbers:
+        """Learn from this rank's ``parts`` of one global batch; ``step`` counts from 0 to
+        ``steps`` - 1.
+
+        Both losses are divided by the hidden bases and windows of all ranks and parts together, so
+        the result does not
+        depend on how the batch was cut up.
+        """
+        settings = self.settings
+        counts = self._counts(parts)
+        rate = settings.learning_rate * warmup_cosine(step, steps, settings.warmup)
+        set_rate(self.optimizer, rate)
+        scores = self._teacher_scores(parts)
+        answers = self._answers(scores, counts[1], step, steps)
+        losses = torch.zeros(2, device=self.device)
+        pieces = answers.split([len(part.ids) for part in parts])
+        for number, (part, answer) in enumerate(zip(parts, pieces, strict=True)):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.student):
+                part_losses = self._losses(part, answer, counts)
+                weighted = (
+                    settings.masked_weight * part_losses[0]
+                    + settings.distillation_weight * part_losses[1]
+                )
+                # Gradients are averaged over ranks, while the losses are already shares of the
+                # global sum.
+                (weighted * self.accelerator.num_processes).backward()
+            losses += part_losses.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        momentum = teacher_momentum(step, steps)
+        self.teacher.update(self.model, momentum)
+        self.centre.update(self._total(scores.sum(0)), counts[1])
+        losses = self._total(losses)
+        return StepNumbers(losses[0], losses[1], norm, counts[0], rate, momentum)
+
+    def _total(self, value: Tensor) -> Tensor:
+        return total(self.accelerator, value)
+
+    def _counts(self, parts: Sequence[PretrainBatch]) -> Tensor:
+        """(hidden bases, windows) of the global batch."""
+        hidden = torch.stack([part.hidden.sum() for part in parts]).sum().float()
+        windows = hidden.new_tensor(float(sum(len(part.ids) for part in parts)))
+        return self._total(torch.stack([hidden, windows])).clamp(min=1)
+
+    @torch.no_grad()
+    def _teacher_scores(self, parts: Sequence[PretrainBatch]) -> Tensor:
+        """Scores of this rank's teacher views (B, S, K)."""
+        with autocast(self.device, self.precision):
+            return torch.cat([self.teacher(part.teacher).float() for part in parts])
+
+    def _answers(self, scores: Tensor, windows: Tensor, step: int, steps: int) -> Tensor:
+        """What the student is to agree with: the teacher's distributions (B, S, K)."""
+        settings = self.settings
+        temperature = teacher_temperature(
+            step,
+            steps,
+            settings.first_teacher_temperature,
+            settings.teacher_temperature,
+            settings.teacher_warmup,
+        )
+        if settings.balance == "centre":
+            return teacher_distribution(scores, self.centre.value, temperature)
+        spread = self.model.config.projection.bottleneck**-0.5
+        return balanced_distribution(scores, temperature, spread, windows, self._total)
+
+    def _losses(self, part: PretrainBatch, answer: Tensor, counts: Tensor) -> Tensor:
+        """(masked-nucleotide loss, distillation loss) of a part, as shares of the global means."""
+        with autocast(self.device, self.precision):
+            logits, scores = self.student(part.student, None, part.noise)
+        masked = masked_nucleotide_sum(logits, part.targets, part.hidden, part.weights)
+        distilled = distillation_sum(scores, answer, self.settings.student_temperature)
+        return torch.stack([masked, distilled]) / counts
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that a resumed run needs, by name."""
+        tensors = {f"student.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"teacher.{k}": v for k, v in self.teacher.network.state_dict().items()}
+        tensors["centre"] = self.centre.value
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what :meth:`state` gave, strictly."""
+        self.model.load_state_dict(_under("student.", tensors))
+        self.teacher.network.load_state_dict(_under("teacher.", tensors))
+        self.centre.value.copy_(tensors["centre"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer.", tensors).items():
+            index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

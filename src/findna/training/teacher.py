@@ -1,0 +1,62 @@
+"""The teacher: an exponential moving average of the student, and the running centre of its
+scores.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from findna.model.model import Model
+
+
+class Teacher(nn.Module):
+    """A copy of the student that never has a gradient.
+
+    After the optimizer step: ξ ← m ξ + (1 − m) θ over all parameters, in one fused call.
+    """
+
+    network: Model
+
+    def __init__(self, student: Model) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(student).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, student: Model, momentum: float) -> None:
+        """One EMA step towards ``student``."""
+        theirs = [p.detach() for p in student.parameters()]
+        torch._foreach_lerp_(list(self.network.parameters()), theirs, 1 - momentum)
+
+    @torch.no_grad()
+    def forward(self, codes: Tensor) -> Tensor:
+        """Codes (B, L) → prototype scores of the summary tokens (B, S, K)."""
+        return self.network.project(self.network.encode(codes).summary)
+
+
+class Centre(nn.Module):
+    """Running mean of the teacher's scores, one per summary token: (S, K).
+
+    A centre pooled over tokens would let every token sit on a prototype of its own at zero loss
+    and no information.
+    """
+
+    value: Tensor
+
+    def __init__(self, tokens: int, prototypes: int, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("value", torch.zeros(tokens, prototypes))
+
+    @torch.no_grad()
+    def update(self, score_sum: Tensor, count: int | Tensor) -> None:
+        """One step towards the mean of a whole batch.
+
+        Args:
+            score_sum: (S, K) teacher scores summed over the sequences of all ranks and
+                accumulation steps.
+            count: number of these sequences.
+        """
+        self.value.mul_(self.momentum).add_(score_sum / count, alpha=1 - self.momentum)

@@ -1,0 +1,235 @@
+"""What a network knows of held-out DNA, and whether its training is healthy.
+
+Windows and hidden positions are fixed once from the seed. Every chosen base becomes MASK, there is
+no noise and no
+augmentation, and only MASK positions count.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from findna.data.masking import HidingSettings, hide
+from findna.data.windows import fixed_windows
+from findna.files import Settings
+from findna.model.model import Model, reverse_complement
+from findna.sequence.alphabet import codes_of
+from findna.sequence.genome import Genome
+from findna.training.engine import autocast
+from findna.training.markov import yardsticks
+
+YOUNG = 300  # steps before which summary tokens that say little are no sign of a collapse
+EMBEDDED = 512  # windows over which ranks, entropies and agreement are measured
+
+
+class ValidationSettings(Settings):
+    """How much held-out DNA is looked at, and how."""
+
+    bases: int = Field(65_536, ge=64, description="Held-out bases of a check during training.")
+    final_bases: int = Field(1_048_576, ge=64, description="Held-out bases of the last check.")
+    hidden: float = Field(
+        0.15, gt=0, le=0.5, description="Share of the bases that becomes MASK, all of which count."
+    )
+    checks: int = Field(20, ge=1, description="Checks during a run.")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Fixed windows with fixed hidden bases: codes, targets (n, L) int64, hidden (n, L) bool."""
+
+    codes: Tensor
+    targets: Tensor
+    hidden: Tensor
+    starts: NDArray[np.int64]
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Store offsets of the hidden bases, row by row."""
+        inside = np.arange(self.codes.shape[1])
+        places: NDArray[np.int64] = (self.starts[:, None] + inside)[self.hidden.numpy()]
+        return places
+
+
+def held_out(
+    genome: Genome,
+    runs: NDArray[np.int64],
+    *,
+    length: int,
+    bases: int,
+    hidden: float,
+    max_n: float,
+    seed: int,
+) -> HeldOut:
+    """Draw windows of ``length`` from the held-out ``runs`` and hide bases in them, once."""
+    count = max(1, bases // length)
+    starts = fixed_windows(genome, runs, length, count, seed, max_n)
+    codes = codes_of(genome.store[starts[:, None] + np.arange(length)]).astype(np.int64)
+    settings = HidingSettings(fixed_rate=hidden, mask=1.0, random=0.0)
+    done = hide(torch.from_numpy(codes), seed, 0, np.arange(count), settings)
+    return HeldOut(done.codes, done.targets, done.hidden, starts)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Losses of the yardsticks at the hidden bases of the validation windows, nats a base."""
+
+    letter_entropy: float
+    markov_loss: float
+    markov_k: int
+    markov_smoothing: float
+    markov_fitted_bases: int
+
+
+def reference(genome: Genome, train: NDArray[np.int64], validation: HeldOut) -> Reference:
+    """Letters and the two-sided Markov model, fitted on the training runs."""
+    found = yardsticks(genome, train, validation.places)
+    return Reference(
+        float(found.letters.mean()),
+        float(found.markov.mean()),
+        found.k,
+        found.smoothing,
+        found.fitted_bases,
+    )
+
+
+@dataclass(frozen=True)
+class MaskedScore:
+    """MASK-only figures of one network; the interval is 95 %, by resampling windows."""
+
+    loss: float
+    accuracy: float
+    low: float
+    high: float
+    count: int
+
+
+@torch.no_grad()
+def masked_score(
+    network: Model,
+    data: HeldOut,
+    *,
+    precision: Literal["fp32", "bf16"],
+    batch_bases: int = 32_768,
+    resamples: int = 1000,
+) -> MaskedScore:
+    """Cross-entropy in nats and accuracy over the MASK positions of ``data``."""
+    sums = []
+    rows = max(1, batch_bases // data.codes.shape[1])
+    for codes, targets, hidden in zip(
+        data.codes.split(rows), data.targets.split(rows), data.hidden.split(rows), strict=True
+    ):
+        with autocast(network.device, precision):
+            logits = network.base_logits(network.encode(codes.to(network.device)).bases)
+        logits = logits.float().cpu()
+        known = targets.clamp(max=3)
+        loss = F.cross_entropy(logits.flatten(0, 1), known.flatten(), reduction="none")
+        right = logits.argmax(-1) == known
+        sums.append(
+            torch.stack(
+                [(loss.view_as(hidden) * hidden).sum(1), (right & hidden).sum(1), hidden.sum(1)], 1
+            )
+        )
+    table = torch.cat(sums).double().numpy()
+    low, high = _ratio_interval(table[:, 0], table[:, 2], resamples)
+    loss, right, count = (float(x) for x in table.sum(0))
+    return MaskedScore(loss / count, right / count, low, high, int(count))
+
+
+def _ratio_interval(
+    top: NDArray[np.float64], bottom: NDArray[np.float64], resamples: int
+) -> tuple[float, float]:
+    """95 % interval of sum(top) / sum(bottom) when whole windows are drawn again."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(top), size=(resamples, len(top)))
+    ratios = top[drawn].sum(1) / bottom[drawn].sum(1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@torch.no_grad()
+def health(
+    student: Model,
+    teacher: Model,
+    data: HeldOut,
+    *,
+    student_temperature: float,
+    precision: Literal["fp32", "bf16"],
+) -> dict[str, float]:
+    """Figures that show a collapse before the loss does, on visible windows.
+
+    * ``effective_rank``: exp of the entropy of the normalised singular values of the student's
+      centred window
+      embeddings (Roy and Vetterli 2007); 1 means that all windows lie on a line.
+    * ``teacher_entropy``: mean entropy in nats of the teacher's answers, at most ln K. Both
+      networks answer with
+      softmax(scores / student temperature): no centre or balance, which would hide a collapse.
+    * ``token_information``: entropy of the teacher's mean answer minus mean entropy of its
+      answers, median over tokens,
+      in nats: what a token's answer tells of which window it saw. 0 is collapse, whatever the
+      entropy.
+    * ``strand_agreement``: mean cosine between centred embeddings of both strands.
+    * ``distillation_loss``: cross-entropy of the student's answers against the teacher's.
+    """
+    parts: list[tuple[Tensor, ...]] = []
+    codes = data.targets[:EMBEDDED].to(student.device)
+    for piece in codes.split(max(1, 32_768 // codes.shape[1])):
+        with autocast(student.device, precision):
+            seen = student.encode(piece)
+            turned = student.encode(reverse_complement(piece)).mean()
+            said = student.project(seen.summary)
+            answer = teacher.project(teacher.encode(piece).summary)
+        parts.append((seen.mean().float(), turned.float(), said.float(), answer.float()))
+    forward, backward, said, answer = (torch.cat(part) for part in zip(*parts, strict=True))
+    chances = F.softmax(answer / student_temperature, -1)
+    loss = -(chances * F.log_softmax(said / student_temperature, -1)).sum(-1).mean()
+    entropy = _entropy(chances).mean(0)
+    information = _entropy(chances.mean(0)) - entropy
+    middle = forward.mean(0)
+    agreement = F.cosine_similarity(forward - middle, backward - middle, dim=-1).mean()
+    return {
+        "distillation_loss": float(loss),
+        "effective_rank": effective_rank(forward),
+        "teacher_entropy": float(entropy.mean()),
+        "token_information": float(information.median()),
+        "strand_agreement": float(agreement),
+    }
+
+
+def _entropy(chances: Tensor) -> Tensor:
+    return -(chances * chances.clamp(min=1e-12).log()).sum(-1)
+
+
+def effective_rank(embeddings: Tensor) -> float:
+    """exp(entropy of the singular values) of centred embeddings (n, D); 0 when they are all
+    equal.
+    """
+    values = torch.linalg.svdvals((embeddings - embeddings.mean(0)).double())
+    if float(values.sum()) < 1e-9:
+        return 0.0
+    return math.exp(float(_entropy(values / values.sum())))
+
+
+def verdict(numbers: dict[str, Any], *, distilling: bool) -> str:
+    """One sentence on the state of the training, from the figures of a check."""
+    if numbers["effective_rank"] < 2:
+        return (
+            "COLLAPSING: the embeddings of all windows are nearly the same (effective rank below 2)"
+        )
+    if distilling and numbers["step"] >= YOUNG and numbers["token_information"] < 0.02:
+        return "COLLAPSING: the teacher's answers no longer depend on the window"
+    if numbers["mask_loss"] >= numbers["letter_entropy"]:
+        return "not learning yet: hidden bases are guessed no better than from letter frequencies"
+    if numbers["mask_loss"] >= numbers["markov_loss"]:
+        gap = numbers["mask_loss"] - numbers["markov_loss"]
+        return f"learning: {gap:.4f} nats a base above the two-sided Markov model (short words)"
+    gap = numbers["markov_loss"] - numbers["mask_loss"]
+    return f"learning: {gap:.4f} nats a base below the two-sided Markov model"

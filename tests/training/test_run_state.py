@@ -1,0 +1,95 @@
+"""The run folder: settings, metrics and checkpoints are whole or refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from findna.files import BadInput, FindnaError
+from findna.training import run_state
+from findna.training.run_state import (
+    MetricsLog,
+    Run,
+    load_checkpoint,
+    open_run,
+    read_metrics,
+    save_checkpoint,
+)
+
+SETTINGS = {"verb": "pretrain", "settings": {"seed": 1}}
+
+
+def opened(folder: Path, **how: bool) -> Run:
+    return open_run(folder, settings=SETTINGS, device="cpu", **how)
+
+
+def test_an_opened_run_says_what_it_is(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    assert yaml.safe_load((run.folder / "settings.yaml").read_text()) == SETTINGS
+    assert json.loads((run.folder / "environment.json").read_text())["torch"] == torch.__version__
+    assert (run.folder / "command.txt").read_text().endswith("\n")
+    assert not run.resumed
+
+
+def test_checkpoint_round_trip_and_replacement(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    for step in (1, 2):
+        save_checkpoint(run, {"w": torch.full((2,), float(step))}, {"step": step})
+    tensors, numbers = load_checkpoint(run)
+    assert tensors["w"].tolist() == [2, 2] and numbers == {"step": 2}
+    assert opened(tmp_path / "run", resume=True).resumed
+
+
+def test_a_failed_checkpoint_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path / "run")
+    save_checkpoint(run, {"w": torch.ones(2)}, {"step": 1})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_state, "save_file", full)
+    with pytest.raises(FindnaError, match="full"):
+        save_checkpoint(run, {"w": torch.zeros(2)}, {"step": 2})
+    tensors, numbers = load_checkpoint(run)
+    assert tensors["w"].tolist() == [1, 1] and numbers == {"step": 1}
+    assert [p.name for p in (run.folder / "checkpoints").iterdir()] == ["last"]
+
+
+def test_resume_needs_a_checkpoint_and_the_same_settings(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    with pytest.raises(BadInput, match="no checkpoint"):
+        opened(tmp_path / "run", resume=True)
+    save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
+    with pytest.raises(BadInput, match="settings differ from those of the run: settings"):
+        open_run(run.folder, settings={**SETTINGS, "settings": {}}, device="cpu", resume=True)
+
+
+def test_an_existing_run_is_kept_unless_overwritten(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    (run.folder / "metrics.jsonl").write_text("{}\n")
+    with pytest.raises(BadInput, match="exists"):
+        opened(tmp_path / "run")
+    assert (run.folder / "metrics.jsonl").exists()
+    assert not (opened(tmp_path / "run", overwrite=True).folder / "metrics.jsonl").exists()
+
+
+def test_metrics_are_plain_json_and_cut_at_the_checkpoint(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for step in range(1, 5):
+        log.write(step=step, loss=torch.tensor(1.0 / step), bad=float("nan"))
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert rows[1] == {"step": 2, "loss": 0.5, "bad": None}
+    MetricsLog(tmp_path / "metrics.jsonl", keep_until_step=2)
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "lo')
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1}]

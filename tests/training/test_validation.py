@@ -1,0 +1,146 @@
+"""Held-out figures by hand: MASK positions only, ranks, collapse."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.heads import ProjectionConfig
+from findna.model.model import Model, ModelConfig, new_model
+from findna.sequence.alphabet import MASK
+from findna.sequence.genome import Genome
+from findna.training.validation import (
+    HeldOut,
+    effective_rank,
+    health,
+    held_out,
+    masked_score,
+    verdict,
+)
+
+SMALL = ModelConfig(
+    backbone=ChordMixerConfig(width=16, hidden=24, track_size=4, depth=2, summary_tokens=3),
+    projection=ProjectionConfig(hidden=16, bottleneck=8, prototypes=12),
+)
+
+
+@pytest.fixture
+def model() -> Model:
+    return new_model(SMALL, 0).eval()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> HeldOut:
+    letters = np.random.default_rng(0).choice(list("ACGT"), size=5000)
+    (tmp_path / "toy.fa").write_text(">one\n" + "".join(letters) + "\n")
+    genome = Genome.open(tmp_path / "toy.fa", cache=tmp_path / "cache")
+    return held_out(
+        genome, np.array([[1000, 4000]]), length=100, bases=4000, hidden=0.15, max_n=0.05, seed=1
+    )
+
+
+def test_hidden_positions_are_masks_at_the_rate_and_places_name_them(data: HeldOut) -> None:
+    assert torch.equal(data.hidden, data.codes == MASK)
+    assert 0.12 < data.hidden.float().mean() < 0.18
+    assert len(data.places) == int(data.hidden.sum())
+    assert data.places.min() >= 1000 and data.places.max() < 4000
+
+
+def test_only_mask_positions_count(model: Model, data: HeldOut) -> None:
+    with torch.no_grad():
+        chances = model.base_logits(model.encode(data.codes).bases).log_softmax(-1)
+    losses = [
+        -chances[row, at, data.targets[row, at]].item()
+        for row, at in data.hidden.nonzero().tolist()
+    ]
+    score = masked_score(model, data, precision="fp32")
+    assert score.loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert score.count == len(losses)
+    assert score.low < score.loss < score.high
+
+
+def test_a_model_that_says_nothing_costs_ln_4(model: Model, data: HeldOut) -> None:
+    torch.nn.init.zeros_(model.base_head.weight)
+    torch.nn.init.zeros_(model.base_head.bias)
+    assert masked_score(model, data, precision="fp32").loss == pytest.approx(math.log(4), rel=1e-5)
+
+
+def test_effective_rank_by_hand() -> None:
+    square = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    assert effective_rank(square) == pytest.approx(2.0)
+    line = torch.tensor([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
+    assert effective_rank(line) == pytest.approx(1.0, abs=1e-4)
+    assert effective_rank(torch.ones(5, 3)) == 0.0
+
+
+def figures(student: Model, data: HeldOut) -> dict[str, float]:
+    return health(
+        student,
+        student,
+        data,
+        student_temperature=0.1,
+        precision="fp32",
+    )
+
+
+def test_health_tells_a_collapsed_teacher_from_a_fresh_one(model: Model, data: HeldOut) -> None:
+    fresh = figures(model, data)
+    assert fresh["effective_rank"] > 3
+    for parameter in model.projection.mlp[-1].parameters():  # type: ignore[union-attr]
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.ones_(model.projection.mlp[-1].bias)  # type: ignore[union-attr]
+    collapsed = figures(model, data)
+    assert collapsed["token_information"] == pytest.approx(0, abs=1e-5)
+    assert fresh["token_information"] > 10 * abs(collapsed["token_information"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"effective_rank": 1.2}, "COLLAPSING: the embeddings"),
+        ({"token_information": 0.001}, "COLLAPSING: the teacher"),
+        ({"mask_loss": 1.39}, "not learning yet"),
+        ({"mask_loss": 1.30}, "0.0400 nats a base above"),
+        ({"mask_loss": 1.25}, "0.0100 nats a base below"),
+    ],
+)
+def test_verdict(changed: dict[str, float], words: str) -> None:
+    numbers = {
+        "step": 1000,
+        "effective_rank": 40.0,
+        "token_information": 1.0,
+        "letter_entropy": 1.38,
+        "markov_loss": 1.26,
+        "mask_loss": 1.3,
+    }
+    assert words in verdict({**numbers, **changed}, distilling=True)
+
+
+def test_without_distillation_a_silent_teacher_is_no_collapse() -> None:
+    numbers = {
+        "step": 1000,
+        "effective_rank": 40.0,
+        "token_information": 0.0,
+        "letter_entropy": 1.38,
+        "markov_loss": 1.26,
+        "mask_loss": 1.3,
+    }
+    assert verdict(numbers, distilling=False).startswith("learning")
+
+
+def test_a_young_run_is_not_called_collapsing_for_silent_tokens() -> None:
+    numbers = {
+        "step": 60,
+        "effective_rank": 40.0,
+        "token_information": 0.0,
+        "letter_entropy": 1.38,
+        "markov_loss": 1.26,
+        "mask_loss": 1.3,
+    }
+    assert verdict(numbers, distilling=True).startswith("learning")
+    assert verdict({**numbers, "step": 300}, distilling=True).startswith("COLLAPSING")
