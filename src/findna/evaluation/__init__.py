@@ -1,0 +1,1 @@
+"""What results are worth: cheap baselines beside every model."""

@@ -1,0 +1,360 @@
+"""Answers of a fine-tuned model for any number of sequences: one row in, one row out, in order.
+
+Records stream through in chunks of bounded size; within a chunk they are batched by length, and
+put back in order. Columns: `id`, then `chrom, start, end, strand` where the input has places
+(0-based half-open), `length`, `frac_n`, `prediction`, and `p_<class>` for every class. A multilabel
+prediction joins its labels with `;`; a regression of several targets has one
+`prediction_<target>` each.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import IO, Literal, Protocol, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from findna.data.batches import by_length
+from findna.data.labelled import decide
+from findna.data.ragged import Ragged
+from findna.files import STDIN, BadInput, atomic_file, log
+from findna.model.heads import TaskConfig
+from findna.model.model import Model, load_model
+from findna.sequence.alphabet import Codes, N
+from findna.sequence.genome import Genome
+from findna.sequence.records import Record, read_records
+
+Strand = Literal["both", "forward"]
+Floats = NDArray[np.float64]
+
+BATCH_BASES = 65_536
+_CHUNK_BATCHES = 32
+_CHUNK_ROWS = 16_384
+_ENDINGS = (".tsv", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What was answered: `rows`, where it stands, and the table itself when no output was named."""
+
+    rows: int
+    output: Path | None
+    table: pd.DataFrame | None
+
+
+def predict(
+    inputs: str | Path | Iterable[Record],
+    model: Model | str | Path,
+    output: str | Path | None = None,
+    *,
+    genome: Genome | str | Path | None = None,
+    strand: Strand | None = None,
+    batch_bases: int = BATCH_BASES,
+    device: str = "auto",
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    overwrite: bool = False,
+) -> PredictResult:
+    """Answer every sequence of a FASTA, FASTQ, CSV, TSV, parquet or BED file ("-" is standard
+    input).
+
+    Args:
+        inputs: file, "-", or records.
+        model: a fine-tuned model, its folder, or the folder of its run.
+        output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; "-" for a TSV on standard
+            output; None to get
+            the table back.
+        genome: FASTA or opened genome for BED input.
+        strand: None obeys what fine-tuning decided.
+        batch_bases: bases a batch, which bounds memory.
+        device: auto, cpu, cuda or mps.
+        sequence_column: column of the sequences in a table; guessed if None.
+        id_column: column of the names in a table; guessed if None.
+        overwrite: replace an existing output.
+
+    Raises:
+        BadInput: the model has no task, an unreadable record (with its place), an output that
+            exists.
+    """
+    model = load_model(model) if isinstance(model, str | Path) else model
+    task = _require_task(model)
+    if isinstance(genome, str | Path):
+        genome = Genome.open(genome)
+    if isinstance(inputs, str | Path):
+        inputs = read_records(
+            inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
+        )
+    model = model.to(pick_device(device)).eval()
+    tables = _answers(inputs, model, task, strand, batch_bases)
+    if output is None:
+        table = _joined(list(tables))
+        return PredictResult(len(table), None, table)
+    rows = _write(tables, output, overwrite)
+    log.info(
+        "%s: %s predictions", output if str(output) != STDIN else "standard output", f"{rows:,}"
+    )
+    return PredictResult(rows, None if str(output) == STDIN else Path(output), None)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; auto is CUDA, else MPS, else CPU.
+
+    Raises:
+        BadInput: this machine has no such device.
+    """
+    have = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, here in have.items() if here))
+    if not have.get(name.split(":")[0], False):
+        listed = ", ".join(kind for kind, here in have.items() if here)
+        raise BadInput(f"this machine has no device {name!r}", remedy=f"it has: {listed}")
+    return torch.device(name)
+
+
+def _require_task(model: Model) -> TaskConfig:
+    if model.config.task is None:
+        raise BadInput(
+            "this model has no task: it was pretrained, not fine-tuned",
+            remedy="run findna finetune on labelled sequences first",
+        )
+    return model.config.task
+
+
+# ---------------------------------------------------------------- from codes to probabilities
+
+
+def task_outputs(
+    model: Model,
+    codes: Sequence[Codes] | Ragged,
+    *,
+    strand: Strand | None = None,
+    batch_bases: int = BATCH_BASES,
+) -> Floats:
+    """Logits (n, outputs) of n sequences in their order.
+
+    The model is used as it stands, dropout off or on.
+    """
+    sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
+    lengths = sequences.lengths.cpu().numpy()
+    outputs = np.zeros((len(sequences), _require_task(model).outputs))
+    with torch.inference_mode():
+        for rows in by_length(lengths, batch_bases):
+            logits = model.task_logits(*sequences.batch(rows), strand=strand)
+            outputs[rows] = logits.float().cpu().numpy()
+    return outputs
+
+
+def scores_of(logits: Floats, task: TaskConfig) -> Floats:
+    """Probabilities (n, classes), or values (n, targets) in the units of the labels, from logits
+    (n, outputs).
+    """
+    if task.kind == "regression":
+        spread, middle = np.array(task.target_sd or 1.0), np.array(task.target_mean or 0.0)
+        return np.asarray(logits * spread + middle)
+    if task.kind == "multiclass":
+        raised = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(raised / raised.sum(1, keepdims=True))
+    # A logistic function that neither overflows nor loses the small side.
+    positive = np.exp(-np.logaddexp(0, -logits))
+    if task.kind == "multilabel":
+        return np.asarray(positive)
+    return np.concatenate([np.exp(-np.logaddexp(0, logits)), positive], axis=1)
+
+
+def answer_columns(
+    scores: Floats, task: TaskConfig, threshold: float | Floats | None = None
+) -> dict[str, list[str] | Floats]:
+    """The columns `prediction` and `p_<class>` of a table of answers.
+
+    `threshold` stands in for that of the task.
+    """
+    if task.kind == "regression":
+        several = len(task.classes) > 1
+        return {
+            f"prediction_{c}" if several else "prediction": scores[:, t]
+            for t, c in enumerate(task.classes)
+        }
+    said = decide(task.kind, scores, task.threshold if threshold is None else threshold)
+    words = label_words(said, task)
+    return {"prediction": words, **{f"p_{c}": scores[:, k] for k, c in enumerate(task.classes)}}
+
+
+def label_words(labels: NDArray[np.int64], task: TaskConfig) -> list[str]:
+    """Class names of class indices (n,); for multilabel, names joined by `;` of 0/1 rows (n, K)."""
+    if task.kind != "multilabel":
+        return [task.classes[k] for k in labels]
+    return [";".join(compress(task.classes, row)) for row in labels]
+
+
+# ---------------------------------------------------------------- from records to tables
+
+
+def _answers(
+    records: Iterable[Record],
+    model: Model,
+    task: TaskConfig,
+    strand: Strand | None,
+    batch_bases: int,
+) -> Iterator[pd.DataFrame]:
+    warner = LengthWarning(model)
+    for chunk in _chunks(records, _CHUNK_BATCHES * batch_bases):
+        codes = [record.codes for record in chunk]
+        warner.look_at(np.array([len(c) for c in codes]))
+        logits = task_outputs(model, codes, strand=strand, batch_bases=batch_bases)
+        yield pd.DataFrame({**_described(chunk), **answer_columns(scores_of(logits, task), task)})
+
+
+def _chunks(records: Iterable[Record], bases: int) -> Iterator[list[Record]]:
+    """Runs of records that hold at least `bases` bases, or many short ones."""
+    chunk: list[Record] = []
+    held = 0
+    for record in records:
+        chunk.append(record)
+        held += len(record.codes)
+        if held >= bases or len(chunk) >= _CHUNK_ROWS:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def _described(records: list[Record]) -> dict[str, list[object]]:
+    columns: dict[str, list[object]] = {"id": [r.id for r in records]}
+    if records[0].chrom is not None:
+        for name in ("chrom", "start", "end", "strand"):
+            columns[name] = [getattr(r, name) for r in records]
+    columns["length"] = [len(r.codes) for r in records]
+    columns["frac_n"] = [float((r.codes == N).mean()) for r in records]
+    return columns
+
+
+class LengthWarning:
+    """Says once that sequences lie outside the lengths a model was trained on."""
+
+    def __init__(self, model: Model) -> None:
+        """Read the range from the model's provenance; without one nothing is ever said."""
+        self.range = model.provenance.get("trained_lengths")
+        self.said = False
+
+    def look_at(self, lengths: NDArray[np.int64]) -> None:
+        """Warn about the first lengths (n,) that are shorter or longer."""
+        if self.range is None or self.said or not len(lengths):
+            return
+        low, high = self.range
+        outside = lengths[(lengths < low) | (lengths > high)]
+        if len(outside):
+            self.said = True
+            log.warning(
+                "%s bp is outside the %s to %s bp this model was trained on: trust it less",
+                f"{outside[0]:,}",
+                f"{low:,}",
+                f"{high:,}",
+            )
+
+
+# ---------------------------------------------------------------- from tables to files
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        raise BadInput("the input holds no sequences")
+    return pd.concat(tables, ignore_index=True)
+
+
+class _Sink(Protocol):
+    def write(self, table: pd.DataFrame) -> None: ...
+
+
+class _Text:
+    """Rows as text with one header line; floats with six significant digits, gaps as NA."""
+
+    def __init__(self, stream: IO[str], separator: str) -> None:
+        self.stream, self.separator, self.first = stream, separator, True
+
+    def write(self, table: pd.DataFrame) -> None:
+        table.to_csv(
+            self.stream,
+            sep=self.separator,
+            index=False,
+            header=self.first,
+            float_format="%.6g",
+            na_rep="NA",
+            lineterminator="\n",
+        )
+        self.first = False
+
+
+class _Parquet:
+    """One row group a chunk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.writer: pq.ParquetWriter | None = None
+
+    def write(self, table: pd.DataFrame) -> None:
+        rows = pa.Table.from_pandas(table, preserve_index=False)
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(self.path, rows.schema)
+        self.writer.write_table(rows)
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def _write(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
+    if str(output) == STDIN:
+        return _pour(tables, _Text(sys.stdout, "\t"))
+    ending = _ending(Path(output))
+    with atomic_file(output, overwrite) as made, _sink(made, ending, Path(output)) as sink:
+        return _pour(tables, sink)
+
+
+def _pour(tables: Iterator[pd.DataFrame], sink: _Sink) -> int:
+    rows = 0
+    for table in tables:
+        sink.write(table)
+        rows += len(table)
+    if not rows:
+        raise BadInput("the input holds no sequences")
+    return rows
+
+
+def _ending(output: Path) -> str:
+    ending = Path(output.name.lower().removesuffix(".gz")).suffix
+    if ending not in _ENDINGS or (ending == ".parquet" and output.suffix == ".gz"):
+        raise BadInput(
+            "the name does not say which format to write",
+            file=output,
+            remedy="end it in .tsv, .csv, .tsv.gz, .csv.gz or .parquet",
+        )
+    return ending
+
+
+@contextmanager
+def _sink(made: Path, ending: str, output: Path) -> Iterator[_Sink]:
+    if ending == ".parquet":
+        sink = _Parquet(made)
+        try:
+            yield sink
+        finally:
+            sink.close()
+        return
+    opener = gzip.open if output.name.lower().endswith(".gz") else open
+    with opener(made, "wt", encoding="utf-8", newline="") as stream:
+        yield _Text(cast(IO[str], stream), "," if ending == ".csv" else "\t")

@@ -1,0 +1,560 @@
+"""Numbers that compare answers with labels, each with its averaging in its name.
+
+Every metric is one function of the answers and of `counts` (B, n): how often each of the n rows
+stands in each of B resamples. The value itself is the case of one row of ones; a bootstrap interval
+is the same function on resampled counts, so that 1,000 resamples cost a few matrix operations and
+two models are compared on the same resamples. The tests hold every number against scikit-learn,
+scipy and hand-made tables.
+
+A metric that is not defined (one class only, all labels equal) is NaN inside, `None` with a reason
+outside, never 0. One convention is kept from scikit-learn: MCC of answers that are all alike is 0
+when the labels are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from findna.data.label_files import TaskKind
+from findna.data.labelled import decide
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Counts of this many cells are held at once: 32 MB of float64.
+_CELLS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Labels of n rows beside what a model said.
+
+    labels: class index (n,) for binary and multiclass; 0/1 (n, K) for multilabel; values (n, T) for
+        regression.
+    scores: probabilities (n, K) for classification, K = len(classes); predicted values (n, T) for
+        regression.
+    threshold: a binary answer is classes[1] when its probability reaches it; one, or one a row
+        (n,).
+    """
+
+    kind: TaskKind
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64] | NDArray[np.float64]
+    scores: Floats
+    threshold: float | Floats = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not fit each other."""
+        if self.scores.shape != (len(self.labels), len(self.classes)):
+            expected = (len(self.labels), len(self.classes))
+            raise ValueError(f"scores have shape {self.scores.shape}, expected {expected}")
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.labels)
+
+    @property
+    def predicted(self) -> Ints:
+        """Class index (n,), 0/1 (n, K) for multilabel; regression has none."""
+        return decide(self.kind, self.scores, self.threshold)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number with its 95 % interval, or None with the reason why it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, float | str | None]:
+        """What metrics.json holds."""
+        if self.value is None:
+            return {"value": None, "reason": self.reason}
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    def __str__(self) -> str:
+        """`0.712 [0.655, 0.769]`, or `undefined (reason)`."""
+        if self.value is None:
+            return f"undefined ({self.reason})"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+# ---------------------------------------------------------------- from tables of decisions
+
+
+def _tables(labels: Ints, predicted: Ints, classes: int, counts: Floats) -> Floats:
+    """Confusion tables (B, K, K): rows are labels, columns are answers."""
+    cell = labels * classes + predicted
+    flat = [np.bincount(cell, weights=row, minlength=classes * classes) for row in counts]
+    return np.stack(flat).reshape(-1, classes, classes).astype(np.float64)
+
+
+def _accuracy_of(tables: Floats) -> Floats:
+    return _divide(np.trace(tables, axis1=1, axis2=2), tables.sum((1, 2)))
+
+
+def _balanced_accuracy_of(tables: Floats) -> Floats:
+    recall = _divide(np.diagonal(tables, axis1=1, axis2=2), tables.sum(2))
+    return _undefined_where(_one_class(tables), _nanmean(recall))
+
+
+def _f1_by_class(tables: Floats) -> Floats:
+    """F1 (B, K); NaN for a class that neither labels nor answers name."""
+    hits = np.diagonal(tables, axis1=1, axis2=2)
+    return _divide(2 * hits, tables.sum(1) + tables.sum(2))
+
+
+def _macro_f1_of(tables: Floats) -> Floats:
+    """Mean over the classes named by labels or answers, as scikit-learn and the GUE script do."""
+    return _undefined_where(_one_class(tables), _nanmean(_f1_by_class(tables)))
+
+
+def _mcc_of(tables: Floats) -> Floats:
+    """Matthews correlation for any number of classes (Gorodkin 2004)."""
+    total, right = tables.sum((1, 2)), np.trace(tables, axis1=1, axis2=2)
+    truth, said = tables.sum(2), tables.sum(1)
+    above = right * total - (truth * said).sum(1)
+    below = (total**2 - (said**2).sum(1)) * (total**2 - (truth**2).sum(1))
+    mcc = np.where(below > 0, above / np.sqrt(np.where(below > 0, below, 1)), 0.0)
+    return _undefined_where(_one_class(tables), mcc)
+
+
+def _one_class(tables: Floats) -> NDArray[np.bool_]:
+    return np.asarray((tables.sum(2) > 0).sum(1) < 2)
+
+
+def _from_table(rule: Callable[[Floats], Floats]) -> Callable[[Answers, Floats], Floats]:
+    def metric(answers: Answers, counts: Floats) -> Floats:
+        labels = answers.labels.astype(np.int64)
+        return rule(_tables(labels, answers.predicted, len(answers.classes), counts))
+
+    return metric
+
+
+def _over_labels(rule: Callable[[Floats], Floats]) -> Callable[[Answers, Floats], Floats]:
+    """Mean over the labels of a multilabel task of a rule for 2 × 2 tables.
+
+    Undefined labels make it undefined.
+    """
+
+    def metric(answers: Answers, counts: Floats) -> Floats:
+        said, labels = answers.predicted, answers.labels.astype(np.int64)
+        each = [
+            rule(_tables(labels[:, k], said[:, k], 2, counts)) for k in range(len(answers.classes))
+        ]
+        return np.asarray(np.mean(each, axis=0))
+
+    return metric
+
+
+def _positive_f1_of(tables: Floats) -> Floats:
+    return _undefined_where(_one_class(tables), _f1_by_class(tables)[:, 1])
+
+
+def _exact_match(answers: Answers, counts: Floats) -> Floats:
+    right = (answers.predicted == answers.labels).all(axis=1)
+    return _divide(counts @ right.astype(np.float64), counts.sum(1))
+
+
+# ---------------------------------------------------------------- from ranked probabilities
+
+
+def _hits_and_alarms(positive: Floats, scores: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """True and false positives (B, G) at each of the G distinct scores, highest first."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    ordered, truth = counts[:, order], positive[order]
+    return (ordered * truth).cumsum(1)[:, ends], (ordered * (1 - truth)).cumsum(1)[:, ends]
+
+
+def _auroc_of(positive: Floats, scores: Floats, counts: Floats) -> Floats:
+    """Area under the ROC curve by trapezoids; ties count half."""
+    hits, alarms = (_from_zero(x) for x in _hits_and_alarms(positive, scores, counts))
+    area = (np.diff(alarms) * (hits[:, 1:] + hits[:, :-1]) / 2).sum(1)
+    return _divide(area, hits[:, -1] * alarms[:, -1])
+
+
+def _auprc_of(positive: Floats, scores: Floats, counts: Floats) -> Floats:
+    """Average precision: precision at each distinct score, weighted by the recall it adds."""
+    hits, alarms = _hits_and_alarms(positive, scores, counts)
+    precision = np.nan_to_num(_divide(hits, hits + alarms))
+    area = _divide((np.diff(_from_zero(hits)) * precision).sum(1), hits[:, -1])
+    return _undefined_where(alarms[:, -1] == 0, area)
+
+
+def _binary_curve(
+    rule: Callable[[Floats, Floats, Floats], Floats],
+) -> Callable[[Answers, Floats], Floats]:
+    def metric(answers: Answers, counts: Floats) -> Floats:
+        return rule((answers.labels == 1).astype(np.float64), answers.scores[:, 1], counts)
+
+    return metric
+
+
+def _mean_curve(
+    rule: Callable[[Floats, Floats, Floats], Floats],
+) -> Callable[[Answers, Floats], Floats]:
+    """Mean over classes of one class against the rest; a class without rows makes it undefined."""
+
+    def metric(answers: Answers, counts: Floats) -> Floats:
+        truth = _indicator(answers)
+        each = [rule(truth[:, k], answers.scores[:, k], counts) for k in range(truth.shape[1])]
+        return np.asarray(np.mean(each, axis=0))
+
+    return metric
+
+
+def _indicator(answers: Answers) -> Floats:
+    """0/1 (n, K) of the labels of any classification task."""
+    if answers.kind == "multilabel":
+        return answers.labels.astype(np.float64)
+    return np.eye(len(answers.classes))[answers.labels.astype(np.int64)]
+
+
+# ---------------------------------------------------------------- from values
+
+
+def _r2_of(truth: Floats, said: Floats, counts: Floats) -> Floats:
+    mean = _divide(counts @ truth, counts.sum(1))
+    spread = (counts * (truth - mean[:, None]) ** 2).sum(1)
+    return 1 - _divide(counts @ (truth - said) ** 2, spread)
+
+
+def _pearson_of(truth: Floats, said: Floats, counts: Floats) -> Floats:
+    return _correlation(truth[None], said[None], counts)
+
+
+def _spearman_of(truth: Floats, said: Floats, counts: Floats) -> Floats:
+    return _correlation(_midranks(truth, counts), _midranks(said, counts), counts)
+
+
+def _midranks(values: Floats, counts: Floats) -> Floats:
+    """Ranks (B, n) within each resample, equal values sharing the middle of theirs."""
+    order = np.argsort(values, kind="stable")
+    first = np.append(True, np.diff(values[order]) != 0)
+    group = first.cumsum() - 1
+    up_to = counts[:, order].cumsum(1)[:, np.append(np.flatnonzero(first)[1:] - 1, len(values) - 1)]
+    middle = (up_to + _from_zero(up_to)[:, :-1]) / 2
+    ranks = np.empty_like(counts)
+    ranks[:, order] = middle[:, group]
+    return ranks
+
+
+def _correlation(x: Floats, y: Floats, counts: Floats) -> Floats:
+    """Pearson correlation (B,) of x and y (B or 1, n), rows counted as often as `counts` says."""
+    total = counts.sum(1, keepdims=True)
+    x = x - (counts * x).sum(1, keepdims=True) / total
+    y = y - (counts * y).sum(1, keepdims=True) / total
+    xx, yy = (counts * x * x).sum(1), (counts * y * y).sum(1)
+    # A constant column leaves rounding noise of this order instead of a clean zero.
+    tiny = 1e-20 * counts.sum(1)
+    return _divide(
+        (counts * x * y).sum(1), np.sqrt(np.where((xx > tiny) & (yy > tiny), xx * yy, 0))
+    )
+
+
+def _over_targets(
+    rule: Callable[[Floats, Floats, Floats], Floats],
+) -> Callable[[Answers, Floats], Floats]:
+    def metric(answers: Answers, counts: Floats) -> Floats:
+        truth = answers.labels.astype(np.float64)
+        each = [rule(truth[:, t], answers.scores[:, t], counts) for t in range(truth.shape[1])]
+        return np.asarray(np.mean(each, axis=0))
+
+    return metric
+
+
+# ---------------------------------------------------------------- small arithmetic
+
+
+def _divide(above: Floats, below: Floats) -> Floats:
+    """Quotient, NaN where the divisor is 0."""
+    fine = below != 0
+    return np.where(fine, above / np.where(fine, below, 1), np.nan)
+
+
+def _undefined_where(bad: NDArray[np.bool_], values: Floats) -> Floats:
+    return np.where(bad, np.nan, values)
+
+
+def _nanmean(values: Floats) -> Floats:
+    """Mean over the last axis of what is defined; NaN where nothing is."""
+    fine = ~np.isnan(values)
+    return _divide(np.where(fine, values, 0).sum(-1), fine.sum(-1).astype(np.float64))
+
+
+def _from_zero(values: Floats) -> Floats:
+    return np.concatenate([np.zeros((len(values), 1)), values], axis=1)
+
+
+# ---------------------------------------------------------------- the metrics by name
+
+_BY_TABLE = {
+    "accuracy": _from_table(_accuracy_of),
+    "balanced_accuracy": _from_table(_balanced_accuracy_of),
+    "macro_f1": _from_table(_macro_f1_of),
+    "mcc": _from_table(_mcc_of),
+}
+_METRICS: dict[TaskKind, dict[str, Callable[[Answers, Floats], Floats]]] = {
+    "binary": {
+        **_BY_TABLE,
+        "auroc": _binary_curve(_auroc_of),
+        "auprc": _binary_curve(_auprc_of),
+    },
+    "multiclass": {
+        **_BY_TABLE,
+        "auroc_macro_one_vs_rest": _mean_curve(_auroc_of),
+        "auprc_macro_one_vs_rest": _mean_curve(_auprc_of),
+    },
+    "multilabel": {
+        "exact_match": _exact_match,
+        "accuracy_macro": _over_labels(_accuracy_of),
+        "macro_f1": _over_labels(_positive_f1_of),
+        "mcc_macro": _over_labels(_mcc_of),
+        "auroc_macro": _mean_curve(_auroc_of),
+        "auprc_macro": _mean_curve(_auprc_of),
+    },
+    "regression": {
+        "r2": _over_targets(_r2_of),
+        "pearson": _over_targets(_pearson_of),
+        "spearman": _over_targets(_spearman_of),
+    },
+}
+_PRIMARY: dict[TaskKind, str] = {
+    "binary": "mcc",
+    "multiclass": "mcc",
+    "multilabel": "mcc_macro",
+    "regression": "r2",
+}
+
+
+def metric_names(kind: TaskKind) -> tuple[str, ...]:
+    """Metrics of a kind of task; those of several regression targets are means over targets, each
+    weighing the same.
+    """
+    return tuple(_METRICS[kind])
+
+
+def primary_metric(kind: TaskKind) -> str:
+    """The one that chooses epochs and settings on validation rows."""
+    return _PRIMARY[kind]
+
+
+def value(name: str, answers: Answers) -> float | None:
+    """One metric without interval; None where it is not defined."""
+    found = float(_evaluate(name, answers, np.ones((1, len(answers))))[0])
+    return None if np.isnan(found) else found
+
+
+def measure(
+    answers: Answers | Sequence[Answers],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> dict[str, Metric]:
+    """All metrics of a task with 95 % percentile bootstrap intervals over rows, or over whole
+    `groups` (n,).
+
+    Several answers to the same rows (repeated cross-validation) are averaged metric by metric
+    within each resample.
+    """
+    repeats = [answers] if isinstance(answers, Answers) else list(answers)
+    names = metric_names(repeats[0].kind)
+    found = _evaluate_all(names, repeats, np.ones((1, len(repeats[0]))))[:, 0]
+    chunks = resample_counts(len(repeats[0]), resamples, seed, groups)
+    drawn = _stack([_evaluate_all(names, repeats, counts) for counts in chunks], len(names))
+    reason = _why_undefined(repeats[0])
+    return {name: _with_interval(float(found[k]), drawn[k], reason) for k, name in enumerate(names)}
+
+
+def bootstrap_interval(
+    name: str,
+    answers: Answers,
+    other: Answers | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> Metric:
+    """One metric with its interval; with `other`, `answers` minus `other` paired on the same
+    resampled rows.
+    """
+
+    def difference(counts: Floats) -> Floats:
+        mine = _evaluate(name, answers, counts)
+        return mine if other is None else mine - _evaluate(name, other, counts)
+
+    found = difference(np.ones((1, len(answers))))[0]
+    chunks = resample_counts(len(answers), resamples, seed, groups)
+    drawn = _stack([difference(counts)[None] for counts in chunks], 1)[0]
+    return _with_interval(float(found), drawn, _why_undefined(answers))
+
+
+def resample_counts(
+    n: int, resamples: int, seed: int, groups: Ints | None = None
+) -> Iterator[Floats]:
+    """How often each of n rows stands in each resample, in chunks (b, n).
+
+    Whole groups are drawn when given.
+    """
+    random = np.random.Generator(np.random.Philox(key=[seed, n]))
+    member = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = int(member.max(initial=-1)) + 1
+    step = max(1, _CELLS_AT_ONCE // max(n, 1))
+    for size in (min(step, resamples - at) for at in range(0, resamples if n else 0, step)):
+        drawn = random.integers(0, units, (size, units)) + units * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units)
+        yield counts[:, member].astype(np.float64)
+
+
+def permutation_p_value(
+    name: str,
+    answers: Answers | Sequence[Answers],
+    *,
+    permutations: int = 1000,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> float | None:
+    """How often answers to shuffled labels score as well: (1 + those as good) / (1 + permutations).
+
+    Labels move against answers that stay as they are; no model is trained again. With groups, the
+    labels of whole groups are put in a new order, which keeps the agreement inside groups.
+    """
+    repeats = [answers] if isinstance(answers, Answers) else list(answers)
+    plain = np.ones((1, len(repeats[0])))
+    seen = float(np.mean([_evaluate(name, each, plain)[0] for each in repeats]))
+    if np.isnan(seen):
+        return None
+    orders = _permuted_orders(len(repeats[0]), permutations, seed, groups)
+    as_good = sum(
+        np.mean([_evaluate(name, _relabelled(each, order), plain)[0] for each in repeats])
+        >= seen - 1e-12
+        for order in orders
+    )
+    return float((1 + as_good) / (1 + permutations))
+
+
+def choose_threshold(labels: Ints, positive_scores: Floats) -> float:
+    """Threshold for `score >= threshold` with the best MCC on these rows; among equals the one
+    nearest to 0.5.
+
+    Returns 0.5 when only one class is there. Candidates lie midway between neighbouring distinct
+    scores.
+    """
+    truth = (labels == 1).astype(np.float64)
+    if truth.min(initial=1) == truth.max(initial=0):
+        return 0.5
+    hits, alarms = (
+        x[0] for x in _hits_and_alarms(truth, positive_scores, np.ones((1, len(truth))))
+    )
+    missed, spared = hits[-1] - hits, alarms[-1] - alarms
+    tables = np.stack([np.stack([spared, alarms], 1), np.stack([missed, hits], 1)], 1)
+    mcc = _mcc_of(tables)
+    distinct = np.unique(positive_scores)[::-1]
+    between = np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1])
+    best = np.flatnonzero(mcc >= mcc.max() - 1e-12)
+    return float(between[best[np.abs(between[best] - 0.5).argmin()]])
+
+
+def confusion(answers: Answers) -> pd.DataFrame:
+    """Labels in rows, answers in columns; for multilabel one row per label with its four counts."""
+    labels, said = answers.labels.astype(np.int64), answers.predicted
+    if answers.kind == "multilabel":
+        cells = [
+            np.bincount(labels[:, k] * 2 + said[:, k], minlength=4)
+            for k in range(len(answers.classes))
+        ]
+        columns = ["true_negative", "false_positive", "false_negative", "true_positive"]
+        return pd.DataFrame(np.stack(cells), index=list(answers.classes), columns=columns)
+    table = _tables(labels, said, len(answers.classes), np.ones((1, len(answers))))[0]
+    names = list(answers.classes)
+    return pd.DataFrame(table.astype(np.int64), index=names, columns=names)
+
+
+# ---------------------------------------------------------------- how a value becomes a Metric
+
+
+def _evaluate(name: str, answers: Answers, counts: Floats) -> Floats:
+    """Metric (B,) of one chunk of resamples."""
+    if len(answers) == 0:
+        return np.full(len(counts), np.nan)
+    return _METRICS[answers.kind][name](answers, counts)
+
+
+def _evaluate_all(names: Sequence[str], repeats: list[Answers], counts: Floats) -> Floats:
+    """Metrics (names, B), each averaged over repeated answers to the same rows."""
+    return np.stack(
+        [np.mean([_evaluate(name, each, counts) for each in repeats], axis=0) for name in names]
+    )
+
+
+def _stack(chunks: list[Floats], names: int) -> Floats:
+    return np.concatenate(chunks, axis=1) if chunks else np.empty((names, 0))
+
+
+def _with_interval(found: float, drawn: Floats, reason: str) -> Metric:
+    if np.isnan(found):
+        return Metric(None, reason=reason)
+    defined = drawn[~np.isnan(drawn)]
+    # Fewer than half the resamples say more about which rows were drawn than about the metric.
+    if len(defined) == 0 or 2 * len(defined) < len(drawn):
+        return Metric(found)
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return Metric(found, float(low), float(high))
+
+
+def _why_undefined(answers: Answers) -> str:
+    if len(answers) == 0:
+        return "no rows"
+    if answers.kind == "regression":
+        return _why_undefined_values(answers)
+    rows = _indicator(answers).sum(0)
+    full = [c for c, k in zip(answers.classes, rows, strict=True) if k == len(answers)]
+    if answers.kind != "multilabel" and full:
+        return f"only class {full[0]} in these {len(answers)} rows"
+    empty = [c for c, k in zip(answers.classes, rows, strict=True) if k == 0]
+    return (
+        f"no row of class {', '.join(empty or full)}"
+        if empty
+        else f"every row is {', '.join(full)}"
+    )
+
+
+def _why_undefined_values(answers: Answers) -> str:
+    if len(answers) < 2:
+        return "fewer than two rows"
+    labels = answers.labels.astype(np.float64)
+    return (
+        "all labels are equal" if (np.ptp(labels, axis=0) == 0).any() else "all answers are equal"
+    )
+
+
+def _relabelled(answers: Answers, order: Ints) -> Answers:
+    return Answers(
+        answers.kind, answers.classes, answers.labels[order], answers.scores, answers.threshold
+    )
+
+
+def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) -> list[Ints]:
+    random = np.random.Generator(np.random.Philox(key=[seed, n + 1]))
+    if groups is None:
+        return [random.permutation(n) for _ in range(permutations)]
+    _, member = np.unique(groups, return_inverse=True)
+    here = np.argsort(member, kind="stable")
+    orders = []
+    for _ in range(permutations):
+        shuffled = np.argsort(random.permutation(int(member.max()) + 1)[member], kind="stable")
+        order = np.empty(n, np.int64)
+        order[here] = shuffled
+        orders.append(order)
+    return orders

@@ -1,0 +1,91 @@
+"""How good a fine-tuned model was found to be, and the tables that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from findna.data.labelled import LabelledSplit
+from findna.files import atomic_file
+from findna.inference.predict import answer_columns, label_words
+from findna.metrics import Answers, Metric, confusion, measure, permutation_p_value, primary_metric
+from findna.model.heads import TaskConfig
+
+RESAMPLES = 1000
+PERMUTATIONS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """Answers to rows that took no part in any choice; one entry of `answers` per repeat.
+
+    `folds` holds the fold number (n,) of every row in each repeat and is empty for a test split;
+    intervals are drawn over whole `groups` (n,) where they are given.
+    """
+
+    protocol: str
+    rows: LabelledSplit
+    answers: list[Answers]
+    groups: NDArray[np.int64] | None
+    folds: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def metrics(self, seed: int) -> dict[str, Metric]:
+        """Every metric of the task with its interval, averaged over repeats."""
+        return measure(self.answers, resamples=RESAMPLES, seed=seed, groups=self.groups)
+
+    def p_values(self, seed: int) -> dict[str, float | None]:
+        """Permutation p-value of the primary metric; only cross-validation is judged so."""
+        if not self.folds:
+            return {}
+        name = primary_metric(self.answers[0].kind)
+        found = permutation_p_value(
+            name, self.answers, permutations=PERMUTATIONS, seed=seed, groups=self.groups
+        )
+        return {name: found}
+
+    def predictions(self, task: TaskConfig) -> pd.DataFrame:
+        """One row for each judged row in its order, repeat after repeat."""
+        tables = [self._table(task, at) for at in range(len(self.answers))]
+        return pd.concat(tables, ignore_index=True)
+
+    def _table(self, task: TaskConfig, at: int) -> pd.DataFrame:
+        rows, answers = self.rows, self.answers[at]
+        rounds = {"repeat": at + 1, "fold": self.folds[at] + 1} if self.folds else {}
+        return pd.DataFrame(
+            {
+                "id": rows.ids,
+                "row": rows.rows,
+                "length": rows.lengths,
+                **rounds,
+                **_label_columns(rows, task),
+                **answer_columns(answers.scores, task, answers.threshold),
+            }
+        )
+
+    def confusion(self) -> pd.DataFrame | None:
+        """Labels in rows, answers in columns, summed over repeats; None for regression."""
+        if self.answers[0].kind == "regression":
+            return None
+        first, *others = (confusion(each) for each in self.answers)
+        return sum(others, start=first)
+
+
+def _label_columns(rows: LabelledSplit, task: TaskConfig) -> dict[str, Any]:
+    if task.kind != "regression":
+        return {"label": label_words(rows.labels.astype(np.int64), task)}
+    several = len(task.classes) > 1
+    return {
+        f"label_{name}" if several else "label": rows.labels[:, t]
+        for t, name in enumerate(task.classes)
+    }
+
+
+def write_table(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
+    """A TSV with floats of six significant digits."""
+    with atomic_file(path, overwrite=True) as made:
+        table.to_csv(made, sep="\t", index=index, float_format="%.6g", na_rep="NA")

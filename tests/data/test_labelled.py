@@ -1,0 +1,350 @@
+"""Labelled files of every form, and what wrong ones get."""
+
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from findna.data.label_files import LabelSettings
+from findna.data.labelled import read_labelled, sort_classes
+from findna.files import BadInput
+from findna.sequence.alphabet import decode
+from findna.sequence.genome import Genome
+
+ROWS = [("ACGTACGT", "1"), ("GGGCCC", "0"), ("TTTTA", "0")]
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def csv(rows, header="sequence,label", separator=","):
+    return "\n".join([header, *(separator.join(row) for row in rows)]) + "\n"
+
+
+def letters(split):
+    return [decode(c) for c in split.codes]
+
+
+def check_rows(data, rows=ROWS):
+    assert data.kind == "binary" and data.classes == ("0", "1")
+    assert letters(data.splits["train"]) == [s for s, _ in rows]
+    assert data.splits["train"].labels.tolist() == [int(y) for _, y in rows]
+    assert data.splits["train"].rows.tolist() == list(range(1, len(rows) + 1))
+
+
+# ---------------------------------------------------------------- forms
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", csv(ROWS)),
+        ("a.csv.gz", csv(ROWS)),
+        ("a.tsv", csv(ROWS, "sequence\tlabel", "\t")),
+        ("a.csv", csv(ROWS, "sequence;label", ";")),
+        ("a.csv", "\ufeff" + csv(ROWS)),
+        ("a.csv", csv(ROWS).replace("\n", "\r\n")),
+        ("a.csv", csv([(f" {s.lower()} ", y) for s, y in ROWS])),
+    ],
+    ids=["csv", "gzip", "tsv", "semicolon", "bom", "crlf", "spaces and case"],
+)
+def test_one_table_in_many_spellings(tmp_path, name, text):
+    check_rows(read_labelled(write(tmp_path / name, text)))
+
+
+def test_parquet_with_float_labels(tmp_path):
+    table = pd.DataFrame({"sequence": [s for s, _ in ROWS], "label": [float(y) for _, y in ROWS]})
+    table.to_parquet(tmp_path / "a.parquet")
+    check_rows(read_labelled(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("dev", ["dev", "val", "valid", "validation"])
+def test_a_folder_of_splits(tmp_path, dev):
+    write(tmp_path / "train.csv", csv(ROWS))
+    write(tmp_path / f"{dev}.csv.gz", csv(ROWS[:1]))
+    write(tmp_path / "test.tsv", csv(ROWS[1:], "sequence\tlabel", "\t"))
+    write(tmp_path / "README.md", "not data")
+    data = read_labelled(tmp_path)
+    check_rows(data)
+    assert list(data.splits) == ["train", "dev", "test"]
+    assert letters(data.splits["test"]) == ["GGGCCC", "TTTTA"]
+
+
+def test_a_table_with_a_split_column_keeps_row_numbers(tmp_path):
+    rows = [("ACGT", "b", "train"), ("CCCC", "a", "test"), ("GGGG", "a", "train")]
+    data = read_labelled(write(tmp_path / "a.csv", csv(rows, "sequence,label,split")))
+    assert data.splits["train"].rows.tolist() == [1, 3]
+    assert data.splits["test"].labels.tolist() == [0]
+
+
+def test_fasta_with_labels_in_headers_or_beside(tmp_path):
+    one = write(
+        tmp_path / "one.fa", ">a label=1 x\nACGT\nACGT\n>b len=6;label=0\nGGGCCC\n>c|0\nTTTTA\n"
+    )
+    check_rows(read_labelled(one))
+    two = write(tmp_path / "two.fa.gz", ">a\nACGTACGT\n>b x\nGGGCCC\n>c\nTTTTA\n")
+    write(tmp_path / "two.tsv", "id\tlabel\nb\t0\na\t1\nc\t0\n")
+    check_rows(read_labelled(two))
+    table = write(tmp_path / "elsewhere.csv", "name,class\nb,0\na,1\nc,0\n")
+    (tmp_path / "two.tsv").unlink()
+    check_rows(read_labelled(two, settings=LabelSettings(label_table=table)))
+
+
+def test_bed_with_a_genome(tmp_path):
+    fasta = write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n>chr2\nGGGCCC\n")
+    bed = write(
+        tmp_path / "a.bed",
+        "# x\nchr1\t0\t8\t1\n1\t8\t13\t0\t0\t-\n".replace("\t1\n", "\t1\t0\t+\n", 1),
+    )
+    genome = Genome.open(fasta, cache=tmp_path / "cache")
+    data = read_labelled(bed, genome=genome)
+    assert letters(data.splits["train"]) == ["ACGTACGT", "TAAAA"]
+    assert data.splits["train"].labels.tolist() == [1, 0]
+    assert data.splits["train"].ids == ["chr1:0-8", "1:8-13"]
+    grouped = read_labelled(bed, genome=genome, settings=LabelSettings(group_column="chrom"))
+    assert grouped.splits["train"].groups.tolist() == [0, 1]
+    with pytest.raises(BadInput, match="need a genome"):
+        read_labelled(bed)
+
+
+def test_places_in_a_table_with_a_genome(tmp_path):
+    genome = Genome.open(
+        write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n"), cache=tmp_path / "cache"
+    )
+    table = write(
+        tmp_path / "a.csv",
+        csv(
+            [("chr1", "0", "4", "-", "x"), ("chr1", "4", "8", "+", "y")],
+            "chrom,start,end,strand,label",
+        ),
+    )
+    data = read_labelled(table, genome=genome)
+    assert letters(data.splits["train"]) == ["ACGT", "ACGT"]
+    far = write(
+        tmp_path / "b.csv",
+        csv([("chr1", "0", "4", "x"), ("chr1", "4", "99", "y")], "chrom,start,end,label"),
+    )
+    with pytest.raises(BadInput, match=r"line 3: chr1:4-99 is no place"):
+        read_labelled(far, genome=genome)
+
+
+def test_class_folders_are_sorted_and_split_folders_are_seen(tmp_path):
+    for label, text in (("zebra", "ACGT"), ("ape", "GG\nCC\n"), ("bear", ">r1\nTTT\n>r2\nAAA\n")):
+        write(tmp_path / "flat" / label / "1.txt", text)
+        write(tmp_path / "parted" / "train" / label / "1.txt", text)
+    write(tmp_path / "parted" / "test" / "bear" / "7.txt", "CCC")
+    data = read_labelled(tmp_path / "flat")
+    assert data.classes == ("ape", "bear", "zebra")
+    assert data.splits["train"].ids == ["ape/1", "bear/r1", "bear/r2", "zebra/1"]
+    assert letters(data.splits["train"]) == ["GGCC", "TTT", "AAA", "ACGT"]
+    parted = read_labelled(tmp_path / "parted")
+    assert parted.classes == data.classes and parted.splits["test"].labels.tolist() == [1]
+
+
+# ---------------------------------------------------------------- meaning
+
+
+def task_of(tmp_path, labels, header="sequence,label", **settings):
+    rows = [("ACGT", label) for label in labels]
+    text = csv(rows, header, ";" if ";" in header else ",")
+    return read_labelled(write(tmp_path / "t.csv", text), settings=LabelSettings(**settings))
+
+
+def test_the_kind_is_guessed_and_can_be_said(tmp_path):
+    assert task_of(tmp_path, ["b", "a", "b"]).kind == "binary"
+    assert task_of(tmp_path, ["0", "2", "1"]).kind == "multiclass"
+    assert task_of(tmp_path, ["0.5", "2", "1"]).kind == "regression"
+    assert task_of(tmp_path, [str(i) for i in range(60)]).kind == "regression"
+    assert task_of(tmp_path, ["a;b", "b", "c"]).kind == "multilabel"
+    said = task_of(tmp_path, ["0", "2", "1"], task="regression")
+    assert said.splits["train"].labels.tolist() == [[0.0], [2.0], [1.0]]
+    assert said.classes == ("label",)
+
+
+def test_number_classes_sort_by_value_and_words_as_words(tmp_path):
+    assert task_of(tmp_path, ["10", "2", "1"]).classes == ("1", "2", "10")
+    assert task_of(tmp_path, ["10", "2", "x"]).classes == ("10", "2", "x")
+
+
+@given(st.sets(st.text("abc019-", min_size=1, max_size=4), min_size=1, max_size=8))
+def test_sorting_classes_is_an_order_of_the_same_names(names):
+    assert set(sort_classes(names)) == names
+    assert sort_classes(names) == sort_classes(set(sorted(names, reverse=True)))
+
+
+def test_multilabel_words_and_columns(tmp_path):
+    data = task_of(tmp_path, ["b;a", "", "c"], task="multilabel")
+    assert data.classes == ("a", "b", "c")
+    assert data.splits["train"].labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    text = "sequence,x,y\nACGT,1,0\nACGT,0,0.0\n"
+    wide = read_labelled(
+        write(tmp_path / "w.csv", text), settings=LabelSettings(label_column="x,y")
+    )
+    assert (wide.kind, wide.classes) == ("multilabel", ("x", "y"))
+    assert wide.splits["train"].labels.tolist() == [[1, 0], [0, 0]]
+
+
+def test_decimal_commas_and_several_targets(tmp_path):
+    data = task_of(tmp_path, ["0,5", "-1,25", "3"], "sequence;label")
+    assert data.kind == "regression"
+    assert data.splits["train"].labels[:, 0].tolist() == [0.5, -1.25, 3.0]
+    text = "sequence,x,y\nACGT,1.5,2\nACGT,0,3\n"
+    wide = read_labelled(
+        write(tmp_path / "w.csv", text), settings=LabelSettings(label_column="y,x")
+    )
+    assert wide.kind == "regression" and wide.classes == ("y", "x")
+    assert wide.splits["train"].labels.tolist() == [[2.0, 1.5], [3.0, 0.0]]
+
+
+def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
+    caplog.set_level("INFO", "findna")
+    text = "promoter,sequence,activity,batch\nAAAA,CCCC,x,1\nGGGG,TTTT,y,1\n"
+    file = write(tmp_path / "a.csv", text)
+    guessed = read_labelled(file)
+    assert letters(guessed.splits["train"]) == ["CCCC", "TTTT"] and guessed.classes == ("x", "y")
+    assert "column sequence" in caplog.text and "'activity'" in caplog.text
+    assert "binary task over x, y (guessed; --task overrides)" in caplog.text
+    named = read_labelled(
+        file,
+        settings=LabelSettings(
+            sequence_column="promoter", label_column="sequence", group_column="batch"
+        ),
+    )
+    assert letters(named.splits["train"]) == ["AAAA", "GGGG"]
+    assert named.classes == ("CCCC", "TTTT")
+    assert named.splits["train"].groups.tolist() == [0, 0]
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,label\na,1\nb,0\n", "which column holds the sequences"),
+        ("sequence,p,q\nACGT,1,0\nAC,0,1\n", "--label-column"),
+        ("sequence,label\nACGT,1\n,0\n", r"line 3: the sequence is empty"),
+        ("sequence,label\nACGT,1\nACGT,\nACGT,0\n", r"line 3: the row has no label"),
+        ("sequence,label\nACGT,1\nACGT,1\n", "one class only: 1"),
+        ("sequence,label\nACGT,1\nACXT,0\n", r"line 3.*unknown letter 'X' at position 3"),
+        ("sequence,label\nACGT,0.5\nACGT,nan\n", r"line 3: label 'nan' is not finite"),
+        ("sequence,label\nACGT,0.5\nACGT,inf\n", "not finite"),
+        ("sequence,label\n", "no rows"),
+        ("", "is empty"),
+        ("ACGTACGTACGT,1\nACGTACGTACGA,0\n", "header"),
+        ("sequence,label\nMKLVEQ,1\nACGT,0\n", "protein"),
+        (
+            "sequence,label,split\nACGT,1,train\nACGT,0,holdout\n",
+            r"line 3: column split holds 'holdout'",
+        ),
+        ("sequence,label,split\nACGT,1,test\n", "never says train"),
+    ],
+)
+def test_bad_tables_name_the_place_and_leave_code_3(tmp_path, text, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        read_labelled(write(tmp_path / "bad.csv", text))
+    assert caught.value.exit_code == 3 and "bad.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label_column": "lable"}, "did you mean label"),
+        ({"sequence_column": "seq"}, "no column 'seq'"),
+        ({"group_column": "donor"}, "no column 'donor'"),
+        ({"task": "regression"}, r"line 2: label 'a' is no number"),
+        ({"task": "binary"}, "found 3: a, b, c"),
+        ({"label_column": "label,sequence", "task": "binary"}, "one label column"),
+        ({"label_column": "label,sequence", "task": "multilabel"}, "neither 0 nor 1"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path, settings, message):
+    with pytest.raises(BadInput, match=message):
+        task_of(tmp_path, ["a", "b", "c"], **settings)
+
+
+def test_a_label_that_training_lacks_is_refused_with_its_row(tmp_path):
+    write(tmp_path / "train.csv", csv(ROWS))
+    write(tmp_path / "test.csv", csv([("ACGT", "0"), ("ACGT", "2")]))
+    with pytest.raises(BadInput, match=r"test.csv, record 2, line 3: label '2' does not stand"):
+        read_labelled(tmp_path)
+
+
+def test_wrong_folders_and_files(tmp_path):
+    with pytest.raises(BadInput, match="no such file"):
+        read_labelled(tmp_path / "none.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="neither train"):
+        read_labelled(tmp_path / "empty")
+    write(tmp_path / "lonely" / "test.csv", csv(ROWS))
+    with pytest.raises(BadInput, match="no train split"):
+        read_labelled(tmp_path / "lonely")
+    write(tmp_path / "twice" / "train.csv", csv(ROWS))
+    write(tmp_path / "twice" / "train.tsv", csv(ROWS, "sequence\tlabel", "\t"))
+    with pytest.raises(BadInput, match="several files for the train split"):
+        read_labelled(tmp_path / "twice")
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04 rest")
+    with pytest.raises(BadInput, match="save it as CSV"):
+        read_labelled(tmp_path / "a.xlsx")
+
+
+def test_fasta_without_labels(tmp_path):
+    with pytest.raises(BadInput, match=r"record a.*no label"):
+        read_labelled(write(tmp_path / "a.fa", ">a x\nACGT\n"))
+    write(tmp_path / "b.fa", ">a\nACGT\n>b\nACGT\n")
+    write(tmp_path / "b.labels.tsv", "id\tlabel\na\t1\n")
+    with pytest.raises(BadInput, match=r"record b: no label for this sequence"):
+        read_labelled(tmp_path / "b.fa")
+
+
+# ---------------------------------------------------------------- rows are kept
+
+
+@given(
+    st.lists(
+        st.tuples(st.text("ACGTNacgtn", min_size=1, max_size=30), st.sampled_from("xyz")),
+        min_size=3,
+        max_size=20,
+    ).filter(lambda rows: len({y for _, y in rows}) > 1),
+    st.sampled_from([",", ";", "\t"]),
+)
+def test_every_row_is_kept_in_order(tmp_path_factory, rows, separator):
+    file = tmp_path_factory.mktemp("rows") / "a.csv"
+    data = read_labelled(write(file, csv(rows, separator.join(["sequence", "label"]), separator)))
+    train = data.splits["train"]
+    assert letters(train) == [s.upper() for s, _ in rows]
+    assert [data.classes[k] for k in train.labels] == [y for _, y in rows]
+
+
+def test_parts_of_a_split_keep_everything(tmp_path):
+    text = "sequence,label,batch\n" + "".join(
+        f"{'ACGT' * (i + 1)},{i % 2},{i % 3}\n" for i in range(6)
+    )
+    split = read_labelled(
+        write(tmp_path / "a.csv", text), settings=LabelSettings(group_column="batch")
+    ).splits["train"]
+    chosen = np.array([True, False, True, False, False, True])
+    part = split.where(chosen)
+    assert part.rows.tolist() == [1, 3, 6] and part.lengths.tolist() == [4, 12, 24]
+    both = part.and_then(split.where(~chosen))
+    assert sorted(both.rows.tolist()) == [1, 2, 3, 4, 5, 6] and len(both.groups) == 6
+
+
+def test_real_gue_folder(shared_data):
+    data = read_labelled(shared_data("gue/prom/prom_300_tata"))
+    assert {k: len(v) for k, v in data.splits.items()} == {"train": 4904, "dev": 613, "test": 613}
+    assert data.kind == "binary" and data.classes == ("0", "1")
+
+
+def test_settings_have_a_schema():
+    assert "sequence_column" in json.dumps(LabelSettings.model_json_schema())

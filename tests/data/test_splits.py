@@ -1,0 +1,134 @@
+"""Near-duplicates, k-mers and stratified parts."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from findna.data.splits import (
+    cross_validation,
+    kmer_counts,
+    kmers,
+    near_duplicate_groups,
+    strata_of,
+    stratified_folds,
+    stratified_holdout,
+)
+from findna.files import BadInput
+from findna.sequence.alphabet import encode, reverse_complement
+
+
+def random_codes(random, length):
+    return random.integers(0, 4, length).astype(np.uint8)
+
+
+def test_kmers_by_hand():
+    found = kmers([encode("ACGN"), encode("TTT"), encode("A")], 2, canonical=False)
+    # AC = 1, CG = 6; GN is skipped; TT = 15 twice; nothing spans two sequences.
+    assert found.word.tolist() == [1, 6, 15, 15]
+    assert found.row.tolist() == [0, 0, 1, 1]
+    assert kmers([encode("TTT")], 2, canonical=True).word.tolist() == [0, 0]
+    counts = kmer_counts(found, 2)
+    assert counts.shape == (3, 16) and counts[1, 15] == 2 and counts[2].sum() == 0
+
+
+def test_canonical_kmers_do_not_see_the_strand():
+    random = np.random.default_rng(0)
+    one = random_codes(random, 100)
+    table = kmer_counts(kmers([one, reverse_complement(one)], 5, canonical=True), 5)
+    assert (table[0] != table[1]).nnz == 0
+    plain = kmer_counts(kmers([one, reverse_complement(one)], 5, canonical=False), 5)
+    assert (plain[0] != plain[1]).nnz > 0
+
+
+def test_copies_mutants_overlaps_and_strands_are_grouped_and_strangers_are_not():
+    random = np.random.default_rng(1)
+    one, stranger = random_codes(random, 300), random_codes(random, 300)
+    mutant = one.copy()
+    mutant[::60] = (mutant[::60] + 1) % 4
+    overlap = np.concatenate([one[120:], random_codes(random, 120)])
+    inner = one[100:180]
+    little_overlap = np.concatenate([one[-60:], random_codes(random, 240)])
+    rows = [
+        one, one.copy(), reverse_complement(one), mutant, reverse_complement(overlap), inner,
+        stranger, little_overlap,
+    ]  # fmt: skip
+    groups = near_duplicate_groups(rows)
+    assert len(set(groups[:6].tolist())) == 1
+    assert len(set(groups[5:].tolist())) == 3
+
+
+def test_short_and_repetitive_sequences_are_grouped_only_when_identical():
+    rows = [encode(s) for s in ("ACG", "CGT", "ACT", "A" * 60, "A" * 50 + "CGTCAGTCGT", "N" * 40)]
+    groups = near_duplicate_groups(rows)
+    assert groups[0] == groups[1]
+    assert len(set(groups.tolist())) == 5
+
+
+def test_a_large_family_is_one_group():
+    random = np.random.default_rng(2)
+    seed = random_codes(random, 200)
+    family = []
+    for _ in range(300):
+        member = seed.copy()
+        at = random.integers(0, 200, 3)
+        member[at] = random.integers(0, 4, 3)
+        family.append(member)
+    groups = near_duplicate_groups([*family, *(random_codes(random, 200) for _ in range(300))])
+    assert len(set(groups[:300].tolist())) == 1
+    assert len(set(groups[300:].tolist())) == 300
+
+
+def test_folds_keep_groups_whole_and_strata_even():
+    random = np.random.default_rng(3)
+    groups = np.concatenate([np.repeat(np.arange(20), 5), np.arange(20, 220)])
+    strata = random.integers(0, 3, 300)
+    fold = stratified_folds(strata, groups, 5, seed=1)
+    assert all(len(set(fold[groups == g].tolist())) == 1 for g in range(20))
+    table = np.array([[((fold == f) & (strata == s)).sum() for s in range(3)] for f in range(5)])
+    assert (table.max(0) - table.min(0)).max() <= 2
+    sizes = np.bincount(fold)
+    assert sizes.max() - sizes.min() <= 3
+    assert (stratified_folds(strata, groups, 5, seed=1) == fold).all()
+    assert (stratified_folds(strata, groups, 5, seed=2) != fold).any()
+    assert (stratified_folds(strata, groups, 5, seed=1, repeat=1) != fold).any()
+
+
+def test_a_holdout_takes_its_share_of_every_class():
+    strata = np.repeat([0, 1], [900, 100])
+    held = stratified_holdout(strata, np.arange(1000), 0.1, seed=0)
+    assert held.sum() == 100 and held[strata == 1].sum() == 10
+
+
+def test_a_rare_class_is_never_held_out_whole():
+    strata = np.array([0] * 30 + [1])
+    for seed in range(30):
+        held = stratified_holdout(strata, np.arange(31), 0.1, seed)
+        assert not held[30] and held.any()
+
+
+def test_every_row_is_judged_once_a_repeat_and_never_learned_then():
+    strata, groups = np.tile([0, 1], 25), np.arange(50)
+    folds = list(cross_validation(strata, groups, folds=5, repeats=3, seed=0, names=("a", "b")))
+    assert len(folds) == 15
+    for _, rounds in itertools.groupby(folds, key=lambda f: f.repeat):
+        assert (sum(f.test.astype(int) for f in rounds) == 1).all()
+    assert not (folds[0].train & folds[0].test).any()
+
+
+def test_a_rare_class_lowers_the_number_of_folds_and_a_lone_one_is_refused():
+    strata = np.array([0] * 20 + [1] * 3)
+    folds = list(
+        cross_validation(strata, np.arange(23), folds=5, repeats=1, seed=0, names=("a", "b"))
+    )
+    assert len(folds) == 3
+    assert all((strata[f.test] == 1).sum() == 1 for f in folds)
+    groups = np.append(np.arange(20), [99, 99, 99])
+    with pytest.raises(BadInput, match="class b stands in one group"):
+        list(cross_validation(strata, groups, folds=5, repeats=1, seed=0, names=("a", "b")))
+
+
+def test_strata_of_values_are_tenths():
+    strata = strata_of(np.arange(100.0)[:, None], "regression")
+    assert np.bincount(strata).tolist() == [10] * 10
+    assert len(set(strata_of(np.array([[0, 1], [1, 1], [0, 1]]), "multilabel").tolist())) == 2

@@ -1,0 +1,247 @@
+"""Metrics against hand-made tables, scikit-learn and scipy."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics as sk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from findna.metrics import (
+    Answers,
+    bootstrap_interval,
+    choose_threshold,
+    confusion,
+    measure,
+    metric_names,
+    permutation_p_value,
+    resample_counts,
+    value,
+)
+
+
+def binary(labels, positive, threshold=0.5):
+    p = np.asarray(positive, float)
+    return Answers("binary", ("no", "yes"), np.asarray(labels), np.stack([1 - p, p], 1), threshold)
+
+
+def multiclass(labels, predicted, classes=3):
+    scores = np.eye(classes)[predicted] * 0.6 + 0.1
+    return Answers("multiclass", tuple("abcdefgh"[:classes]), np.asarray(labels), scores)
+
+
+# 10 rows: 4 true positives, 1 false negative, 2 false positives, 3 true negatives.
+HAND = binary([1] * 5 + [0] * 5, [0.9, 0.8, 0.7, 0.6, 0.1, 0.95, 0.55, 0.4, 0.3, 0.2])
+
+
+def test_a_binary_table_done_by_hand():
+    assert value("accuracy", HAND) == pytest.approx(7 / 10)
+    assert value("balanced_accuracy", HAND) == pytest.approx((4 / 5 + 3 / 5) / 2)
+    # F1 of yes = 8 / (8 + 2 + 1), of no = 6 / (6 + 1 + 2); macro is their mean, not the accuracy.
+    assert value("macro_f1", HAND) == pytest.approx((8 / 11 + 6 / 9) / 2)
+    assert value("mcc", HAND) == pytest.approx((4 * 3 - 2 * 1) / np.sqrt(6 * 5 * 5 * 4))
+    # Of 25 pairs 16 are in order: .9 and the three below it beat 4, 4, 4, 4 ... counted one by one.
+    assert value("auroc", HAND) == pytest.approx((4 + 4 + 4 + 4 + 0) / 25)
+    assert confusion(HAND).to_numpy().tolist() == [[3, 2], [1, 4]]
+
+
+def test_macro_f1_is_not_micro():
+    skewed = multiclass([0] * 8 + [1, 2], [0] * 10)
+    assert value("accuracy", skewed) == pytest.approx(0.8)
+    assert value("macro_f1", skewed) == pytest.approx((16 / 18 + 0 + 0) / 3)
+    assert value("mcc", skewed) == 0.0
+
+
+def test_three_classes_done_by_hand():
+    # Rows are labels: [[2, 1, 0], [0, 2, 0], [1, 0, 0]].
+    answers = multiclass([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 0])
+    # c*s - t.p = 4*6 - (3*3 + 2*3 + 1*0) ; (36 - (9+9+0)) * (36 - (9+4+1))
+    assert value("mcc", answers) == pytest.approx((24 - 15) / np.sqrt(18 * 22))
+    assert value("balanced_accuracy", answers) == pytest.approx((2 / 3 + 1 + 0) / 3)
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc"])
+def test_one_class_is_undefined_with_a_reason_and_never_zero(name):
+    found = measure(binary([1, 1, 1], [0.2, 0.7, 0.9]), resamples=20)[name]
+    assert found.value is None
+    assert found.reason == "only class yes in these 3 rows"
+    assert found.as_dict() == {"value": None, "reason": "only class yes in these 3 rows"}
+
+
+def test_a_class_without_rows_makes_one_vs_rest_undefined_and_names_it():
+    found = measure(multiclass([0, 1, 0, 1], [0, 1, 1, 1]), resamples=20)
+    assert found["auroc_macro_one_vs_rest"].value is None
+    assert found["auroc_macro_one_vs_rest"].reason == "no row of class c"
+    assert found["mcc"].value is not None
+
+
+def test_no_rows_at_all():
+    empty = Answers("binary", ("a", "b"), np.empty(0, np.int64), np.empty((0, 2)))
+    assert all(m.reason == "no rows" for m in measure(empty, resamples=5).values())
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 6), st.integers(0, 3)), min_size=4, max_size=40
+    )
+)
+def test_binary_metrics_equal_scikit_learn_with_ties_and_weights(rows):
+    labels, grade, counts = (np.array(column) for column in zip(*rows, strict=True))
+    answers = binary(labels, grade / 6)
+    repeated = np.repeat(np.arange(len(labels)), counts)
+    for index in (np.arange(len(labels)), repeated):
+        y, p = labels[index], (grade / 6)[index]
+        if len(set(y.tolist())) < 2:
+            continue
+        part, said = binary(y, p), (p >= 0.5).astype(int)
+        assert value("mcc", part) == pytest.approx(sk.matthews_corrcoef(y, said))
+        assert value("macro_f1", part) == pytest.approx(sk.f1_score(y, said, average="macro"))
+        assert value("auroc", part) == pytest.approx(sk.roc_auc_score(y, p))
+        assert value("auprc", part) == pytest.approx(sk.average_precision_score(y, p))
+        assert value("balanced_accuracy", part) == pytest.approx(
+            sk.balanced_accuracy_score(y, said)
+        )
+    assert answers.predicted.tolist() == (grade / 6 >= 0.5).astype(int).tolist()
+
+
+def test_counts_mean_the_same_as_repeated_rows():
+    from findna import metrics
+
+    random = np.random.default_rng(0)
+    labels, grade = random.integers(0, 3, 30), random.dirichlet(np.ones(3), 30).round(1)
+    values = random.normal(size=(30, 1)).round(1)
+    tables = {
+        "multiclass": Answers("multiclass", ("a", "b", "c"), labels, grade),
+        "binary": binary(labels % 2, grade[:, 0]),
+        "multilabel": Answers(
+            "multilabel", ("a", "b"), random.integers(0, 2, (30, 2)), grade[:, :2]
+        ),
+        "regression": Answers(
+            "regression", ("y",), values, values + random.normal(size=(30, 1)).round(1)
+        ),
+    }
+    (counts,) = resample_counts(30, 8, seed=3)
+    assert (counts.sum(1) == 30).all()
+    for kind, answers in tables.items():
+        for name in metric_names(kind):
+            drawn = metrics._evaluate(name, answers, counts)
+            for b in range(8):
+                at = np.repeat(np.arange(30), counts[b].astype(int))
+                part = Answers(kind, answers.classes, answers.labels[at], answers.scores[at])
+                assert drawn[b] == pytest.approx(value(name, part)), (kind, name)
+
+
+def test_multiclass_and_multilabel_equal_scikit_learn():
+    random = np.random.default_rng(1)
+    labels, scores = random.integers(0, 4, 200), random.dirichlet(np.ones(4), 200)
+    many = Answers("multiclass", tuple("abcd"), labels, scores)
+    assert value("mcc", many) == pytest.approx(sk.matthews_corrcoef(labels, scores.argmax(1)))
+    assert value("auroc_macro_one_vs_rest", many) == pytest.approx(
+        sk.roc_auc_score(labels, scores, multi_class="ovr", average="macro")
+    )
+    assert value("auprc_macro_one_vs_rest", many) == pytest.approx(
+        sk.average_precision_score(np.eye(4)[labels], scores, average="macro")
+    )
+    truth = random.integers(0, 2, (200, 4))
+    said = (scores >= 0.5).astype(int)
+    tags = Answers("multilabel", tuple("abcd"), truth, scores)
+    assert value("exact_match", tags) == pytest.approx(sk.accuracy_score(truth, said))
+    assert value("macro_f1", tags) == pytest.approx(sk.f1_score(truth, said, average="macro"))
+    assert value("auroc_macro", tags) == pytest.approx(sk.roc_auc_score(truth, scores))
+    assert confusion(tags).loc["a"].sum() == 200
+
+
+def test_regression_equals_scipy_and_scikit_learn():
+    random = np.random.default_rng(2)
+    truth = random.normal(size=50).round(1)
+    said = (truth + random.normal(size=50)).round(1)
+    answers = Answers("regression", ("y",), truth[:, None], said[:, None])
+    assert value("r2", answers) == pytest.approx(sk.r2_score(truth, said))
+    assert value("pearson", answers) == pytest.approx(scipy.stats.pearsonr(truth, said)[0])
+    assert value("spearman", answers) == pytest.approx(scipy.stats.spearmanr(truth, said)[0])
+
+
+def test_constant_values_leave_regression_undefined():
+    flat = Answers("regression", ("y",), np.full((4, 1), 0.3), np.arange(4.0)[:, None])
+    found = measure(flat, resamples=5)
+    assert {m.reason for m in found.values()} == {"all labels are equal"}
+    said = Answers("regression", ("y",), np.arange(4.0)[:, None], np.full((4, 1), 0.1))
+    found = measure(said, resamples=5)
+    assert found["pearson"].value is None and found["pearson"].reason == "all answers are equal"
+    assert found["r2"].value is not None
+
+
+def test_the_interval_covers_and_the_seed_repeats_it():
+    random = np.random.default_rng(4)
+    labels = random.integers(0, 2, 400)
+    answers = binary(labels, np.where(random.random(400) < 0.8, labels, 1 - labels))
+    one, two = (measure(answers, seed=5)["accuracy"] for _ in range(2))
+    assert one == two
+    assert one.low < one.value < one.high
+    # Normal approximation of a share of 0.8 in 400 rows: 1.96 * sqrt(.8 * .2 / 400) = 0.039 each
+    # side.
+    assert (one.high - one.low) / 2 == pytest.approx(0.039, abs=0.006)
+    assert measure(answers, seed=6)["accuracy"] != one
+
+
+def test_whole_groups_widen_the_interval():
+    random = np.random.default_rng(5)
+    right = np.repeat(random.random(40) < 0.7, 10)
+    labels = np.tile([0, 1], 200)
+    answers = binary(labels, np.where(right, labels, 1 - labels))
+    rows, groups = measure(answers), measure(answers, groups=np.repeat(np.arange(40), 10))
+    width = lambda m: m["accuracy"].high - m["accuracy"].low  # noqa: E731
+    assert width(groups) > 2 * width(rows)
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals():
+    random = np.random.default_rng(6)
+    labels = random.integers(0, 2, 300)
+    p = np.where(random.random(300) < 0.7, labels, 1 - labels).astype(float)
+    better = p.copy()
+    better[:15] = labels[:15]
+    found = bootstrap_interval("accuracy", binary(labels, better), binary(labels, p))
+    assert found.value == pytest.approx(
+        value("accuracy", binary(labels, better)) - value("accuracy", binary(labels, p))
+    )
+    alone = bootstrap_interval("accuracy", binary(labels, p))
+    assert found.high - found.low < (alone.high - alone.low) / 2
+    same = bootstrap_interval("accuracy", binary(labels, p), binary(labels, p))
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_permutation_p_value_is_small_for_signal_and_not_for_chance():
+    random = np.random.default_rng(7)
+    labels = random.integers(0, 2, 80)
+    signal = binary(labels, np.where(random.random(80) < 0.8, labels, 1 - labels))
+    noise = binary(labels, random.random(80))
+    assert permutation_p_value("mcc", signal, permutations=200) == pytest.approx(1 / 201)
+    assert permutation_p_value("mcc", noise, permutations=200) > 0.05
+    # Rows copied ten times are no new evidence once they move together.
+    few = binary(np.repeat([0, 1, 0, 1], 10), np.repeat([0.1, 0.9, 0.2, 0.8], 10))
+    groups = np.repeat(np.arange(4), 10)
+    assert permutation_p_value("mcc", few, permutations=200) < 0.01
+    assert permutation_p_value("mcc", few, permutations=200, groups=groups) > 0.1
+
+
+def test_the_threshold_with_the_best_mcc():
+    labels, p = np.array([0, 0, 0, 0, 1, 1]), np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.35])
+    assert choose_threshold(labels, p) == pytest.approx(0.25)
+    assert value("mcc", binary(labels, p, 0.25)) == 1.0
+    assert choose_threshold(np.ones(3, np.int64), np.array([0.1, 0.2, 0.3])) == 0.5
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=30))
+def test_no_other_threshold_is_better(rows):
+    labels, p = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    if len(set(labels.tolist())) < 2:
+        return
+    best = value("mcc", binary(labels, p, choose_threshold(labels, p)))
+    assert all(best >= value("mcc", binary(labels, p, t)) - 1e-9 for t in [*p, 1.1])
+
+
+def test_a_table_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="expected"):
+        Answers("binary", ("a", "b"), np.zeros(3, np.int64), np.zeros((3, 1)))

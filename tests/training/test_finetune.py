@@ -1,0 +1,589 @@
+"""Fine-tuning: it learns, chooses on validation only, and tells what it did."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.files import BadInput
+from findna.inference.predict import predict
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.heads import ProjectionConfig, TaskConfig
+from findna.model.model import ModelConfig, load_model, new_model
+from findna.sequence.alphabet import reverse_complement
+from findna.sequence.records import Record
+from findna.training import fit as fitting
+from findna.training.finetune import FinetuneSettings, finetune
+from findna.training.fit import NonFiniteLoss, row_losses, trained_parts
+from findna.training.run_state import read_metrics
+
+SMALL = ModelConfig(
+    backbone=ChordMixerConfig(width=32, hidden=32, track_size=8, depth=3, summary_tokens=2),
+    projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
+)
+QUICK = {"epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32"}
+
+
+def small_model(seed=0):
+    return new_model(SMALL, seed)
+
+
+def gc_split(n, seed, low=20, high=40, noise=0.0):
+    """Rows of GC-rich (1) and AT-rich (0) sequences of many lengths."""
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(n) % 2)
+    codes = []
+    for label in labels:
+        p = [0.15, 0.35, 0.35, 0.15] if label else [0.35, 0.15, 0.15, 0.35]
+        codes.append(random.choice(4, random.integers(low, high + 1), p=p).astype(np.uint8))
+    shown = np.where(random.random(n) < noise, 1 - labels, labels)
+    return LabelledSplit([f"s{i}" for i in range(n)], codes, shown, np.arange(1, n + 1))
+
+
+def gc_data(train=96, dev=24, test=40, seed=0):
+    splits = {
+        "train": gc_split(train, seed),
+        "dev": gc_split(dev, seed + 1),
+        "test": gc_split(test, seed + 2),
+    }
+    return LabelledData({k: v for k, v in splits.items() if len(v)}, "binary", ("at", "gc"))
+
+
+def relabelled(split, labels):
+    return LabelledSplit(split.ids, split.codes, labels, split.rows, split.groups)
+
+
+class ReadTooEarly(Exception):
+    """The spy's complaint."""
+
+
+class SpySplits(dict):
+    """Splits whose test part may be taken once, when validation has chosen, and says how often."""
+
+    taken = 0
+    allowed = False
+
+    def __getitem__(self, name):
+        if name == "test":
+            if not self.allowed:
+                raise ReadTooEarly
+            SpySplits.taken += 1
+        return super().__getitem__(name)
+
+    def values(self):
+        raise ReadTooEarly
+
+    def items(self):
+        raise ReadTooEarly
+
+
+# ---------------------------------------------------------------- the straight line
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finetune") / "run"
+    return finetune(
+        gc_data(), folder, model=small_model(), settings=FinetuneSettings(**QUICK), device="cpu"
+    )
+
+
+def test_a_learnable_task_is_learned_and_judged_on_the_test_split(run):
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    assert metrics == run.metrics
+    assert metrics["metrics"]["accuracy"]["value"] >= 0.9
+    assert metrics["metrics"]["mcc"]["low"] > 0.5
+    assert metrics["rows"] == {"train": 96, "validation": 24, "test": 40, "test_also_in_train": 0}
+    assert metrics["protocol"].startswith("test split, read once")
+    assert set(metrics["metrics"]) == {
+        "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc",
+    }  # fmt: skip
+
+
+def test_the_run_folder_holds_everything(run):
+    names = {p.name for p in run.folder.iterdir()}
+    assert names >= {
+        "settings.yaml", "command.txt", "environment.json", "metrics.jsonl", "metrics.json",
+        "model", "predictions.tsv", "confusion.tsv",
+    }  # fmt: skip
+    table = pd.read_csv(run.folder / "predictions.tsv", sep="\t")
+    assert table["id"].tolist() == [f"s{i}" for i in range(40)]
+    assert table["row"].tolist() == list(range(1, 41))
+    right = (table["label"] == table["prediction"]).mean()
+    assert right == pytest.approx(run.metrics["metrics"]["accuracy"]["value"])
+    crossed = pd.read_csv(run.folder / "confusion.tsv", sep="\t", index_col="label")
+    assert crossed.to_numpy().sum() == 40 and list(crossed.columns) == ["at", "gc"]
+    assert np.trace(crossed.to_numpy()) == round(40 * right)
+
+
+def test_the_learning_curve_names_what_it_is(run):
+    rows = read_metrics(run.folder / "metrics.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert {"stage", "validation_loss", "validation_mcc"} <= set(rows[0])
+
+
+def test_the_chosen_epoch_is_best_on_validation_and_its_weights_are_kept(run):
+    rows = read_metrics(run.folder / "metrics.jsonl")
+    best = max(rows, key=lambda r: (r["validation_mcc"], -r["validation_loss"]))
+    assert run.metrics["chosen"]["epoch"] == best["epoch"]
+    model = load_model(run.folder)
+    dev = gc_data().splits["dev"]
+    from findna.inference.predict import task_outputs
+
+    logits = torch.from_numpy(task_outputs(model, dev.codes)).float()
+    targets = torch.from_numpy(dev.labels.astype(np.float32))[:, None]
+    loss = float(row_losses(logits, targets, "binary").mean())
+    assert loss == pytest.approx(best["validation_loss"], rel=1e-4)
+
+
+def fitted(monkeypatch=None, checks=(), valid=True, **how):
+    """A fit on a small task; `checks` replaces what validation finds after each epoch."""
+    if monkeypatch:
+        found = iter(checks)
+        monkeypatch.setattr(fitting, "_check", lambda *_: next(found))
+    data = gc_data(train=32, dev=8, test=0)
+    settings = FinetuneSettings(**QUICK)
+    task = TaskConfig(kind="binary", classes=data.classes)
+    splits = data.splits["train"], data.splits["dev"] if valid else None
+    return fitting.fit(
+        small_model(), task, *splits, settings,
+        device=torch.device("cpu"), precision="fp32", note=lambda **_: None, **how,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("checks", "epoch"),
+    [
+        ([(0.5, -1.0), (0.9, -0.9), (0.3, -0.1), (0.2, -0.1)], 2),
+        ([(0.5, -1.0), (0.5, -0.5), (0.5, -0.7), (0.5, -0.5)], 2),
+        ([(-np.inf, -1.0), (-np.inf, -0.9), (-np.inf, -0.8), (-np.inf, -0.9)], 3),
+    ],
+    ids=["metric", "loss among equals", "loss where the metric is undefined"],
+)
+def test_the_best_epoch_is_kept(monkeypatch, checks, epoch):
+    best = fitted(monkeypatch, checks)
+    assert best.epoch == epoch and best.score == checks[epoch - 1]
+    stopped = fitted(valid=False, stop_after=epoch)
+    one, two = best.model.state_dict(), stopped.model.state_dict()
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_half_of_the_rows_are_read_from_the_other_strand_anew_in_each_epoch():
+    settings = FinetuneSettings(**QUICK)
+    turned = {}
+    for strand in ("both", "forward"):
+        task = TaskConfig(kind="binary", classes=("a", "b"), strand=strand)
+        model = small_model().with_task(task, 0)
+        training = fitting._Training(model, task, gc_split(400, 0), settings, "fp32")
+        turned[strand] = [list(training._batches(epoch)) for epoch in (1, 2)]
+        rows = np.concatenate([rows for rows, _ in turned[strand][0]])
+        assert sorted(rows.tolist()) == list(range(400)) and rows.tolist() != list(range(400))
+    assert all(back is None for _, back in turned["forward"][0])
+    shares = []
+    for epoch in turned["both"]:
+        back = np.zeros(400, bool)
+        for rows, strands in epoch:
+            back[rows] = strands
+        shares.append(back)
+    assert all(0.4 < share.mean() < 0.6 for share in shares)
+    assert 0.4 < (shares[0] != shares[1]).mean() < 0.6
+
+
+def test_predict_says_what_the_run_said(run):
+    test = gc_data().splits["test"]
+    records = [Record(i, c) for i, c in zip(test.ids, test.codes, strict=True)]
+    told = predict(records, run.folder, device="cpu").table
+    wrote = pd.read_csv(run.folder / "predictions.tsv", sep="\t")
+    assert told["prediction"].tolist() == wrote["prediction"].tolist()
+    assert np.allclose(told["p_gc"], wrote["p_gc"], atol=1e-5)
+
+
+def test_the_model_knows_its_past(run):
+    model = load_model(run.folder)
+    assert model.config.task.classes == ("at", "gc")
+    assert model.config.task.threshold == run.metrics["chosen"]["threshold"]
+    assert model.provenance["trained_lengths"] == [20, 40]
+    assert model.provenance["started_from"] == "random initialisation"
+
+
+# ---------------------------------------------------------------- laws
+
+
+def test_the_test_split_is_read_once_and_only_at_the_end(tmp_path, monkeypatch):
+    plain = gc_data(train=24, dev=8, test=8)
+    splits = SpySplits(plain.splits)
+    SpySplits.taken = 0
+    data = LabelledData(splits, "binary", plain.classes)
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "strand": "auto"})
+    with pytest.raises(ReadTooEarly):
+        finetune(data, tmp_path / "never", model=small_model(), settings=settings, device="cpu")
+    # Training is over once both strands were fitted; then it may be read.
+    fits = []
+    original = fitting.fit
+
+    def counted(*args, **kwargs):
+        done = original(*args, **kwargs)
+        fits.append(done)
+        splits.allowed = len(fits) == 2
+        return done
+
+    monkeypatch.setattr("findna.training.finetune.fit", counted)
+    finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    assert SpySplits.taken == 1 and len(fits) == 2
+
+
+def test_a_different_test_split_changes_nothing_but_the_judgement(tmp_path):
+    one, two = gc_data(train=32, dev=8, test=8), gc_data(train=32, dev=8, test=8)
+    flipped = relabelled(two.splits["test"], 1 - two.splits["test"].labels)
+    two = LabelledData({**two.splits, "test": flipped}, "binary", two.classes)
+    settings = FinetuneSettings(**{**QUICK, "epochs": 2})
+    runs = [
+        finetune(d, tmp_path / n, model=small_model(), settings=settings, device="cpu")
+        for n, d in (("one", one), ("two", two))
+    ]
+    states = [r.model.state_dict() for r in runs]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert runs[0].metrics["chosen"] == runs[1].metrics["chosen"]
+    assert runs[0].metrics["metrics"] != runs[1].metrics["metrics"]
+
+
+def test_the_seed_repeats_everything_and_leaves_global_chance_alone(tmp_path):
+    data, settings = gc_data(train=32, dev=8, test=8), FinetuneSettings(**{**QUICK, "epochs": 2})
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    states = []
+    for name in ("one", "two"):
+        torch.manual_seed(5)
+        done = finetune(data, tmp_path / name, model=small_model(), settings=settings, device="cpu")
+        assert torch.equal(torch.rand(3), expected)
+        states.append(done.model.state_dict())
+    torch.manual_seed(99)
+    done = finetune(data, tmp_path / "x", model=small_model(), settings=settings, device="cpu")
+    states[1] = done.model.state_dict()
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    other = settings.model_copy(update={"seed": 1})
+    done = finetune(data, tmp_path / "three", model=small_model(), settings=other, device="cpu")
+    assert any(not torch.equal(done.model.state_dict()[k], states[0][k]) for k in states[0])
+
+
+def test_batches_taken_in_parts_learn_the_same(tmp_path):
+    data = gc_data(train=24, dev=8, test=8)
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "dropout": 0.0})
+    parts = settings.model_copy(update={"batch_bases": 60})
+    whole, cut = (
+        finetune(
+            data, tmp_path / n, model=small_model(), settings=s, device="cpu"
+        ).model.state_dict()
+        for n, s in (("whole", settings), ("parts", parts))
+    )
+    assert all(torch.allclose(whole[k], cut[k], atol=2e-4) for k in whole)
+
+
+def test_shuffled_labels_give_chance(tmp_path):
+    data = gc_data(train=64, dev=16, test=200)
+    random = np.random.default_rng(9)
+    splits = {k: relabelled(v, random.permutation(v.labels)) for k, v in data.splits.items()}
+    done = finetune(
+        LabelledData(splits, "binary", data.classes),
+        tmp_path / "run",
+        model=small_model(),
+        settings=FinetuneSettings(**QUICK),
+        device="cpu",
+    )
+    found = done.metrics["metrics"]["auroc"]
+    assert found["low"] < 0.5 < found["high"]
+
+
+@pytest.mark.parametrize("train", ["full", "last", "head"])
+def test_only_what_is_named_is_trained(tmp_path, train):
+    start = small_model()
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "train": train, "last_layers": 1})
+    data = gc_data(train=16, dev=8, test=8)
+    done = finetune(data, tmp_path / "run", model=start, settings=settings, device="cpu")
+    before, after = start.state_dict(), done.model.state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    expected = {
+        "full": {"embedding", "summary", "layers.0", "layers.1", "layers.2", "norm"},
+        "last": {"layers.2", "norm"},
+        "head": set(),
+    }[train]
+    encoder = {k.removeprefix("encoder.") for k in moved}
+    assert {e for e in expected if any(k.startswith(e) for k in encoder)} == expected
+    assert all(any(k.startswith(e) for e in expected) for k in encoder)
+    assert len(trained_parts(done.model, settings)) == {"full": 1, "last": 2, "head": 0}[train]
+
+
+# ---------------------------------------------------------------- strand, threshold, weights
+
+
+def stranded_data(n, seed):
+    """Class 1 holds a motif on the given strand, class 0 its reverse complement."""
+    random = np.random.default_rng(seed)
+    motif = np.array([0, 0, 1, 0, 0, 1, 0, 0], np.uint8)
+    codes, labels = [], random.permutation(np.arange(n) % 2)
+    for label in labels:
+        row = random.integers(0, 4, 24).astype(np.uint8)
+        at = random.integers(0, 16)
+        row[at : at + 8] = motif if label else reverse_complement(motif)
+        codes.append(row)
+    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(1, n + 1))
+
+
+def test_auto_finds_that_labels_have_a_strand_and_predict_obeys(tmp_path):
+    splits = {
+        "train": stranded_data(160, 0),
+        "dev": stranded_data(40, 1),
+        "test": stranded_data(60, 2),
+    }
+    data = LabelledData(splits, "binary", ("0", "1"))
+    settings = FinetuneSettings(**{**QUICK, "strand": "auto", "epochs": 6})
+    done = finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    assert done.metrics["chosen"]["strand"] == "forward"
+    assert done.metrics["metrics"]["accuracy"]["value"] > 0.8
+    record = Record("x", splits["test"].codes[0])
+    turned = Record("y", reverse_complement(splits["test"].codes[0]))
+    table = predict([record, turned], tmp_path / "run", device="cpu").table
+    assert abs(table["p_1"][0] - table["p_1"][1]) > 0.1
+    both = predict([record, turned], tmp_path / "run", device="cpu", strand="both").table
+    assert both["p_1"][0] == pytest.approx(both["p_1"][1], abs=1e-5)
+
+
+def test_balanced_weights_move_the_answers_towards_the_rare_class(tmp_path):
+    train = gc_split(120, 0, noise=0.1)
+    keep = (train.labels == 0) | (np.arange(120) % 6 == 0)
+    data = LabelledData(
+        {"train": train.where(keep), "dev": gc_split(16, 1), "test": gc_split(40, 2)},
+        "binary",
+        ("a", "b"),
+    )
+    means = {}
+    for how in ("none", "balanced"):
+        settings = FinetuneSettings(**{**QUICK, "epochs": 2, "class_weights": how})
+        finetune(data, tmp_path / how, model=small_model(), settings=settings, device="cpu")
+        means[how] = pd.read_csv(tmp_path / how / "predictions.tsv", sep="\t")["p_b"].mean()
+    assert means["balanced"] > means["none"] + 0.05
+
+
+# ---------------------------------------------------------------- other kinds of task
+
+
+def test_regression(tmp_path):
+    def split(n, seed):
+        rows = gc_split(n, seed, low=30, high=30)
+        share = np.array([[10 + 100 * np.isin(c, (1, 2)).mean()] for c in rows.codes])
+        return relabelled(rows, share)
+
+    data = LabelledData(
+        {"train": split(96, 0), "dev": split(24, 1), "test": split(24, 2)}, "regression", ("gc",)
+    )
+    done = finetune(
+        data,
+        tmp_path / "run",
+        model=small_model(),
+        settings=FinetuneSettings(**QUICK),
+        device="cpu",
+    )
+    assert done.metrics["metrics"]["r2"]["value"] > 0.7
+    assert set(done.metrics["metrics"]) == {"r2", "pearson", "spearman"}
+    table = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")
+    assert list(table.columns) == ["id", "row", "length", "label", "prediction"]
+    assert table["prediction"].between(0, 130).all()
+    assert not (tmp_path / "run" / "confusion.tsv").exists()
+
+
+def test_multilabel_and_multiclass(tmp_path):
+    rows = {
+        name: gc_split(n, seed)
+        for name, n, seed in (("train", 96, 0), ("dev", 24, 1), ("test", 24, 2))
+    }
+    long = {k: np.array([len(c) > 30 for c in v.codes]) for k, v in rows.items()}
+    tags = {k: relabelled(v, np.stack([v.labels, 1 - v.labels], 1)) for k, v in rows.items()}
+    settings = FinetuneSettings(**QUICK)
+    multi = finetune(
+        LabelledData(tags, "multilabel", ("gc", "at")),
+        tmp_path / "tags",
+        model=small_model(),
+        settings=settings,
+        device="cpu",
+    )
+    assert multi.metrics["metrics"]["mcc_macro"]["value"] > 0.7
+    three = {
+        k: relabelled(v, np.where(v.labels == 1, 2, long[k].astype(int))) for k, v in rows.items()
+    }
+    many = finetune(
+        LabelledData(three, "multiclass", ("x", "y", "z")),
+        tmp_path / "many",
+        model=small_model(),
+        settings=settings,
+        device="cpu",
+    )
+    table = pd.read_csv(tmp_path / "many" / "predictions.tsv", sep="\t")
+    assert np.allclose(table[["p_x", "p_y", "p_z"]].sum(axis=1), 1, atol=1e-5)
+    assert many.metrics["metrics"]["macro_f1"]["value"] > 0.4
+
+
+# ---------------------------------------------------------------- without a test split
+
+
+def test_one_file_is_judged_by_cross_validation_and_refitted(tmp_path, caplog):
+    caplog.set_level("INFO", "findna")
+    data = gc_data(train=60, dev=0, test=0)
+    settings = FinetuneSettings(**{**QUICK, "folds": 3, "repeats": 2})
+    done = finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    assert "3-fold cross-validation repeated 2 times" in done.metrics["protocol"]
+    assert done.metrics["metrics"]["accuracy"]["value"] > 0.8
+    assert done.metrics["permutation_p_values"]["mcc"] == pytest.approx(1 / 1001)
+    table = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")
+    assert table["row"].tolist() == [*range(1, 61), *range(1, 61)]
+    assert set(table["fold"]) == {1, 2, 3} and table["repeat"].tolist() == [1] * 60 + [2] * 60
+    stages = [row["stage"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert stages.count("fold") == 6 * 4
+    assert stages.count("all rows") == done.metrics["chosen"]["epoch"]
+    assert "validation" not in caplog.text.replace("cross-validation", "")
+    assert load_model(tmp_path / "run").provenance["metrics"]["mcc"]["value"] is not None
+
+
+def test_labels_of_chance_are_not_significant_in_cross_validation(tmp_path):
+    data = gc_data(train=60, dev=0, test=0)
+    train = data.splits["train"]
+    shuffled = relabelled(train, np.random.default_rng(3).permutation(train.labels))
+    settings = FinetuneSettings(**{**QUICK, "folds": 3, "repeats": 1})
+    done = finetune(
+        LabelledData({"train": shuffled}, "binary", data.classes), tmp_path / "run",
+        model=small_model(), settings=settings, device="cpu",
+    )  # fmt: skip
+    assert done.metrics["permutation_p_values"]["mcc"] > 0.05
+
+
+def test_groups_and_copies_never_straddle_a_fold(tmp_path):
+    base = gc_split(24, 0, low=40, high=40)
+    doubled = base.and_then(relabelled(base, base.labels))
+    groups = np.tile(np.arange(24) // 2, 2)
+    split = LabelledSplit(
+        [str(i) for i in range(48)], doubled.codes, doubled.labels, np.arange(1, 49), groups
+    )
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "folds": 3, "repeats": 1})
+    finetune(
+        LabelledData({"train": split}, "binary", ("a", "b")), tmp_path / "run",
+        model=small_model(), settings=settings, device="cpu",
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")
+    folds = table["fold"].to_numpy()
+    assert all(len(set(folds[groups == g])) == 1 for g in range(12))
+
+
+def test_without_folds_nothing_is_claimed(tmp_path):
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "folds": 0})
+    done = finetune(
+        gc_data(train=30, dev=0, test=0),
+        tmp_path / "run",
+        model=small_model(),
+        settings=settings,
+        device="cpu",
+    )
+    assert done.metrics["metrics"] == {} and done.metrics["protocol"].startswith("not judged")
+    assert not (tmp_path / "run" / "predictions.tsv").exists()
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights(tmp_path, monkeypatch):
+    original, steps = fitting.row_losses, []
+
+    def broken(logits, targets, kind):
+        steps.append(1)
+        return original(logits, targets, kind) * (float("nan") if len(steps) > 20 else 1.0)
+
+    monkeypatch.setattr(fitting, "row_losses", broken)
+    with pytest.raises(NonFiniteLoss, match="not finite in epoch"):
+        finetune(
+            gc_data(train=64, dev=8, test=8), tmp_path / "run", model=small_model(),
+            settings=FinetuneSettings(**QUICK), device="cpu",
+        )  # fmt: skip
+    kept = load_model(tmp_path / "run" / "checkpoints" / "last-good")
+    assert all(torch.isfinite(p).all() for p in kept.parameters())
+    assert (
+        not (tmp_path / "run" / "model").exists()
+        and not (tmp_path / "run" / "metrics.json").exists()
+    )
+
+
+def test_an_existing_run_is_kept_unless_told_otherwise(tmp_path):
+    data = gc_data(train=16, dev=8, test=8)
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1})
+    how = {"model": small_model(), "settings": settings, "device": "cpu"}
+    finetune(data, tmp_path / "run", **how)
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    with pytest.raises(BadInput, match="exists"):
+        finetune(data, tmp_path / "run", **how)
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+    finetune(data, tmp_path / "run", overwrite=True, **how)
+
+
+def test_wrong_input_makes_no_folder(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("sequence,label\nACGT,1\nACGT,1\n")
+    with pytest.raises(BadInput, match="one class only"):
+        finetune(file, tmp_path / "run", model=small_model(), device="cpu")
+    with pytest.raises(BadInput, match=r"no config\.json"):
+        finetune(gc_data(), tmp_path / "run", model=tmp_path, device="cpu")
+    balanced = FinetuneSettings(class_weights="balanced")
+    values = relabelled(gc_split(8, 0), np.arange(8.0)[:, None])
+    with pytest.raises(BadInput, match="no classes to balance"):
+        finetune(
+            LabelledData({"train": values}, "regression", ("y",)), tmp_path / "run",
+            model=small_model(), settings=balanced, device="cpu",
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_lengths_outside_the_pretrained_range_are_said(tmp_path, caplog):
+    start = small_model()
+    start.provenance = {"trained_lengths": [64, 512]}
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1})
+    finetune(
+        gc_data(train=16, dev=8, test=8),
+        tmp_path / "run",
+        model=start,
+        settings=settings,
+        device="cpu",
+    )
+    assert "is outside the 64 to 512 bp" in caplog.text
+
+
+def test_from_a_csv_folder_with_a_preset(tmp_path):
+    for name, split in gc_data(train=16, dev=8, test=8).splits.items():
+        rows = "".join(
+            f"{''.join('ACGT'[c] for c in code)},{y}\n"
+            for code, y in zip(split.codes, split.labels, strict=True)
+        )
+        (tmp_path / f"{name}.csv").write_text("sequence,label\n" + rows)
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1})
+    done = finetune(tmp_path, tmp_path / "run", model="tiny", settings=settings, device="cpu")
+    assert done.metrics["rows"]["test"] == 8
+    assert read_labelled(tmp_path).classes == done.model.config.task.classes == ("0", "1")
+
+
+def test_losses_by_hand():
+    binary = row_losses(torch.zeros(2, 1), torch.tensor([[0.0], [1.0]]), "binary")
+    assert binary.tolist() == pytest.approx([np.log(2)] * 2)
+    many = row_losses(torch.zeros(1, 4), torch.tensor([2]), "multiclass")
+    assert many.tolist() == pytest.approx([np.log(4)])
+    values = row_losses(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 0.0]]), "regression")
+    assert values.tolist() == pytest.approx([5.0])
+
+
+def test_a_task_config_is_made_of_training_rows_only():
+    from findna.training.finetune import task_for
+
+    train = relabelled(gc_split(4, 0), np.array([[1.0], [3.0], [1.0], [3.0]]))
+    far = relabelled(gc_split(2, 1), np.array([[100.0], [200.0]]))
+    data = LabelledData({"train": train, "dev": far}, "regression", ("y",))
+    task = task_for(data, train, "both", FinetuneSettings())
+    assert isinstance(task, TaskConfig)
+    assert (task.target_mean, task.target_sd) == ((2.0,), (1.0,))
