@@ -104,7 +104,7 @@ def main() -> int:
     """Measure, print, and fail above a limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of either side")
     parser.add_argument("--repeats", type=int, default=200, help="measurements against the copy")
     parser.add_argument("--steps", type=int, default=8, help="measurements against the step")
     options = parser.parse_args()

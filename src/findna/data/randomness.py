@@ -53,6 +53,8 @@ class Purpose(IntEnum):
     HIDING_RATE = 30
     HIDING = 31
     NOISE = 40
+    LABELLED_STRAND = 50
+    LABELLED_ORDER = 51
 
 
 def row_hash(
