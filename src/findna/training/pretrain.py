@@ -95,7 +95,9 @@ def pretrain(
     accelerator = open_engine(device)
     genome = genome if isinstance(genome, Genome) else Genome.open(genome)
     model = _start(settings, start_from)
-    split = split_genome(genome, settings.sampling, settings.seed)
+    # Not by the run's seed: a model that is continued under another seed must not train on what it
+    # was validated on.
+    split = split_genome(genome, settings.sampling)
     log.info(split.text)
     _check_parts(settings, accelerator.num_processes)
     described = _described(settings, genome, start_from)

@@ -1,0 +1,5 @@
+"""`python -m findna` is the command `findna`."""
+
+from findna.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""The command line: `findna VERB ...`, one module a verb.
+
+This module is all that `findna --help` loads: verbs are named here with one sentence each, and a
+verb's module, and with it torch, is imported when the verb is called.
+"""
+
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+VERBS = {
+    "example": "Write a small simulated genome with tasks and variants to try everything on.",
+    "pretrain": "Pretrain a model on a genome by self-distillation.",
+    "finetune": "Train a model on labelled sequences and test it once.",
+    "predict": "Answer for every sequence of a file, in its order.",
+    "info": "Say what a file, a model or a run is.",
+}
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class _Verbs(TyperGroup):
+    """A group whose commands are imported when they are called."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.commands.update({name: TyperCommand(name, short_help=VERBS[name]) for name in VERBS})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The verb that `args` names, now with its options."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, verb_command(str(name)), rest
+
+
+def verb_command(name: str) -> Any:
+    """The command of a verb, from the function of the same name in the module of that name."""
+    function = getattr(import_module(f"findna.cli.{name}"), name)
+    alone = typer.Typer(
+        add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+    )
+    alone.command(name, context_settings=_CONTEXT, help=function.__doc__)(function)
+    return typer.main.get_command(alone)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from findna import __version__
+
+        typer.echo(f"findna {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings=_CONTEXT,
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """From a genome to an answer: self-distilled DNA models, one command a step."""
+
+
+def main() -> None:
+    """Entry point of the console script; exits with 0, 1, 2, 3, 130 or 141."""
+    app(prog_name="findna")

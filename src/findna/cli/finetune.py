@@ -1,0 +1,53 @@
+"""`findna finetune`: from labelled sequences to a model that answers, tested once."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from findna.cli.reporting import reported
+from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.files import log
+from findna.training.finetune import FinetuneSettings
+from findna.training.finetune import finetune as run_finetuning
+
+
+@verb(FinetuneSettings)
+def finetune(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder with train, dev and test files or of class folders, a CSV, TSV or"
+            " parquet, FASTA with labels, BED with -g.",
+        ),
+    ],
+    output: Output,
+    given: dict[str, Any],
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m", "--model", help="A model or run to start from, or a preset for random weights."
+        ),
+    ] = "tiny",
+    genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on labelled sequences and test it once.
+
+    The run folder holds the model, the test metrics with intervals, the predictions and
+    report.html.
+    """
+    settings = resolved(lambda: FinetuneSettings.parse(given, source="settings"))
+    with reported(output):
+        run_finetuning(
+            data,
+            output,
+            model=model,
+            settings=settings,
+            genome=genome,
+            device=device,
+            overwrite=overwrite,
+        )
+    log.info(f"model in {output / 'model'}")

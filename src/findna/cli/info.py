@@ -1,0 +1,142 @@
+"""`findna info`: what is this file, this model, this run?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+
+from findna.cli.running import say, verb
+from findna.files import open_bytes, read_json
+from findna.sequence.genome import Genome
+from findna.sequence.intervals import LINE, merge, read_bed
+
+# More records than this are counted, not listed.
+_LISTED = 100
+
+
+@verb()
+def info(
+    path: Annotated[Path, typer.Argument(help="A FASTA, BED or label file, a model or a run.")],
+) -> None:
+    """Say what a file, a model or a run is, one `name<TAB>value` a line."""
+    say(_facts(path))
+
+
+def _facts(path: Path) -> Mapping[str, object]:
+    if (path / "settings.yaml").is_file():
+        return _run_facts(path)
+    if (path / "config.json").is_file():
+        return _model_facts(path)
+    if path.is_dir():
+        return _label_facts(path)
+    kind = _kind_of_file(path)
+    return {"genome": _genome_facts, "intervals": _bed_facts, "labels": _label_facts}[kind](path)
+
+
+def _kind_of_file(path: Path) -> str:
+    """By content: a FASTA begins with ">", a BED line has two whole numbers in columns 2 and 3."""
+    with open_bytes(path) as stream:
+        start = stream.peek(1 << 12)[: 1 << 12].lstrip()
+    if start.startswith(b">"):
+        return "genome"
+    cells = [line.split(b"\t") for line in start.splitlines()]
+    bed = any(len(c) >= 3 and c[1].isdigit() and c[2].isdigit() for c in cells)
+    return "intervals" if bed else "labels"
+
+
+def _genome_facts(path: Path) -> Mapping[str, object]:
+    genome = Genome.open(path)
+    counts = np.sum(list(genome.composition().values()), axis=0)
+    known = int(counts[:4].sum())
+    soft = int((genome.soft_runs[:, 1] - genome.soft_runs[:, 0]).sum())
+    facts: dict[str, object] = {
+        "kind": "genome",
+        "records": f"{len(genome.names):,}",
+        "bases": f"{genome.total:,}",
+        "N": f"{int(counts[4]):,} ({int(counts[4]) / genome.total:.2%})",
+        "GC": f"{(counts[1] + counts[2]) / max(known, 1):.2%}",
+        "lower case": f"{soft:,} ({soft / genome.total:.2%})",
+        "digest": genome.digest,
+    }
+    for name, length in list(zip(genome.names, genome.lengths.tolist(), strict=True))[:_LISTED]:
+        facts[name] = f"{length:,}"
+    if len(genome.names) > _LISTED:
+        facts["..."] = f"{len(genome.names) - _LISTED:,} more records"
+    return facts
+
+
+def _bed_facts(path: Path) -> Mapping[str, object]:
+    table = read_bed(path)
+    covered = 0
+    for _, part in table.groupby("chrom", sort=False):
+        runs = merge(part[["start", "end"]].to_numpy())
+        covered += int((runs[:, 1] - runs[:, 0]).sum())
+    return {
+        "kind": "intervals (BED, 0-based half-open)",
+        "intervals": f"{len(table):,}",
+        "bases covered": f"{covered:,}",
+        "chromosomes": ", ".join(sorted(set(table["chrom"]))[:20]),
+        "columns": ", ".join(name for name in table.columns if name != LINE),
+    }
+
+
+def _label_facts(path: Path) -> Mapping[str, object]:
+    from findna.data.labelled import read_labelled
+
+    data = read_labelled(path)
+    lengths = [length for split in data.splits.values() for length in split.lengths.tolist()]
+    return {
+        "kind": "labelled sequences",
+        "task": data.kind,
+        "classes": ", ".join(data.classes),
+        **{f"rows {name}": f"{len(split):,}" for name, split in data.splits.items()},
+        "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
+    }
+
+
+def _model_facts(path: Path) -> Mapping[str, object]:
+    from findna.model.model import load_model
+
+    model = load_model(path)
+    task, backbone = model.config.task, model.config.backbone
+    return {
+        "kind": "model",
+        "preset": model.config.preset,
+        "parameters": f"{model.parameters_count:,}",
+        "shape": f"{backbone.depth} layers, width {backbone.width}",
+        "task": f"{task.kind} over {', '.join(task.classes)}" if task else "none (pretrained)",
+        **({"strand": task.strand, "threshold": f"{task.threshold:.4g}"} if task else {}),
+        **{key: _short(value) for key, value in model.provenance.items() if key != "software"},
+    }
+
+
+def _run_facts(path: Path) -> Mapping[str, object]:
+    settings = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
+    finished = (path / "model" / "config.json").is_file()
+    checkpoint = path / "checkpoints" / "last" / "state.json"
+    state = read_json(checkpoint) if checkpoint.is_file() else {}
+    facts: dict[str, object] = {
+        "kind": "run",
+        "verb": settings.get("verb", "?"),
+        "state": "finished" if finished else "can be resumed" if state else "has no checkpoint",
+    }
+    if state:
+        facts["steps"] = f"{state['step']:,} of {state['steps']:,}"
+    return {**facts, **_model_part(path / "model", finished)}
+
+
+def _model_part(folder: Path, finished: bool) -> Mapping[str, object]:
+    if not finished:
+        return {}
+    return {f"model {key}": value for key, value in _model_facts(folder).items() if key != "kind"}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_short(item)}" for key, item in value.items())
+    return str(value)

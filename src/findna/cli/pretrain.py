@@ -1,0 +1,46 @@
+"""`findna pretrain`: from a genome to a model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from findna.cli.reporting import reported
+from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.files import log
+from findna.training.pretrain import pretrain as run_pretraining
+from findna.training.recipes import PretrainSettings
+
+
+@verb(PretrainSettings)
+def pretrain(
+    genome: Annotated[
+        list[str], typer.Argument(metavar="GENOME.fa...", help="FASTA files, or - for stdin.")
+    ],
+    output: Output,
+    given: dict[str, Any],
+    start_from: Annotated[
+        Path | None, typer.Option("--from", help="Go on from the weights of this model or run.")
+    ] = None,
+    device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Pretrain a model on a genome by self-distillation.
+
+    The run folder holds the model, the settings, the numbers of the run and report.html.
+    """
+    settings = resolved(lambda: PretrainSettings.resolve(given))
+    with reported(output):
+        result = run_pretraining(
+            genome,
+            output,
+            settings,
+            start_from=start_from,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+        )
+    log.info(f"{result.steps:,} steps; {result.verdict}; model in {output / 'model'}")

@@ -1,0 +1,28 @@
+"""Runs end by writing their report, also those that were stopped or broke down on the way."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from findna.files import BadInput, FindnaError, log
+from findna.report import write_report
+
+
+@contextmanager
+def reported(run: Path) -> Iterator[None]:
+    """Write `report.html` of the run made inside the block; not if the input was refused."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (KeyboardInterrupt, FindnaError):
+        _write(run)
+        raise
+    _write(run)
+
+
+def _write(run: Path) -> None:
+    """The first process writes; torchrun and SLURM number them in RANK."""
+    if os.environ.get("RANK", "0") == "0" and (run / "settings.yaml").is_file():
+        log.info(f"report in {write_report(run)}")

@@ -1,0 +1,166 @@
+"""What every verb shares: how it speaks, how many threads it takes, how it ends.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 bad input, 130 interrupted, 141 reader gone away.
+"""
+
+import errno
+import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from findna.cli.options import SettingsOptions
+from findna.files import BadInput, FindnaError, Settings, log
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+
+_S = TypeVar("_S", bound=Settings)
+
+_SHARED = {
+    "threads": (
+        Annotated[int | None, typer.Option("-@", "--threads", min=1, help="CPU threads.")],
+        None,
+    ),
+    "verbose": (Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")], False),
+    "quiet": (
+        Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")],
+        False,
+    ),
+    "debug": (Annotated[bool, typer.Option("--debug", help="Show where an error arose.")], False),
+}
+
+
+def verb(
+    settings: type[Settings] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a verb: shared options, errors as one sentence, and flags from `settings`.
+
+    With settings, the function takes a keyword `given`: the nested mapping of what the person
+    set, by file, by `--set` or by flag, and nothing else.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        flags = SettingsOptions(settings) if settings else None
+
+        @wraps(function)
+        def run(**values: Any) -> None:
+            shared = {name: values.pop(name) for name in _SHARED}
+            with_settings = {"given": flags.take(values)} if flags else {}
+            _prepare(shared["threads"], shared["verbose"], shared["quiet"])
+            function(**values, **with_settings)
+
+        @wraps(function)
+        def guarded(**values: Any) -> None:
+            debug = bool(values["debug"])
+            try:
+                run(**values)
+                sys.stdout.flush()
+            except BaseException as error:
+                _end(error, debug)
+
+        own = [p for p in _signature(function) if p.name != "given"]
+        parameters = [*own, *(flags.parameters() if flags else []), *_shared_parameters()]
+        guarded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        guarded.__annotations__ = {p.name: p.annotation for p in parameters}
+        return guarded
+
+    return decorate
+
+
+def _signature(function: Callable[..., None]) -> list[inspect.Parameter]:
+    """The function's own parameters, all by keyword."""
+    found = inspect.signature(function, eval_str=True).parameters.values()
+    return [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in found]
+
+
+def _shared_parameters() -> list[inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, kind, annotation=annotation, default=default)
+        for name, (annotation, default) in _SHARED.items()
+    ]
+
+
+def resolved(make: Callable[[], _S]) -> _S:
+    """Settings made from the command line; one that is refused is a usage error."""
+    try:
+        return make()
+    except BadInput as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
+    """Notices go to stderr; torch, if it is loaded, gets its threads."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain())
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+
+class _Plain(logging.Formatter):
+    """The message alone, with its level in front when it is a warning or worse."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        serious = record.levelno >= logging.WARNING
+        return f"{record.levelname.lower()}: {text}" if serious else text
+
+
+def _end(error: BaseException, debug: bool) -> NoReturn:
+    """Say what ended the verb and leave with its exit code."""
+    if _is_typers(error):
+        raise error
+    if debug and not isinstance(error, BrokenPipeError):
+        traceback.print_exception(error)
+    code, message = _verdict(error)
+    if code == 141:
+        # The interpreter flushes stdout once more at exit; give it a place to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if message:
+        print(message, file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+def _is_typers(error: BaseException) -> bool:
+    return isinstance(error, typer.Exit | typer.Abort | typer.BadParameter | SystemExit)
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, FindnaError):
+        return error.exit_code, f"error: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted"
+    if isinstance(error, BrokenPipeError):
+        return 141, ""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return (
+            1,
+            f"error: {error.filename or 'output'}: the disk is full; nothing half-written is left",
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            1,
+            "error: out of memory; a smaller batch, a shorter window or a smaller preset helps",
+        )
+    kind = type(error).__name__
+    return 1, f"error: unexpected {kind}: {error}\n  --debug shows where; please report it"
+
+
+def say(facts: Mapping[str, object]) -> None:
+    """Print facts to stdout, one `name<TAB>value` a line."""
+    for name, value in facts.items():
+        typer.echo(f"{name}\t{value}")

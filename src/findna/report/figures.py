@@ -1,0 +1,121 @@
+"""Figures as inline SVG, drawn without pyplot so that nothing global is touched.
+
+Text stays text (searchable, sharp), and the same numbers give the same bytes.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+COLOURS = ("#1f5fa8", "#c4571b", "#3d8b5f", "#8a4f9e", "#7a7a7a")
+_STYLE: dict[Any, Any] = {  # the stubs name every key of matplotlib
+    "svg.fonttype": "none",
+    "svg.hashsalt": "findna",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Lines over a common x axis, and level lines to compare them with."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: Mapping[str, Points]
+    levels: Mapping[str, float] = field(default_factory=dict)
+    bands: Mapping[str, Sequence[tuple[float, float, float]]] = field(default_factory=dict)
+    smooth: bool = False
+
+
+def draw_chart(chart: Chart) -> str:
+    """SVG of a chart; few points are marked, a band is (x, low, high)."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4, 3.1), layout="constrained")
+        axes = figure.add_subplot()
+        for colour, (name, points) in zip(COLOURS, chart.lines.items(), strict=False):
+            _draw_line(axes, name, points, colour, chart.smooth)
+            _draw_band(axes, chart.bands.get(name, ()), colour)
+        for style, (name, level) in zip((":", "--", "-."), chart.levels.items(), strict=False):
+            axes.axhline(level, color="#444444", linestyle=style, linewidth=1, label=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
+        if len(chart.lines) + len(chart.levels) > 1:
+            axes.legend(loc="best", fontsize=8)
+        return _svg(figure, chart.title)
+
+
+def _draw_line(axes: Axes, name: str, points: Points, colour: str, smooth: bool) -> None:
+    if not points:
+        return
+    x, y = np.array(points, dtype=float).T
+    if smooth and len(y) > 30:
+        axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
+        y = _running_mean(y, len(y) // 15)
+    marker = "o" if len(x) < 12 else None
+    axes.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=4, label=name)
+
+
+def _draw_band(axes: Axes, band: Sequence[tuple[float, float, float]], colour: str) -> None:
+    if band:
+        x, low, high = np.array(band, dtype=float).T
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _running_mean(y: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Mean over a centred window that shrinks at the ends, so that it has no lag."""
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    place = np.arange(len(y))
+    half = np.minimum(width // 2, np.minimum(place, len(y) - 1 - place))
+    return np.asarray((total[place + half + 1] - total[place - half]) / (2 * half + 1))
+
+
+def draw_table(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> str:
+    """SVG of a confusion table: rows are true classes, shades are shares of a row."""
+    table = np.array(counts, dtype=float)
+    share = table / np.maximum(table.sum(1, keepdims=True), 1)
+    size = float(np.clip(0.62 * len(classes) + 1.7, 2.8, 9.0))
+    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(size + 0.5, size), layout="constrained")
+        axes = figure.add_subplot()
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for (i, j), count in np.ndenumerate(table):
+            ink = "white" if share[i, j] > 0.55 else "#222222"
+            axes.text(j, i, f"{count:,.0f}", ha="center", va="center", color=ink, fontsize=8)
+        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(title=title, xlabel="predicted", ylabel="true")
+        return _svg(figure, title)
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """The drawing as an element to stand inside a page, with a name for screen readers."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text.replace("<svg", f'<svg role="img" aria-label="{_escaped(label)}"', 1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

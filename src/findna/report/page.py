@@ -1,0 +1,334 @@
+"""report.html of a run, from the files of its folder and nothing else."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+
+from findna.files import BadInput, atomic_file, read_json
+from findna.report.figures import Chart, draw_chart, draw_table
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A titled part of the page: a sentence, figures as SVG, a table of rows with a header."""
+
+    title: str
+    text: str = ""
+    figures: Sequence[Markup] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """What a run folder says about itself; parts that are missing are empty."""
+
+    folder: Path
+    settings: Row
+    metrics: Sequence[Row]
+    environment: Row
+    commands: Sequence[str]
+
+    def points(self, name: str) -> list[tuple[float, float]]:
+        """(step, value) of a number, where it was written during training.
+
+        The closing check is on other windows: its numbers are no points of a curve, and stand in
+        the table of the last check.
+        """
+        return [
+            (r["step"], r[name])
+            for r in self.metrics
+            if r.get(name) is not None and "step" in r and "by_length" not in r
+        ]
+
+    def last(self, name: str) -> Any:
+        """The value written last, None where there is none."""
+        found = [row[name] for row in self.metrics if row.get(name) is not None]
+        return found[-1] if found else None
+
+
+def write_report(run: str | Path) -> Path:
+    """Write `report.html` into a run folder, again if it is there, and return its path.
+
+    Raises:
+        BadInput: the folder holds no settings.yaml, or a file of it is damaged.
+    """
+    files = read_run(Path(run))
+    verb = str(files.settings.get("verb", "run"))
+    parts = [*_PARTS.get(verb, _no_parts)(files), *_common_parts(files)]
+    template = _environment().get_template("page.html.j2")
+    text = template.render(
+        title=f"findna {verb}",
+        folder=files.folder.resolve().name,
+        verdict=_verdict(files),
+        parts=parts,
+    )
+    target = files.folder / "report.html"
+    with atomic_file(target, overwrite=True) as made:
+        made.write_text(text, encoding="utf-8")
+    return target
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read the small files of a run folder."""
+    settings = folder / "settings.yaml"
+    if not settings.is_file():
+        raise BadInput("is no run folder: it has no settings.yaml", file=folder)
+    environment = folder / "environment.json"
+    commands = folder / "command.txt"
+    return RunFiles(
+        folder,
+        yaml.safe_load(settings.read_text(encoding="utf-8")) or {},
+        _read_lines(folder / "metrics.jsonl"),
+        read_json(environment) if environment.is_file() else {},
+        commands.read_text(encoding="utf-8").splitlines() if commands.is_file() else [],
+    )
+
+
+def _read_lines(path: Path) -> list[Row]:
+    """Rows of a metrics file; a last line cut off by a crash is left out."""
+    rows: list[Row] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _environment() -> Environment:
+    loader = PackageLoader("findna.report", package_path="")
+    return Environment(loader=loader, autoescape=select_autoescape(["j2", "html"]))
+
+
+def _chart(chart: Chart) -> list[Markup]:
+    """The chart as a list of one figure, or of none where there is nothing to draw."""
+    return [Markup(draw_chart(chart))] if any(chart.lines.values()) else []
+
+
+# Pretraining ---------------------------------------------------------------------------------
+
+
+def _pretraining_parts(files: RunFiles) -> list[Part]:
+    return [
+        Part("Held-out DNA", _HELD_OUT, [*_held_out_chart(files), *_length_chart(files)]),
+        Part("Health", _HEALTH, _health_charts(files)),
+        Part("Training", "", _training_charts(files)),
+        Part("Last check", "", (), ("number", "value"), _last_numbers(files)),
+    ]
+
+
+_HELD_OUT = (
+    "Cross-entropy in nats at bases hidden by MASK, on regions that training never reads. Below"
+    " the letter entropy something is learned; below the two-sided Markov model more than short"
+    " words is."
+)
+_HEALTH = (
+    "Self-distillation dies by collapse: all windows get the same embedding (effective rank falls"
+    " towards 1) or the teacher says the same of every window (information falls to 0)."
+)
+
+
+def _held_out_chart(files: RunFiles) -> list[Markup]:
+    checks = [
+        row for row in files.metrics if row.get("mask_loss") is not None and "by_length" not in row
+    ]
+    last = checks[-1] if checks else {}
+    band = [
+        (row["step"], row["mask_loss_low"], row["mask_loss_high"])
+        for row in checks
+        if row.get("mask_loss_low") is not None
+    ]
+    levels = {
+        "letter entropy": last.get("letter_entropy"),
+        "two-sided Markov model": last.get("markov_loss"),
+    }
+    return _chart(
+        Chart(
+            "MASK-only loss on held-out DNA",
+            "step",
+            "nats a base",
+            {"model": files.points("mask_loss")},
+            {name: level for name, level in levels.items() if level is not None},
+            {"model": band},
+        )
+    )
+
+
+def _length_chart(files: RunFiles) -> list[Markup]:
+    lengths = files.last("by_length") or {}
+    points = sorted((int(length), score["loss"]) for length, score in lengths.items())
+    band = sorted((int(n), s["low"], s["high"]) for n, s in lengths.items())
+    title = "MASK-only loss by window length, at the end"
+    chart = Chart(title, "bp", "nats a base", {"model": points}, bands={"model": band})
+    return _chart(chart)
+
+
+def _health_charts(files: RunFiles) -> list[Markup]:
+    wanted = (
+        ("Effective rank of embeddings", "dimensions", "effective_rank"),
+        ("Entropy of the teacher", "nats", "teacher_entropy"),
+        ("What the teacher says of a window", "nats", "token_information"),
+        ("Agreement of the two strands", "cosine", "strand_agreement"),
+        ("Distillation loss, held out", "nats", "distillation_loss"),
+    )
+    return [
+        figure
+        for title, unit, name in wanted
+        for figure in _chart(Chart(title, "step", unit, {title: files.points(name)}))
+    ]
+
+
+def _training_charts(files: RunFiles) -> list[Markup]:
+    losses = {
+        "masked bases": files.points("masked_loss"),
+        "distillation": files.points("train_distillation_loss"),
+    }
+    rate = {"learning rate": files.points("learning_rate")}
+    norm = {"gradient": files.points("gradient_norm")}
+    return [
+        *_chart(Chart("Training losses", "step", "nats", losses, smooth=True)),
+        *_chart(Chart("Learning rate", "step", "", rate)),
+        *_chart(Chart("Gradient norm", "step", "", norm, smooth=True)),
+    ]
+
+
+def _last_numbers(files: RunFiles) -> list[tuple[str, str]]:
+    checks = [row for row in files.metrics if row.get("mask_loss") is not None]
+    last = checks[-1] if checks else {}
+    return [(key, _shown(value)) for key, value in last.items() if not isinstance(value, dict)]
+
+
+# Fine-tuning ---------------------------------------------------------------------------------
+
+
+def _finetuning_parts(files: RunFiles) -> list[Part]:
+    path = files.folder / "metrics.json"
+    found = read_json(path) if path.is_file() else {}
+    metrics = found.get("metrics", {})
+    rows = [(name, *_metric_cells(metric)) for name, metric in metrics.items()]
+    facts = {key: found[key] for key in ("task", "rows", "chosen") if key in found}
+    chances = found.get("permutation_p_values") or {}
+    facts |= {f"permutation p-value of {name}": chance for name, chance in chances.items()}
+    return [
+        Part(
+            "Result",
+            _sentence(found),
+            _confusion(files),
+            ("metric", "value", "95 % interval"),
+            rows,
+        ),
+        Part(
+            "How it was judged",
+            str(found.get("intervals", "")),
+            (),
+            ("what", "value"),
+            _flat(facts),
+        ),
+        Part("Learning", _LEARNING, _learning_charts(files)),
+    ]
+
+
+_LEARNING = (
+    "Validation rows choose the epoch, the strand and the threshold; their scores are no result."
+)
+
+
+def _sentence(found: Row) -> str:
+    """The protocol as a sentence of its own."""
+    protocol = str(found.get("protocol", ""))
+    return f"{protocol[:1].upper()}{protocol[1:]}." if protocol else ""
+
+
+def _confusion(files: RunFiles) -> list[Markup]:
+    """The confusion table as a figure; classes in columns, the true one in the first column."""
+    path = files.folder / "confusion.tsv"
+    if not path.is_file():
+        return []
+    header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    counts = [[int(float(cell)) for cell in line[1:]] for line in lines]
+    return [Markup(draw_table(counts, header[1:], "Answers to rows that chose nothing"))]
+
+
+def _learning_charts(files: RunFiles) -> list[Markup]:
+    """Curves of every training run, one line a strand; folds of cross-validation are left out."""
+    fits = [row for row in files.metrics if row.get("stage") in ("fit", "all rows")]
+    names = [name for row in fits[:1] for name in row if name not in _NO_CURVE]
+    return [
+        figure
+        for name in names
+        for figure in _chart(Chart(name.replace("_", " "), "epoch", "", _by_strand(fits, name)))
+    ]
+
+
+_NO_CURVE = ("stage", "epoch", "strand", "seconds", "repeat", "fold")
+
+
+def _by_strand(rows: Sequence[Row], name: str) -> dict[str, list[tuple[float, float]]]:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.get(name) is not None:
+            lines.setdefault(f"strand: {row['strand']}", []).append((row["epoch"], row[name]))
+    return lines
+
+
+def _metric_cells(metric: Any) -> tuple[str, str]:
+    """Value and interval of one metric as `Metric.as_dict` writes it."""
+    if not isinstance(metric, Mapping):
+        return _shown(metric), ""
+    if metric.get("value") is None:
+        return "undefined", str(metric.get("reason", ""))
+    low, high = metric.get("low"), metric.get("high")
+    return f"{metric['value']:.3f}", "" if low is None else f"{low:.3f} to {high:.3f}"
+
+
+# Every run -----------------------------------------------------------------------------------
+
+
+def _common_parts(files: RunFiles) -> list[Part]:
+    return [
+        Part("Settings", "", (), ("setting", "value"), _flat(files.settings)),
+        Part("Environment", "", (), ("what", "value"), _flat(files.environment)),
+        Part("Command", "", (), ("command",), [(command,) for command in files.commands]),
+    ]
+
+
+def _flat(values: Row, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as rows of dotted names."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        rows += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, _shown(value))]
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, list):
+        return ", ".join(_shown(item) for item in value)
+    return str(value)
+
+
+def _verdict(files: RunFiles) -> str:
+    return str(files.last("verdict") or "")
+
+
+def _no_parts(files: RunFiles) -> list[Part]:
+    return []
+
+
+_PARTS: Mapping[str, Callable[[RunFiles], list[Part]]] = {
+    "pretrain": _pretraining_parts,
+    "finetune": _finetuning_parts,
+}

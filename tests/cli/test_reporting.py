@@ -1,0 +1,42 @@
+"""Which runs get a report."""
+
+from pathlib import Path
+
+import pytest
+
+from findna.cli.reporting import reported
+from findna.files import BadInput, FindnaError
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "settings.yaml").write_text("verb: pretrain\n")
+    return tmp_path
+
+
+def test_a_finished_run_is_reported(run: Path) -> None:
+    with reported(run):
+        pass
+    assert (run / "report.html").is_file()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), FindnaError("the loss is not finite")])
+def test_a_run_that_was_cut_short_is_reported_and_the_error_goes_on(
+    run: Path, error: BaseException
+) -> None:
+    with pytest.raises(type(error)), reported(run):
+        raise error
+    assert (run / "report.html").is_file()
+
+
+def test_refused_input_leaves_an_earlier_run_alone(run: Path) -> None:
+    with pytest.raises(BadInput), reported(run):
+        raise BadInput("this run exists")
+    assert not (run / "report.html").exists()
+
+
+def test_only_the_first_process_reports(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with reported(run):
+        pass
+    assert not (run / "report.html").exists()

@@ -1,0 +1,109 @@
+"""How verbs end: one sentence and one exit code, never a stack trace unasked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import errno, os, sys
+import typer
+from findna.cli.running import resolved, verb
+from findna.files import BadInput, FindnaError, Settings, log
+
+class S(Settings):
+    n: int = 1
+
+@verb()
+def toy(how: str) -> None:
+    "A toy."
+    log.info("a notice")
+    log.warning("a warning")
+    if how == "data":
+        print("data")
+    if how == "bad":
+        raise BadInput("is no FASTA", file="x.fa", remedy="give a FASTA")
+    if how == "failed":
+        raise FindnaError("it did not work")
+    if how == "settings":
+        resolved(lambda: S.parse({"m": 2}, source="the command line"))
+    if how == "bug":
+        raise RuntimeError("an accident")
+    if how == "interrupt":
+        raise KeyboardInterrupt
+    if how == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "out.tsv")
+    if how == "memory":
+        raise MemoryError
+    if how == "pipe":
+        for _ in range(100_000):
+            print("a line of data")
+
+app = typer.Typer(add_completion=False)
+app.command()(toy)
+app()
+"""
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("fine", 0, ""),
+        ("bad", 3, "error: x.fa: is no FASTA\n  give a FASTA"),
+        ("failed", 1, "error: it did not work"),
+        ("settings", 2, "unknown setting"),
+        ("bug", 1, "error: unexpected RuntimeError: an accident"),
+        ("interrupt", 130, "interrupted"),
+        ("full", 1, "error: out.tsv: the disk is full"),
+        ("memory", 1, "error: out of memory"),
+    ],
+)
+def test_exit_codes(how: str, code: int, said: str) -> None:
+    done = _run(how)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_option_is_usage() -> None:
+    assert _run("fine", "--nonsense").returncode == 2
+
+
+def test_debug_shows_where() -> None:
+    assert "Traceback" in _run("bug", "--debug").stderr
+
+
+def test_data_alone_goes_to_stdout_and_quiet_keeps_warnings() -> None:
+    loud, quiet = _run("data"), _run("data", "-q")
+    assert loud.stdout == quiet.stdout == "data\n"
+    assert loud.stderr.splitlines() == ["a notice", "warning: a warning"]
+    assert quiet.stderr.splitlines() == ["warning: a warning"]
+
+
+def test_a_closed_pipe_ends_quietly_with_141() -> None:
+    command = [sys.executable, "-c", PROGRAM, "pipe", "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait() == 141
+    assert said == "warning: a warning\n"
+
+
+def test_console_script_and_module_agree() -> None:
+    def version(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    script = Path(sys.executable).with_name("findna")
+    said = version(sys.executable, "-m", "findna", "--version")
+    assert said.split() == ["findna", said.split()[1]]
+    if script.exists():
+        assert version(str(script), "--version") == said
