@@ -3,9 +3,9 @@
     import findna
 
     findna.example("example")
-    findna.pretrain("example/genome.fa", output="run", preset="tiny", budget="10m")
-    findna.finetune("example/promoters", output="task", model="run")
-    findna.predict("example/promoters/test.csv", model="task", output="answers.tsv")
+    findna.pretrain("example/genome.fa", "run", {"preset": "tiny", "budget": "10m"})
+    findna.finetune("example/promoters", "task", model="run")
+    findna.predict("example/promoters/test.csv", "task", "answers.tsv")
 
 `import findna` is cheap: a name is imported from its module at first use, so that asking for
 the version or opening a genome never loads torch.

@@ -8,6 +8,7 @@ import typer
 from findna.cli.reporting import reported
 from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.files import log
+from findna.sequence.genome import Genome
 from findna.training.pretrain import pretrain as run_pretraining
 from findna.training.recipes import PretrainSettings
 
@@ -22,6 +23,13 @@ def pretrain(
     start_from: Annotated[
         Path | None, typer.Option("--from", help="Go on from the weights of this model or run.")
     ] = None,
+    regions: Annotated[
+        str,
+        typer.Option(
+            help="FASTA of cut regions, named chrom:start-end: auto, off, 0-based, 1-based, or a"
+            " table of their places."
+        ),
+    ] = "auto",
     device: Device = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint of the run.")
@@ -35,7 +43,7 @@ def pretrain(
     settings = resolved(lambda: PretrainSettings.resolve(given))
     with reported(output):
         result = run_pretraining(
-            genome,
+            Genome.open(genome, regions=regions),
             output,
             settings,
             start_from=start_from,
