@@ -140,8 +140,8 @@ def masked_score(
         )
     table = torch.cat(sums).double().numpy()
     low, high = _ratio_interval(table[:, 0], table[:, 2], resamples)
-    loss, right, count = (float(x) for x in table.sum(0))
-    return MaskedScore(loss / count, right / count, low, high, int(count))
+    whole, correct, count = (float(x) for x in table.sum(0))
+    return MaskedScore(whole / count, correct / count, low, high, int(count))
 
 
 def _ratio_interval(
