@@ -242,3 +242,17 @@ def test_a_folder_of_format_1_still_gives_the_same_numbers() -> None:
         (model.project(encoded.summary)[0, 0, :4], "scores"),
     ):
         torch.testing.assert_close(found, torch.tensor(expected[key]), atol=1e-5, rtol=1e-4)
+
+
+def test_a_standardised_head_reads_every_channel_at_mean_0_and_deviation_1(model: Model) -> None:
+    head = model.task_head
+    assert head is not None
+    codes = torch.randint(0, 4, (64, 20), generator=torch.Generator().manual_seed(0))
+    encoded = model.encode(codes)
+    pooled = pool(encoded, head.parts).detach()
+    head.standardise(pooled)
+    seen = []
+    head.linear.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    head(encoded)
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(48), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[0].std(0, correction=0), torch.ones(48), atol=1e-3, rtol=0)

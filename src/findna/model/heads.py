@@ -110,19 +110,37 @@ def pool(encoded: Encoded, parts: Sequence[Pooling]) -> Tensor:
 
 
 class TaskHead(nn.Module):
-    """Pooling, normalisation, dropout and one linear layer."""
+    """Pooling, standardisation, dropout and one linear layer.
+
+    Pooled vectors of different sequences are alike: most of each is the mean over all sequences, on
+    which a young linear layer swings as a whole (its first losses are then above those of the class
+    frequencies, and the gradient that reaches the backbone is noise). So every channel is brought
+    to mean 0 and deviation 1 over training rows, once, before training: see :meth:`standardise`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, width: int, config: TaskConfig) -> None:
         super().__init__()
+        channels = width * len(config.pooling)
         self.parts = config.pooling
-        self.norm = nn.LayerNorm(width * len(config.pooling))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(width * len(config.pooling), config.outputs)
+        self.linear = nn.Linear(channels, config.outputs)
         # A fresh head says nothing: the first loss is that of the class frequencies, not of noise.
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
+    @torch.no_grad()
+    def standardise(self, pooled: Tensor) -> None:
+        """Take mean and deviation of each channel from pooled vectors (n, channels)."""
+        self.mean.copy_(pooled.mean(0))
+        self.deviation.copy_(pooled.std(0, correction=0).clamp(min=1e-3))
+
     def forward(self, encoded: Encoded) -> Tensor:
         """Encoded batch → logits (B, outputs)."""
-        logits: Tensor = self.linear(self.dropout(self.norm(pool(encoded, self.parts))))
+        features = (pool(encoded, self.parts) - self.mean) / self.deviation
+        logits: Tensor = self.linear(self.dropout(features))
         return logits

@@ -26,7 +26,7 @@ from findna.data.randomness import Purpose, row_hash, uniform
 from findna.files import FindnaError
 from findna.inference.predict import Strand, scores_of, task_outputs
 from findna.metrics import Answers, choose_threshold, primary_metric, value
-from findna.model.heads import Pooling, TaskConfig
+from findna.model.heads import Pooling, TaskConfig, pool
 from findna.model.model import Model
 from findna.training.engine import Precision, autocast
 from findna.training.optimizer import parameter_groups
@@ -34,6 +34,7 @@ from findna.training.schedules import warmup_cosine
 
 # A loss is looked at this often: reading it makes a GPU wait.
 _STEPS_BETWEEN_CHECKS = 20
+_ROWS_TO_STANDARDISE = 1024
 
 
 class FinetuneSettings(LabelSettings):
@@ -127,6 +128,7 @@ def fit(
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(settings.seed)
         model = start.with_task(task, settings.seed).to(device)
+        _standardise(model, train, settings)
         training = _Training(model, task, train, settings, precision)
         best: Fit | None = None
         for epoch in range(1, (stop_after or settings.epochs) + 1):
@@ -159,6 +161,20 @@ def retasked(model: Model, **changes: Any) -> Any:
     if model.config.task is None:
         raise ValueError("the model has no task")
     return model.config.model_copy(update={"task": model.config.task.model_copy(update=changes)})
+
+
+@torch.no_grad()
+def _standardise(model: Model, train: LabelledSplit, settings: FinetuneSettings) -> None:
+    """Fit the head's mean and deviation to training rows, as the start model sees them."""
+    if model.task_head is None:
+        raise ValueError("the model has no task head")
+    some = np.unique(np.linspace(0, len(train) - 1, _ROWS_TO_STANDARDISE).astype(np.int64))
+    rows = Ragged([train.codes[i] for i in some], model.device)
+    pooled = [
+        pool(model.encode(*rows.batch(part)), model.task_head.parts)
+        for part in by_length(train.lengths[some], settings.batch_bases)
+    ]
+    model.task_head.standardise(torch.cat(pooled))
 
 
 def _copied(model: Model) -> Model:
