@@ -37,6 +37,7 @@ from findna.training.validation import (
     HeldOut,
     MaskedScore,
     Reference,
+    ValidationSettings,
     health,
     held_out,
     masked_score,
@@ -46,6 +47,8 @@ from findna.training.validation import (
 
 TIMED_STEPS = 20
 LOG_EVERY = 20
+# Largest shares of a time budget for the checks on the way and for the closing ones.
+CHECKING, CLOSING = 0.1, 0.15
 EXTRA_LENGTHS = (70, 101, 300, 500, 1000)
 
 
@@ -181,6 +184,20 @@ class _StopRequest:
                 signal.signal(number, handler)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, fixed at its start: steps, checks on the way, bases of the last check."""
+
+    steps: int
+    checks: int
+    final_bases: int
+
+
+def _closing_checks(final_bases: int, validation: ValidationSettings) -> float:
+    """Work of the closing checks, at the window's and at other lengths, in units of a check."""
+    return final_bases / validation.bases * (1 + len(EXTRA_LENGTHS) / 4)
+
+
 class _Job:
     """One run: its data, its networks and its clock."""
 
@@ -207,6 +224,11 @@ class _Job:
         self.deadline = began + seconds(settings.budget or "30m") if self._timed() else math.inf
         self.check_seconds = 0.0
 
+    @property
+    def steps(self) -> int:
+        """Steps that the run will have made at its end."""
+        return self.plan.steps
+
     def work(self) -> PretrainResult:
         """Plan, train, check, and write the model."""
         self.validation = self._held_out(
@@ -218,7 +240,7 @@ class _Job:
             if state
             else reference(self.genome, self.split.train, self.validation)
         )
-        self.steps = int(state["steps"]) if state else self._plan()
+        self.plan = Plan(**state["plan"]) if state else self._plan()
         self._say_plan()
         self.metrics = MetricsLog(self.run.metrics, self.step if self.run.resumed else None)
         self._save()
@@ -236,28 +258,32 @@ class _Job:
             seed=self.settings.seed,
         )
 
-    def _plan(self) -> int:
-        settings = self.settings
+    def _plan(self) -> Plan:
+        """What the settings ask for; a time budget is turned into steps after timing some."""
+        settings, validation = self.settings, self.settings.validation
+        final_bases = min(validation.final_bases, _bases(self.split.validation))
         if settings.steps is not None:
-            return settings.steps
+            return Plan(settings.steps, validation.checks, final_bases)
         if settings.epochs is not None:
-            return max(1, round(settings.epochs * self.batches_an_epoch))
+            steps = max(1, round(settings.epochs * self.batches_an_epoch))
+            return Plan(steps, validation.checks, final_bases)
+        step_time, check_time, left = self._timings()
+        checks = max(1, min(validation.checks, int(CHECKING * left / check_time)))
+        affordable = CLOSING * left / check_time / _closing_checks(validation.bases, validation)
+        final_bases = min(final_bases, max(validation.bases, int(affordable * validation.bases)))
+        left -= check_time * (checks + _closing_checks(final_bases, validation))
+        return Plan(max(TIMED_STEPS, int(left / step_time)), checks, final_bases)
+
+    def _timings(self) -> tuple[float, float, float]:
+        """Seconds of a step, of a check, and left; means over ranks, so that all plan alike."""
         step_time, check_time = self._time_steps()
-        left = self.deadline - time.monotonic()
-        left -= check_time * (settings.validation.checks + self._last_check())
-        steps = torch.tensor(
-            float(max(left / step_time, TIMED_STEPS)), device=self.accelerator.device
-        )
-        return max(1, int(total(self.accelerator, steps) / self.accelerator.num_processes))
+        here = torch.tensor([step_time, check_time, self.deadline - time.monotonic()])
+        mean = total(self.accelerator, here.to(self.accelerator.device))
+        step_time, check_time, left = (mean / self.accelerator.num_processes).tolist()
+        return step_time, check_time, left
 
     def _timed(self) -> bool:
         return self.settings.steps is None and self.settings.epochs is None
-
-    def _last_check(self) -> float:
-        """Work of the closing checks in units of a check during training."""
-        validation = self.settings.validation
-        closing = min(validation.final_bases, _bases(self.split.validation)) / validation.bases
-        return closing * (1 + len(EXTRA_LENGTHS) / 4)
 
     def _time_steps(self) -> tuple[float, float]:
         """Seconds of a step and of a check, measured on steps that are then undone."""
@@ -320,7 +346,7 @@ class _Job:
 
     def _train(self) -> bool:
         """Train until the end, the deadline or a signal; True when all steps were made."""
-        check_every = max(1, self.steps // self.settings.validation.checks)
+        check_every = max(1, self.steps // self.plan.checks)
         saved = time.monotonic()
         with (
             _StopRequest().listening() as stop,
@@ -350,7 +376,8 @@ class _Job:
         return True
 
     def _out_of_time(self) -> bool:
-        late = time.monotonic() > self.deadline - self.check_seconds * self._last_check()
+        closing = _closing_checks(self.plan.final_bases, self.settings.validation)
+        late = time.monotonic() > self.deadline - self.check_seconds * closing
         if self.accelerator.num_processes == 1:
             return late
         if self.step % LOG_EVERY:
@@ -427,7 +454,7 @@ class _Job:
         check_finite(self.learner.model)
         numbers = {
             "step": self.step,
-            "steps": self.steps,
+            "plan": asdict(self.plan),
             "precision": self.precision,
             "reference": asdict(self.reference),
         }
@@ -447,10 +474,9 @@ class _Job:
 
     def _finish(self, finished: bool) -> PretrainResult:
         """The closing check on more windows and at other lengths, then the model folder."""
-        validation = self.settings.validation
         closing = self._held_out(
             self.settings.sampling.window,
-            min(validation.final_bases, _bases(self.split.validation)),
+            self.plan.final_bases,
         )
         self.reference = reference(self.genome, self.split.train, closing)
         numbers = self._check(closing)
@@ -469,7 +495,7 @@ class _Job:
     def _by_length(self) -> dict[str, dict[str, float]]:
         """MASK-only loss at other window lengths, of the network that is kept."""
         scores: dict[str, dict[str, float]] = {}
-        bases = self.settings.validation.final_bases // 4
+        bases = self.plan.final_bases // 4
         for length in EXTRA_LENGTHS:
             try:
                 data = self._held_out(length, bases)
