@@ -16,6 +16,7 @@ from findna import files
 from findna.files import (
     BadInput,
     FindnaError,
+    FullDisk,
     OutputExists,
     Settings,
     atomic_file,
@@ -225,7 +226,17 @@ def test_full_disk_is_one_clear_error() -> None:
         atomic_file("/dev/full") as target,
     ):
         target.write_text("x" * 100)
-    assert not isinstance(caught.value, BadInput)
+    assert not isinstance(caught.value, BadInput) and caught.value.exit_code == 3
+
+
+def test_full_disk_names_the_place_that_was_asked_for(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FullDisk, match=f"{tmp_path / 'run'}: the disk is full"),
+        atomic_folder(tmp_path / "run") as made,
+        atomic_file(made / "settings.yaml"),
+    ):
+        raise OSError(errno.ENOSPC, "x")
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,19 @@ class OutputExists(BadInput):
     """The place where a result should go is taken."""
 
 
+class FullDisk(FindnaError):
+    """There is no room where a result should go: no input is wrong, but only the user can mend."""
+
+    exit_code = 3
+
+    def __init__(self, path: str | Path) -> None:
+        """`path` is what could not be written."""
+        super().__init__(
+            f"{path}: the disk is full; nothing half-written is left\n"
+            "  free some space, or write to another disk"
+        )
+
+
 def _printable(file: str | Path) -> str:
     return "standard input" if str(file) == STDIN else str(file)
 
@@ -107,8 +120,8 @@ def _setting_line(settings: type[BaseModel], item: Any) -> str:
     if item["type"] == "missing":
         return f"{key}: is needed"
     reason = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if not key:
-        return str(reason)
+    if not key or isinstance(item["input"], Mapping):
+        return f"{key}: {reason}" if key else str(reason)
     return f"{key}: {reason[0].lower()}{reason[1:]}, not {item['input']!r}"
 
 
@@ -231,21 +244,21 @@ def atomic_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     On any failure the temporary file is removed and `path` is as it was. An existing `path` raises
-    `OutputExists` unless `overwrite`; a full disk raises `FindnaError`. A device or pipe, such as
+    `OutputExists` unless `overwrite`; a full disk raises `FullDisk`. A device or pipe, such as
     /dev/null, has no half-written state and is written directly.
     """
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         if target.is_dir():
             raise BadInput("is a folder; a file name is needed", file=path)
-        with _full_disk(path):
+        with full_disk_told(path):
             yield target
         return
     if target.exists() and not overwrite:
         raise _exists(path)
     temporary = _beside(target)
     try:
-        with _full_disk(path):
+        with full_disk_told(path):
             yield temporary
             _sync(temporary)
         os.replace(temporary, target)
@@ -269,7 +282,7 @@ def atomic_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             raise BadInput("holds the current folder and is not replaced", file=path)
     temporary = _beside(target)
     try:
-        with _full_disk(path):
+        with full_disk_told(path):
             temporary.mkdir()
             yield temporary
             for file in temporary.rglob("*"):
@@ -321,16 +334,19 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def _full_disk(path: str | Path) -> Iterator[None]:
-    """Turn "no space left", however a library words it, into one clear error."""
+def full_disk_told(path: str | Path) -> Iterator[None]:
+    """Turn "no space left", however a library words it, into `FullDisk`."""
     try:
         yield
+    except FullDisk:
+        # The place that was asked for, not a temporary one inside it.
+        raise FullDisk(path) from None
     except FindnaError:
         raise
     except Exception as error:
         full = isinstance(error, OSError) and error.errno in _FULL
         if full or "No space left on device" in str(error):
-            raise FindnaError(f"{path}: the disk is full; nothing was left behind") from error
+            raise FullDisk(path) from error
         raise
 
 

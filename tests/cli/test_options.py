@@ -109,6 +109,11 @@ def test_set_wants_a_name_and_a_value(text: str) -> None:
         _take(set_=[text])
 
 
+def test_set_wants_a_value_that_can_be_read() -> None:
+    with pytest.raises(typer.BadParameter, match="no YAML value"):
+        _take(set_=["steps=["])
+
+
 def test_set_below_a_value_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="no section"):
         _take(set_=["steps=3", "steps.more=1"])

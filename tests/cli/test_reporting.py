@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from findna.cli.reporting import reported
-from findna.files import BadInput, FindnaError
+from findna.files import BadInput, FindnaError, FullDisk
 
 
 @pytest.fixture
@@ -29,9 +29,12 @@ def test_a_run_that_was_cut_short_is_reported_and_the_error_goes_on(
     assert (run / "report.html").is_file()
 
 
-def test_refused_input_leaves_an_earlier_run_alone(run: Path) -> None:
-    with pytest.raises(BadInput), reported(run):
-        raise BadInput("this run exists")
+@pytest.mark.parametrize("error", [BadInput("this run exists"), FullDisk("run")])
+def test_nothing_is_written_after_refused_input_or_on_a_full_disk(
+    run: Path, error: FindnaError
+) -> None:
+    with pytest.raises(type(error)), reported(run):
+        raise error
     assert not (run / "report.html").exists()
 
 

@@ -60,7 +60,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("settings", 2, "unknown setting"),
         ("bug", 1, "error: unexpected RuntimeError: an accident"),
         ("interrupt", 130, "interrupted"),
-        ("full", 1, "error: out.tsv: the disk is full"),
+        ("full", 3, "error: out.tsv: the disk is full"),
         ("memory", 1, "error: out of memory"),
     ],
 )

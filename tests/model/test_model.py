@@ -171,6 +171,8 @@ def edit_weights(folder: Path, change: str) -> None:
         del tensors["base_head.weight"]
     elif change == "shape":
         tensors["base_head.weight"] = torch.zeros(4, 17)
+    elif change == "nan":
+        tensors["base_head.weight"][1, 2] = torch.nan
     else:
         tensors["base_head.extra"] = torch.zeros(1)
     save_file(tensors, folder / "model.safetensors")
@@ -181,6 +183,7 @@ def edit_weights(folder: Path, change: str) -> None:
     [
         ("missing", "base_head.weight is missing"),
         ("shape", r"base_head.weight has shape \(4, 17\), expected \(4, 16\)"),
+        ("nan", "base_head.weight holds values that are not finite"),
         ("extra", "base_head.extra is not part of this model"),
     ],
 )
@@ -195,6 +198,7 @@ def test_changed_weights_are_refused_by_name(folder: Path, change: str, words: s
     [
         ("format_version", 99, "format version 99 is unknown"),
         ("format_version", None, "format version None is unknown"),
+        ("format_version", True, "format version True is unknown"),
         ("alphabet", "acgnt", "alphabet 'acgnt' is not"),
         ("offsets", [0, 1, 2, 5], "offsets"),
     ],
@@ -215,6 +219,18 @@ def test_unknown_config_key_is_refused_by_name(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(described))
     with pytest.raises(BadInput, match="widht"):
         load_model(folder)
+
+
+def test_a_description_of_something_else_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_text("[1, 2]")
+    with pytest.raises(BadInput, match="holds no model"):
+        load_model(folder)
+
+
+def test_a_model_without_provenance_loads(folder: Path) -> None:
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**described, "provenance": None}))
+    assert load_model(folder).provenance == {}
 
 
 def test_unknown_preset_names_the_known_ones() -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from findna.files import BadInput, FindnaError
-from findna.model.model import load_model
+from findna.files import BadInput
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.model import ModelConfig, load_model, new_model
 from findna.sequence.genome import Genome
 from findna.training import pretrain as pretraining
-from findna.training.pretrain import PretrainResult, pretrain
+from findna.training.pretrain import LossNotFinite, PretrainResult, preset_of, pretrain
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
 from findna.training.self_distillation import SelfDistillation
@@ -131,7 +132,7 @@ def test_resume_with_other_settings_is_refused(genome: Genome, tmp_path: Path) -
 
 def test_existing_run_is_refused_then_overwritten(genome: Genome, tmp_path: Path) -> None:
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
-    with pytest.raises(BadInput, match="--resume or --overwrite"):
+    with pytest.raises(BadInput, match="--resume goes on with it, --overwrite"):
         pretrain(genome, tmp_path / "run", settings(), device="cpu")
     pretrain(genome, tmp_path / "run", settings(seed=2), device="cpu", overwrite=True)
 
@@ -182,12 +183,23 @@ def test_not_finite_loss_stops_and_keeps_the_last_good_checkpoint(
         return learn(self, parts, at, steps)
 
     monkeypatch.setattr(SelfDistillation, "step", breaking)
-    with pytest.raises(FindnaError, match="not finite at step"):
+    with pytest.raises(LossNotFinite, match="not finite at step") as caught:
         pretrain(genome, tmp_path / "run", settings(checkpoint_minutes=0), device="cpu")
     kept, numbers = load_checkpoint(Run(tmp_path / "run", True))
-    assert numbers["step"] == 2
+    assert numbers["step"] == 2 and caught.value.exit_code == 3
     assert all(torch.isfinite(v).all() for v in kept.values())
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_refused_input_makes_no_folder(tmp_path: Path) -> None:
+    file = tmp_path / "soft.fa"
+    file.write_text(">chr1\n" + "acgtta" * 2000 + "\n")
+    soft = Genome.open(file, cache=tmp_path / "cache")
+    without = settings(sampling={**SAMPLING, "soft_mask": "exclude"})
+    for chosen, device in ((without, "cpu"), (settings(), "nonsense")):
+        with pytest.raises(BadInput, match=r"lower case|no device 'nonsense'"):
+            pretrain(soft, tmp_path / "run", chosen, device=device)
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_budget_ends_in_time_with_a_model(genome: Genome, tmp_path: Path) -> None:
@@ -311,3 +323,12 @@ def test_gpu_run_equals_cpu_run(genome: Genome, tmp_path: Path) -> None:
     here = pretrain(genome, tmp_path / "cpu", settings(steps=3), device="cpu")
     there = pretrain(genome, tmp_path / "gpu", settings(steps=3), device="cuda")
     assert there.metrics["mask_loss"] == pytest.approx(here.metrics["mask_loss"], abs=5e-3)
+
+
+def test_a_continued_model_keeps_the_recipe_of_its_preset(tmp_path):
+    shape = {"width": 16, "hidden": 16, "track_size": 4, "depth": 2}
+    for preset in ("base", "custom"):
+        config = ModelConfig(preset=preset, backbone=ChordMixerConfig(**shape))
+        new_model(config, 0).save(tmp_path / preset)
+    assert preset_of(tmp_path / "base") == {"preset": "base"}
+    assert preset_of(tmp_path / "custom") == preset_of(None) == {}

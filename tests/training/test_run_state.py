@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from findna.files import BadInput, FindnaError
+from findna.files import BadInput, FindnaError, FullDisk
 from findna.training import run_state
 from findna.training.run_state import (
     MetricsLog,
@@ -78,6 +78,40 @@ def test_an_existing_run_is_kept_unless_overwritten(tmp_path: Path) -> None:
         opened(tmp_path / "run")
     assert (run.folder / "metrics.jsonl").exists()
     assert not (opened(tmp_path / "run", overwrite=True).folder / "metrics.jsonl").exists()
+
+
+def test_a_full_disk_at_the_start_leaves_no_half_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_state, "write_json", full)
+    with pytest.raises(FullDisk, match=str(tmp_path / "run")):
+        opened(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_of_a_run_is_free_or_a_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("words")
+    for taken in (tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
+        with pytest.raises(BadInput, match="not written by findna"):
+            opened(taken, overwrite=True)
+    with pytest.raises(BadInput, match="cannot be made"):
+        opened(tmp_path / "thesis" / "chapter.tex" / "run")
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "words"
+
+
+def test_the_remedy_for_an_existing_run_is_one_that_works(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    with pytest.raises(BadInput) as without:
+        opened(run.folder)
+    save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
+    with pytest.raises(BadInput) as with_checkpoint:
+        opened(run.folder)
+    assert without.value.remedy == "--overwrite replaces it"
+    assert "--resume" in str(with_checkpoint.value.remedy)
 
 
 def test_metrics_are_plain_json_and_cut_at_the_checkpoint(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ option that is not given stays unset, so that the recipe of a preset can decide.
 """
 
 import inspect
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Collection, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -71,9 +71,10 @@ class Flag:
 class SettingsOptions:
     """The options of a settings class, and the way back from their values to settings."""
 
-    def __init__(self, settings: type[Settings]) -> None:
+    def __init__(self, settings: type[Settings], taken: Collection[str] = ()) -> None:
+        """Names in `taken` are the verb's own: a setting so called is reached by `--set` only."""
         self.settings = settings
-        self.flags = {flag.name: flag for flag in _flags(settings, ())}
+        self.flags = {f.name: f for f in _flags(settings, ()) if f.name not in taken}
 
     def parameters(self) -> list[inspect.Parameter]:
         """One parameter a flag, and `--config` and `--set`."""
@@ -118,7 +119,10 @@ class SettingsOptions:
         path, equals, value = text.partition("=")
         if not equals or not path:
             raise typer.BadParameter(f"--set wants NAME=VALUE or A.B=VALUE, not {text!r}")
-        return tuple(path.split(".")), yaml.safe_load(value)
+        try:
+            return tuple(path.split(".")), yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise typer.BadParameter(f"--set {path}: {value!r} is no YAML value") from None
 
 
 def _flags(settings: type[BaseModel], path: tuple[str, ...]) -> Iterator[Flag]:

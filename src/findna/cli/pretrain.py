@@ -9,6 +9,7 @@ from findna.cli.reporting import reported
 from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.files import log
 from findna.sequence.genome import Genome
+from findna.training.pretrain import preset_of
 from findna.training.pretrain import pretrain as run_pretraining
 from findna.training.recipes import PretrainSettings
 
@@ -40,7 +41,8 @@ def pretrain(
 
     The run folder holds the model, the settings, the numbers of the run and report.html.
     """
-    settings = resolved(lambda: PretrainSettings.resolve(given))
+    start = preset_of(start_from)
+    settings = resolved(lambda: PretrainSettings.resolve({**start, **given}))
     with reported(output):
         result = run_pretraining(
             Genome.open(genome, regions=regions),

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from findna.files import BadInput, FindnaError, log
+from findna.files import BadInput, FindnaError, FullDisk, log
 from findna.report import write_report
 
 
 @contextmanager
 def reported(run: Path) -> Iterator[None]:
-    """Write `report.html` of the run made inside the block; not if the input was refused."""
+    """Write `report.html` of the run made inside the block; not if the input was refused.
+
+    On a full disk there is no room for a report either.
+    """
     try:
         yield
-    except BadInput:
+    except (BadInput, FullDisk):
         raise
     except (KeyboardInterrupt, FindnaError):
         _write(run)

@@ -1,6 +1,7 @@
 """What every verb shares: how it speaks, how many threads it takes, how it ends.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 bad input, 130 interrupted, 141 reader gone away.
+Exit codes: 0 done, 1 failed, 2 usage, 3 something to mend first (input, place, settings of a
+run that diverged), 130 interrupted, 141 reader gone away.
 """
 
 import errno
@@ -17,9 +18,19 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from findna.cli.options import SettingsOptions
-from findna.files import BadInput, FindnaError, Settings, log
+from findna.files import STDIN, BadInput, FindnaError, FullDisk, Settings, log
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
+
+def _no_stream(output: Path) -> Path:
+    if str(output) == STDIN:
+        raise typer.BadParameter("a folder is written, and standard output can hold none")
+    return output
+
+
+# The folder a verb writes. A verb that writes one file has an option of its own.
+Output = Annotated[
+    Path, typer.Option("-o", "--output", callback=_no_stream, help="Where the result goes.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
@@ -49,7 +60,8 @@ def verb(
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        flags = SettingsOptions(settings) if settings else None
+        own = [p for p in _signature(function) if p.name != "given"]
+        flags = SettingsOptions(settings, {p.name for p in own}) if settings else None
 
         @wraps(function)
         def run(**values: Any) -> None:
@@ -67,7 +79,6 @@ def verb(
             except BaseException as error:
                 _end(error, debug)
 
-        own = [p for p in _signature(function) if p.name != "given"]
         parameters = [*own, *(flags.parameters() if flags else []), *_shared_parameters()]
         guarded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         guarded.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -147,10 +158,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         return 141, ""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return (
-            1,
-            f"error: {error.filename or 'output'}: the disk is full; nothing half-written is left",
-        )
+        return _verdict(FullDisk(error.filename or "standard output"))
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             1,

@@ -87,18 +87,20 @@ def predict(
         BadInput: the model has no task, an unreadable record (with its place), an output that
             exists.
     """
+    where = model if isinstance(model, str | Path) else None
     model = load_model(model) if isinstance(model, str | Path) else model
-    task = _require_task(model)
+    task = _require_task(model, where)
     if isinstance(genome, str | Path):
         genome = Genome.open(genome)
+    source = inputs if isinstance(inputs, str | Path) else None
     if isinstance(inputs, str | Path):
         inputs = read_records(
             inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
         )
     model = model.to(pick_device(device)).eval()
-    tables = _answers(inputs, model, task, strand, batch_bases)
+    tables = _answers(_not_empty(inputs, source), model, task, strand, batch_bases)
     if output is None:
-        table = _joined(list(tables))
+        table = pd.concat(list(tables), ignore_index=True)
         return PredictResult(len(table), None, table)
     rows = _write(tables, output, overwrite)
     log.info(
@@ -126,10 +128,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _require_task(model: Model) -> TaskConfig:
+def _require_task(model: Model, where: str | Path | None = None) -> TaskConfig:
     if model.config.task is None:
         raise BadInput(
             "this model has no task: it was pretrained, not fine-tuned",
+            file=where,
             remedy="run findna finetune on labelled sequences first",
         )
     return model.config.task
@@ -204,6 +207,18 @@ def label_words(labels: NDArray[np.int64], task: TaskConfig) -> list[str]:
 # ---------------------------------------------------------------- from records to tables
 
 
+def _not_empty(records: Iterable[Record], source: str | Path | None) -> Iterator[Record]:
+    """The records; `BadInput` at the end if there was none."""
+    found = False
+    for record in records:
+        found = True
+        yield record
+    if not found:
+        raise BadInput(
+            "the input holds no sequences", file=source, remedy="look whether it is the right file"
+        )
+
+
 def _answers(
     records: Iterable[Record],
     model: Model,
@@ -270,12 +285,6 @@ class LengthWarning:
 # ---------------------------------------------------------------- from tables to files
 
 
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    if not tables:
-        raise BadInput("the input holds no sequences")
-    return pd.concat(tables, ignore_index=True)
-
-
 class _Sink(Protocol):
     def write(self, table: pd.DataFrame) -> None: ...
 
@@ -330,8 +339,6 @@ def _pour(tables: Iterator[pd.DataFrame], sink: _Sink) -> int:
     for table in tables:
         sink.write(table)
         rows += len(table)
-    if not rows:
-        raise BadInput("the input holds no sequences")
     return rows
 
 

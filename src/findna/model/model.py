@@ -18,7 +18,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from findna.files import BadInput, FindnaError, Settings, atomic_folder, read_json, write_json
+from findna.files import BadInput, Settings, atomic_folder, read_json, write_json
 from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Encoded
 from findna.model.heads import BASES, ProjectionConfig, ProjectionHead, TaskConfig, TaskHead
 from findna.sequence.alphabet import ALPHABET_NAME, COMPLEMENT
@@ -273,21 +273,23 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     """Load a model folder, or the model of a run folder, in evaluation mode.
 
     Raises:
-        BadInput: unknown format version or alphabet, or a tensor that is missing, extra or of
-        another shape.
+        BadInput: unknown format version or alphabet, or a tensor that is missing, extra, of
+        another shape or not finite.
     """
     folder = model_folder(path)
     described = read_json(folder / CONFIG)
+    if not isinstance(described, dict):
+        raise BadInput("holds no model", file=folder / CONFIG, remedy="copy the whole folder again")
     config = _read_config(described, folder / CONFIG)
     model = new_model(config, seed=0)
     _load_weights(model, folder / WEIGHTS)
-    model.provenance = dict(described.get("provenance", {}))
+    model.provenance = dict(described.get("provenance") or {})
     return model.to(device).eval()
 
 
 def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
     version = described.get("format_version")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise BadInput(
             f"format version {version!r} is unknown; this findna reads 1 to {FORMAT_VERSION}",
             file=file,
@@ -338,6 +340,11 @@ def _load_weights(model: Model, file: Path) -> None:
         for name in wanted.keys() & found.keys()
         if found[name].shape != wanted[name].shape
     ]
+    problems += [
+        f"tensor {name} holds values that are not finite"
+        for name in wanted.keys() & found.keys()
+        if not torch.isfinite(found[name]).all()
+    ]
     if problems:
         raise BadInput(
             "; ".join(sorted(problems)[:5]),
@@ -345,14 +352,3 @@ def _load_weights(model: Model, file: Path) -> None:
             remedy="use the weights and config.json that were saved together",
         )
     model.load_state_dict(found)
-
-
-def check_finite(model: nn.Module) -> None:
-    """Refuse weights that are not finite.
-
-    Raises:
-        FindnaError: names the first parameter with NaN or infinity.
-    """
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise FindnaError(f"parameter {name} is not finite")

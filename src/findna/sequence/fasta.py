@@ -60,7 +60,11 @@ def read_pieces(
         yield Piece(record, line, False, marked)
     _refuse_empty(record, length, source, header_line)
     if not record:
-        raise BadInput("holds no sequence: the file is empty", file=source)
+        raise BadInput(
+            "holds no sequence: the file is empty",
+            file=source,
+            remedy="the download or the command that made it may have failed: make it again",
+        )
 
 
 def _spans(stream: io.BufferedIOBase, chunk_size: int) -> Iterator[tuple[bool, bytes, int]]:
@@ -106,11 +110,18 @@ def _name(header: bytes, source: str | Path, line: int) -> str:
         )
     words = header.split(None, 1)
     if not words:
-        raise BadInput("a header without a name", file=source, line=line)
+        raise BadInput(
+            "a header without a name", file=source, line=line, remedy="write one behind the >"
+        )
     try:
         return words[0].decode("utf-8")
     except UnicodeDecodeError:
-        raise BadInput("the name is not UTF-8 text", file=source, line=line) from None
+        raise BadInput(
+            "the name is not UTF-8 text",
+            file=source,
+            line=line,
+            remedy="use plain letters in the name (or: iconv -t utf-8)",
+        ) from None
 
 
 def _refuse_empty(record: str, length: int, source: str | Path, line: int) -> None:

@@ -150,6 +150,7 @@ class Genome:
             raise BadInput(
                 f"has no chromosome {chrom!r}; it has {_first_five(self._records)}",
                 file=self.source,
+                remedy="write the name as the FASTA does, or give the FASTA it belongs to",
             )
         return found
 

@@ -33,6 +33,7 @@ __all__ = [
 
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"
+_COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
 _BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
 # Rows that become columns together: lists of strings take ten times the memory of a column.
 _BLOCK = 1 << 16
@@ -106,10 +107,11 @@ def _usual_names(width: int) -> list[str]:
 def _refuse_width(cells: list[str], names: list[str], line: int, source: str | Path) -> None:
     if len(cells) < 3:
         problem = f"has {len(cells)} columns where a BED has at least chrom, start, end"
-        raise BadInput(problem, file=source, line=line)
+        raise BadInput(problem, file=source, line=line, remedy=_COLUMNS_SAID)
     if len(cells) != len(names):
         problem = f"has {len(cells)} columns where the lines before have {len(names)}"
-        raise BadInput(problem, file=source, line=line)
+        remedy = "give every line the same columns, separated by tabs"
+        raise BadInput(problem, file=source, line=line, remedy=remedy)
 
 
 def _bed_frame(
@@ -123,10 +125,11 @@ def _bed_frame(
     further = [key for key in names if key not in _BED_COLUMNS]
     frame = frame[[*_BED_COLUMNS, *further]].assign(**{LINE: np.array(lines, dtype=np.int64)})
     start, end = numbers["start"], numbers["end"]
-    _refuse_rows(frame, start < 0, "start is below 0", source)
-    _refuse_rows(frame, end < start, "end is before start", source)
+    _refuse_rows(frame, start < 0, "start is below 0", source, _COLUMNS_SAID)
+    _refuse_rows(frame, end < start, "end is before start", source, _COLUMNS_SAID)
     wrong_strand = ~frame["strand"].isin(["+", "-", "."]).to_numpy()
-    _refuse_rows(frame, wrong_strand, "column 6 (strand) is none of +, -, .", source)
+    no_strand, remedy = "column 6 (strand) is none of +, -, .", "write . where it is not known"
+    _refuse_rows(frame, wrong_strand, no_strand, source, remedy)
     return frame
 
 
@@ -142,7 +145,7 @@ def _whole_numbers(texts: list[str], column: str, lines: list[int], source: str 
         f"{column} is {texts[wrong]!r}, not a whole number",
         file=source,
         line=lines[wrong],
-        remedy="a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included",
+        remedy=_COLUMNS_SAID,
     )
 
 

@@ -77,7 +77,7 @@ def open_store(
     """The store of these FASTA files together, built now if it is not in the cache.
 
     Paths are files, pipes or "-"; `cache` stands in for `files.cache_folder()`. `BadInput` for
-    what is wrong with a file, `FindnaError` for a full disk or a cache that cannot be written.
+    what is wrong with a file, `FullDisk`, and `FindnaError` for a cache that cannot be written.
     """
     stores = (cache or cache_folder()) / "genomes"
     index = _index_stream if any(map(_is_stream, paths)) else _index_files

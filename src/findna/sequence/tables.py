@@ -68,7 +68,12 @@ def open_table(stream: io.BufferedReader, source: str | Path) -> Iterator[Table]
 def _separated(text: io.TextIOWrapper, source: str | Path) -> Table:
     header = text.readline()
     if not header.strip():
-        raise BadInput("is empty, or its first line is", file=source, line=1)
+        raise BadInput(
+            "is empty, or its first line is",
+            file=source,
+            line=1,
+            remedy="begin with a line of column names, such as sequence,label",
+        )
     separator = max("\t;,", key=header.count)
     columns = next(csv.reader([header], delimiter=separator))
     columns = [name.strip() for name in columns]
@@ -87,7 +92,9 @@ def _refuse_header(columns: Sequence[str], source: str | Path) -> None:
         )
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
-        raise BadInput(f"two columns are named {twice[0]!r}", file=source, line=1)
+        raise BadInput(
+            f"two columns are named {twice[0]!r}", file=source, line=1, remedy="rename one"
+        )
 
 
 def _separated_rows(
@@ -103,10 +110,18 @@ def _separated_rows(
                 yield line, cells
             elif any(cell.strip() for cell in cells):
                 raise BadInput(
-                    f"has {len(cells)} cells where the header has {width}", file=source, line=line
+                    f"has {len(cells)} cells where the header has {width}",
+                    file=source,
+                    line=line,
+                    remedy="a cell that holds the separator stands in double quotes",
                 )
     except csv.Error as error:
-        raise BadInput(str(error), file=source, line=reader.line_num + 1) from None
+        raise BadInput(
+            str(error),
+            file=source,
+            line=reader.line_num + 1,
+            remedy="look for a double quote that is never closed",
+        ) from None
 
 
 def _parquet(stream: io.BufferedReader, source: str | Path) -> Table:
@@ -115,7 +130,9 @@ def _parquet(stream: io.BufferedReader, source: str | Path) -> Table:
     try:
         file = pq.ParquetFile(seekable)
     except pa.ArrowInvalid as error:
-        raise BadInput(f"is not a whole parquet file: {error}", file=source) from None
+        raise BadInput(
+            f"is not a whole parquet file: {error}", file=source, remedy="write or copy it again"
+        ) from None
     return Table(tuple(map(str, file.schema_arrow.names)), _parquet_rows(file))
 
 
@@ -143,7 +160,7 @@ def need_column(columns: Sequence[str], name: str, source: str | Path) -> int:
     raise BadInput(
         f"has no column {name!r}; it has {', '.join(columns)}",
         file=source,
-        remedy=f"did you mean {close[0]}?" if close else None,
+        remedy=f"did you mean {close[0]}?" if close else "name one of these",
     )
 
 

@@ -10,6 +10,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from findna.inference.predict import pick_device
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -17,7 +19,12 @@ Precision = Literal["auto", "fp32", "bf16"]
 def open_engine(device: str = "auto") -> Accelerator:
     """The accelerator of this process; torchrun, SLURM or ``accelerate launch`` decide how many
     there are.
+
+    Raises:
+        BadInput: this machine has no such device.
     """
+    if device != "auto":
+        pick_device(device)
     return Accelerator(cpu=device == "cpu", mixed_precision="no")
 
 

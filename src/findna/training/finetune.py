@@ -31,7 +31,7 @@ from findna.data.splits import (
     planned_folds,
 )
 from findna.files import BadInput, log, write_json
-from findna.inference.predict import LengthWarning, Strand, pick_device, scores_of
+from findna.inference.predict import LengthWarning, Strand, scores_of
 from findna.metrics import Answers
 from findna.model.heads import TaskConfig
 from findna.model.model import PRESETS, Model, load_model, new_model
@@ -100,8 +100,6 @@ def finetune(
 
 
 def _one_device(device: str) -> torch.device:
-    if device != "auto":
-        pick_device(device)
     engine = open_engine(device)
     if engine.num_processes > 1:
         raise BadInput(

@@ -80,6 +80,8 @@ class FinetuneSettings(LabelSettings):
 class NonFiniteLoss(FindnaError):
     """Training broke down; `model` holds the best weights so far, None before the first epoch."""
 
+    exit_code = 3
+
     def __init__(self, epoch: int, model: Model | None) -> None:
         """`epoch` counts from 1."""
         self.model = model
@@ -112,12 +114,13 @@ def fit(
     precision: Literal["fp32", "bf16"],
     note: Note,
     stop_after: int | None = None,
+    after_epoch: Callable[[Model], None] | None = None,
 ) -> Fit:
     """Train a fresh head for `task` (and what `settings.train` names) on top of `start`.
 
     With validation rows the best epoch is kept, by the primary metric and then by loss, and a
     binary threshold is chosen on them. Without, training ends after `stop_after` epochs. `note`
-    receives the numbers of every epoch.
+    receives the numbers of every epoch, `after_epoch` the model as it then is.
 
     Raises:
         NonFiniteLoss: carries the best weights so far.
@@ -146,6 +149,8 @@ def fit(
             )
             if not np.isfinite(checked[1]):
                 raise NonFiniteLoss(epoch, best.model if best else None)
+            if after_epoch is not None:
+                after_epoch(model)
             if valid is None or best is None or checked > best.score:
                 best = Fit(_copied(model), epoch, checked)
     if best is None:

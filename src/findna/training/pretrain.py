@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from findna.data.batches import PretrainBatch, make_batch
 from findna.data.windows import Split, WindowSampler, split_genome
 from findna.files import BadInput, FindnaError, log
-from findna.model.model import PRESETS, Model, check_finite, load_model, new_model
+from findna.model.model import PRESETS, Model, load_model, new_model
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine, resolve_precision, total
 from findna.training.progress import StepProgress
@@ -50,6 +50,12 @@ LOG_EVERY = 20
 # Largest shares of a time budget for the checks on the way and for the closing ones.
 CHECKING, CLOSING = 0.1, 0.15
 EXTRA_LENGTHS = (70, 101, 300, 500, 1000)
+
+
+class LossNotFinite(FindnaError):
+    """The run diverged; the last good checkpoint is kept."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,12 @@ def pretrain(
 
     Raises:
         BadInput: what a user can mend, with file and remedy.
-        FindnaError: the loss is not finite; the last good checkpoint is kept.
+        LossNotFinite: the last good checkpoint is kept.
         KeyboardInterrupt: after a checkpoint was written.
     """
     began = time.monotonic()
     if not isinstance(settings, PretrainSettings):
-        settings = PretrainSettings.resolve(settings or {})
+        settings = PretrainSettings.resolve({**preset_of(start_from), **(settings or {})})
     accelerator = open_engine(device)
     genome = genome if isinstance(genome, Genome) else Genome.open(genome)
     model = _start(settings, start_from)
@@ -103,10 +109,16 @@ def pretrain(
     split = split_genome(genome, settings.sampling)
     log.info(split.text)
     _check_parts(settings, accelerator.num_processes)
+    job = _Job(settings, genome, split, model, accelerator, began)
     described = _described(settings, genome, start_from)
-    run = _open(accelerator, output, described, overwrite=overwrite, resume=resume)
-    job = _Job(run, settings, genome, split, model, accelerator, began)
-    return job.work()
+    # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
+    return job.work(_open(accelerator, output, described, overwrite=overwrite, resume=resume))
+
+
+def preset_of(start_from: str | Path | None) -> dict[str, str]:
+    """The preset of the model that is continued, whose recipe fits it; none for other shapes."""
+    preset = "custom" if start_from is None else load_model(start_from).config.preset
+    return {"preset": preset} if preset in PRESETS else {}
 
 
 def _start(settings: PretrainSettings, start_from: str | Path | None) -> Model:
@@ -199,11 +211,10 @@ def _closing_checks(final_bases: int, validation: ValidationSettings) -> float:
 
 
 class _Job:
-    """One run: its data, its networks and its clock."""
+    """One run: its data, its networks and its clock; what can be refused is when it is made."""
 
     def __init__(
         self,
-        run: Run,
         settings: PretrainSettings,
         genome: Genome,
         split: Split,
@@ -211,13 +222,14 @@ class _Job:
         accelerator: Accelerator,
         began: float,
     ) -> None:
-        self.run, self.settings, self.genome, self.split = run, settings, genome, split
+        self.settings, self.genome, self.split = settings, genome, split
         self.accelerator, self.began = accelerator, began
         self.main = accelerator.is_main_process
         self.precision: Literal["fp32", "bf16"] = resolve_precision(
             settings.precision, accelerator.device
         )
         self.sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)
+        self.validation = self._held_out(settings.sampling.window, settings.validation.bases)
         self.learner = SelfDistillation(model, settings.distillation, accelerator, self.precision)
         self.batches_an_epoch = max(1, _bases(split.train) // settings.sampling.batch_bases)
         self.step = 0
@@ -229,11 +241,9 @@ class _Job:
         """Steps that the run will have made at its end."""
         return self.plan.steps
 
-    def work(self) -> PretrainResult:
+    def work(self, run: Run) -> PretrainResult:
         """Plan, train, check, and write the model."""
-        self.validation = self._held_out(
-            self.settings.sampling.window, self.settings.validation.bases
-        )
+        self.run = run
         state = self._resume() if self.run.resumed else {}
         self.reference = (
             Reference(**state["reference"])
@@ -370,6 +380,7 @@ class _Job:
                     self._save()
                     saved = time.monotonic()
                 if self._out_of_time():
+                    self._refuse_not_finite(numbers)
                     self._save()
                     return False
         self._save()
@@ -399,14 +410,20 @@ class _Job:
             )
 
     def _refuse_not_finite(self, numbers: StepNumbers) -> None:
-        """Raise before anything bad reaches the disk."""
-        loss = float(numbers.masked_loss) + float(numbers.distillation_loss)
-        if math.isfinite(loss) and math.isfinite(float(numbers.gradient_norm)):
-            return
-        raise FindnaError(
-            f"{self.run.folder}: the loss is not finite at step {self.step}."
-            f" The checkpoint of an earlier step is kept in {self.run.folder / 'checkpoints'}."
-            " Try a lower learning rate or --precision fp32."
+        """Raise before anything bad reaches a check or the disk.
+
+        A loss can be finite and the step it led to not, so that the weights are looked at too.
+        """
+        seen = (numbers.masked_loss, numbers.distillation_loss, numbers.gradient_norm)
+        finite = all(math.isfinite(float(number)) for number in seen)
+        if not finite or not all(p.isfinite().all() for p in self.learner.model.parameters()):
+            raise self._diverged()
+
+    def _diverged(self) -> LossNotFinite:
+        return LossNotFinite(
+            f"{self.run.folder}: the loss is not finite at step {self.step}; the checkpoint of an"
+            f" earlier step is kept in {self.run.folder / 'checkpoints'}\n"
+            "  try a lower --learning-rate, or --precision fp32"
         )
 
     def _check(self, data: HeldOut) -> dict[str, Any]:
@@ -416,6 +433,8 @@ class _Job:
         learner.model.eval()
         student = masked_score(learner.model, data, precision=self.precision)
         teacher = masked_score(learner.teacher.network, data, precision=self.precision)
+        if not math.isfinite(student.loss + teacher.loss):
+            raise self._diverged()
         figures = health(
             learner.model,
             learner.teacher.network,
@@ -451,7 +470,6 @@ class _Job:
     def _save(self) -> None:
         if not self.main:
             return
-        check_finite(self.learner.model)
         numbers = {
             "step": self.step,
             "plan": asdict(self.plan),

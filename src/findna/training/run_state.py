@@ -27,7 +27,16 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from findna.files import BadInput, FindnaError, atomic_file, atomic_folder, read_json, write_json
+from findna.files import (
+    BadInput,
+    FindnaError,
+    OutputExists,
+    atomic_file,
+    atomic_folder,
+    full_disk_told,
+    read_json,
+    write_json,
+)
 from findna.model.model import software_versions
 
 SETTINGS, METRICS, LAST = "settings.yaml", "metrics.jsonl", "checkpoints/last"
@@ -59,12 +68,12 @@ def open_run(
     overwrite: bool = False,
     resume: bool = False,
 ) -> Run:
-    """Make a run folder and write what is known at the start.
+    """Make a run folder with what is known at the start, all of it or nothing.
 
     Raises:
-        BadInput: the folder exists and neither ``resume`` nor ``overwrite`` was asked for, or
-            there is no checkpoint to
-            resume from, or the settings differ from those of the run to be resumed.
+        BadInput: the folder exists and neither ``resume`` nor ``overwrite`` was asked for, or is
+            no run, or there is no checkpoint to resume from, or the settings differ from those of
+            the run to be resumed.
     """
     folder = Path(folder)
     resumed = resume and (folder / LAST).is_dir()
@@ -74,30 +83,35 @@ def open_run(
         )
     if resumed:
         _same_settings(folder / SETTINGS, settings)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not overwrite:
-            raise BadInput("this run exists", file=folder, remedy="use --resume or --overwrite")
-        _clear(folder)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        _describe(folder, settings, device)
+        return Run(folder, True)
+    _refuse_taken(folder, overwrite)
+    with atomic_folder(folder, overwrite=overwrite) as made:
+        (made / "checkpoints").mkdir()
+        _describe(made, settings, device)
+    return Run(folder, False)
+
+
+def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | str) -> None:
     with atomic_file(folder / SETTINGS, overwrite=True) as made:
         made.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
     with (folder / "command.txt").open("a", encoding="utf-8") as command:
         command.write(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
     write_json(folder / "environment.json", environment(device))
-    return Run(folder, resumed)
 
 
-def _clear(folder: Path) -> None:
-    """Move a run out of the way, refusing a folder that findna did not write."""
-    import shutil
-
+def _refuse_taken(folder: Path, overwrite: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
     if not (folder / SETTINGS).is_file():
-        raise BadInput(
-            "this folder was not written by findna and is not overwritten",
+        raise OutputExists(
+            "was not written by findna and is not overwritten",
             file=folder,
             remedy="choose another --output",
         )
-    shutil.rmtree(folder)
+    if not overwrite:
+        go_on = "--resume goes on with it, " if (folder / LAST).is_dir() else ""
+        raise OutputExists("this run exists", file=folder, remedy=f"{go_on}--overwrite replaces it")
 
 
 def _same_settings(file: Path, settings: Mapping[str, Any]) -> None:
@@ -142,7 +156,7 @@ class MetricsLog:
         """Append one line."""
         line = json.dumps({key: _plain(value) for key, value in numbers.items()})
         try:
-            with self.file.open("a", encoding="utf-8") as out:
+            with full_disk_told(self.file), self.file.open("a", encoding="utf-8") as out:
                 out.write(line + "\n")
         except OSError as error:
             raise FindnaError(f"{self.file}: cannot write ({error.strerror})") from error
