@@ -348,3 +348,66 @@ def test_real_gue_folder(shared_data):
 
 def test_settings_have_a_schema():
     assert "sequence_column" in json.dumps(LabelSettings.model_json_schema())
+
+
+# ---------------------------------------------------------------- places
+
+
+PLACED = [
+    ("a", "chr1", "0", "8", "+", "neg", "0", "lifted", "ACGTACGT"),
+    ("b", "2", "5", "11", "", "pos", "1", "exact", "GGGCCC"),
+    ("c", "chrX", "7", "12", "-", "pos", "1", "exact", "TTTTA"),
+]
+PLACED_COLUMNS = "id,region,start,end,strand,class,label,source,sequence"
+
+
+def test_places_beside_sequences_are_kept(tmp_path):
+    data = read_labelled(write(tmp_path / "a.csv", csv(PLACED, PLACED_COLUMNS)))
+    train = data.splits["train"]
+    assert letters(train) == ["ACGTACGT", "GGGCCC", "TTTTA"]
+    places = train.places
+    assert places.chrom.tolist() == ["chr1", "2", "chrX"]
+    assert places.start.tolist() == [0, 5, 7] and places.end.tolist() == [8, 11, 12]
+    assert places.start.dtype == places.end.dtype == np.int64
+    assert places.strand.tolist() == ["+", ".", "-"]
+    some = train.where(np.array([True, False, True])).and_then(train.where(train.labels == 1))
+    assert some.places.chrom.tolist() == ["chr1", "chrX", "2", "chrX"]
+    assert some.places.frame()["end"].tolist() == [8, 12, 11, 12]
+    plain = read_labelled(write(tmp_path / "b.csv", csv(ROWS))).splits["train"]
+    assert plain.places is None and train.and_then(plain).places is None
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [("1", "8", "in 1 of 3 rows (first in line 2)"), ("", "8", "not every row has a start")],
+)
+def test_places_that_do_not_fit_are_left_out_aloud(tmp_path, caplog, start, end, said):
+    caplog.set_level("INFO", "findna")
+    wrong = ("a", "chr1", start, end, *PLACED[0][4:])
+    file = write(tmp_path / "a.csv", csv([wrong, *PLACED[1:]], PLACED_COLUMNS))
+    assert read_labelled(file).splits["train"].places is None
+    assert said in caplog.text
+
+
+def test_places_of_intervals_with_a_genome(tmp_path):
+    fasta = write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n>chr2\nGGGCCC\n")
+    genome = Genome.open(fasta, cache=tmp_path / "cache")
+    bed = write(tmp_path / "a.bed", "chr1\t0\t8\t1\t0\t+\n1\t8\t13\t0\t0\t-\n")
+    table = write(
+        tmp_path / "b.csv",
+        csv([("chr1", "0", "8", "+", "1"), ("1", "8", "13", "-", "0")],
+            "region,start,end,strand,label"),
+    )  # fmt: skip
+    for file in (bed, table):
+        train = read_labelled(file, genome=genome).splits["train"]
+        assert letters(train) == ["ACGTACGT", "TAAAA"]
+        assert train.places.chrom.tolist() == ["chr1", "1"]
+        assert train.places.start.tolist() == [0, 8] and train.places.end.tolist() == [8, 13]
+        assert train.places.strand.tolist() == ["+", "-"]
+
+
+def test_places_of_official_intervals(shared_data):
+    data = read_labelled(shared_data("genomic_benchmarks/human_enhancers_cohn"))
+    places = data.splits["test"].places
+    assert len(places) == len(data.splits["test"]) == 122
+    assert (places.end - places.start == 500).all() and places.chrom[0].startswith("chr")

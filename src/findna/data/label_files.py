@@ -14,8 +14,10 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
+from findna.data.places import RowPlaces
 from findna.files import BadInput, Settings, log, open_bytes
 from findna.sequence.alphabet import Codes, LetterCounts, encode, encode_counted, tell_counts
 from findna.sequence.genome import Genome
@@ -33,6 +35,7 @@ SPLIT_NAMES = {
 }
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "value", "score", "activity")
 _PLACE_NAMES = ("chrom", "chr", "chromosome", "start", "end", "strand", "region", "source")
+_CHROM_NAMES = ("chrom", "chr", "chromosome", "region")
 _SPLIT_NAME = "split"
 _HEADER_LABEL = re.compile(r"(?:^|[\s;|])label=([^\s|]+)", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -71,7 +74,7 @@ class Part:
 
     `words` holds one tuple a row, one word a label column; `columns` their names; `rows` and
     `lines` the number of each row in its source, from 1, and its line there; `groups` one word a
-    row, if asked for.
+    row, if asked for; `places` where the rows lie, if the source says so.
     """
 
     source: Path
@@ -82,6 +85,7 @@ class Part:
     rows: list[int]
     lines: list[int] | None = None
     groups: list[str] | None = None
+    places: RowPlaces | None = None
 
     def bad(self, problem: str, at: int, remedy: str | None = None) -> BadInput:
         """An error about row `at` (from 0) of this part."""
@@ -255,7 +259,9 @@ def _read_cells(path: Path) -> _Cells:
     with open_bytes(path) as stream, open_table(stream, path) as table:
         read = list(table.rows)
     if not read:
-        raise BadInput("the table has no rows", file=path)
+        raise BadInput(
+            "the table has no rows", file=path, remedy="sequences with labels are needed"
+        )
     lines, cells = [line for line, _ in read], [row for _, row in read]
     return _Cells(path, table.columns, cells, list(range(1, len(read) + 1)), lines)
 
@@ -269,12 +275,46 @@ def _read_rows(table: _Cells, settings: LabelSettings, genome: Genome | None) ->
     log.info("%s: labels from column %s", table.file, ", ".join(f"'{c}'" for c in columns))
     group = _group_column(table.columns, settings, table.file)
     groups = None if group is None else table.column(group)
-    return Part(table.file, ids, codes, words, columns, table.rows, table.lines, groups)
+    places = _table_places(table, codes)
+    return Part(table.file, ids, codes, words, columns, table.rows, table.lines, groups, places)
+
+
+def _table_places(table: _Cells, codes: list[Codes]) -> RowPlaces | None:
+    """Places from the columns of chromosome, start and end, if they fit the sequences.
+
+    Coordinates whose end − start is not the length of the sequence are those of something else, or
+    counted another way: they are left out, and that is said.
+    """
+    named = _place_columns(table.columns)
+    if named is None:
+        return None
+    chrom, start, end = (table.column(c) for c in named)
+    if not all(map(str.isdecimal, (*start, *end))):
+        log.info("%s: not every row has a start and an end: places are not used", table.file)
+        return None
+    strand = table.column("strand") if "strand" in table.columns else ["."] * len(chrom)
+    places = RowPlaces.of(chrom, list(map(int, start)), list(map(int, end)), strand)
+    unlike = np.flatnonzero(places.end - places.start != [len(c) for c in codes])
+    if len(unlike):
+        log.warning(
+            "%s: end − start is not the length of the sequence in %d of %d rows (first in line %d):"
+            " places are not used; 0-based half-open ones are",
+            table.file, len(unlike), len(codes), table.lines[unlike[0]],
+        )  # fmt: skip
+        return None
+    return places
+
+
+def _place_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
+    """The columns of chromosome, start and end, or None if one is missing."""
+    chrom = _first_named(columns, _CHROM_NAMES)
+    start, end = _first_named(columns, ("start",)), _first_named(columns, ("end",))
+    return (chrom, start, end) if chrom and start and end else None
 
 
 def _sequence_column(table: _Cells, settings: LabelSettings, genome: Genome | None) -> str | None:
     """The column of sequences; None where rows are places in a genome instead."""
-    placed = genome is not None and {"chrom", "start", "end"} <= set(table.columns)
+    placed = genome is not None and _place_columns(table.columns) is not None
     if placed and settings.sequence_column is None and "sequence" not in table.columns:
         return None
     return table.columns[find_sequence_column(table.columns, settings.sequence_column, table.file)]
@@ -303,7 +343,8 @@ def _fetched(table: _Cells, ids: list[str], genome: Genome | None) -> list[Codes
     if genome is None:
         raise ValueError("places need a genome")
     strands = table.column("strand") if "strand" in table.columns else ["+"] * len(ids)
-    places = zip(*(table.column(c) for c in ("chrom", "start", "end")), strands, strict=True)
+    named = _place_columns(table.columns) or ()
+    places = zip(*(table.column(c) for c in named), strands, strict=True)
     codes = []
     for at, (chrom, start, end, strand) in enumerate(places):
         inside = start.isdecimal() and end.isdecimal() and int(start) < int(end)
@@ -394,6 +435,7 @@ def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Par
         list(range(1, len(ids) + 1)),
         [int(line) for line in table[LINE]],
         None if group is None else [str(v) for v in table[group]],
+        RowPlaces.of(*(table[c].tolist() for c in ("chrom", "start", "end", "strand"))),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.data.label_files import LabelSettings, Part, TaskKind, read_parts
+from findna.data.places import RowPlaces
 from findna.files import BadInput, log
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
@@ -36,7 +37,7 @@ class LabelledSplit:
     """n rows. `labels`: class index (n,), 0/1 (n, K) for multilabel, values (n, T) for regression.
 
     `rows` (n,) counts from 1 in the source; `groups` (n,) numbers the values of the group column
-    over all splits.
+    over all splits; `places` says where the rows lie in a genome, if their file does.
     """
 
     ids: list[str]
@@ -44,6 +45,7 @@ class LabelledSplit:
     labels: Labels
     rows: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
+    places: RowPlaces | None = None
 
     def __len__(self) -> int:
         """Rows."""
@@ -63,6 +65,7 @@ class LabelledSplit:
             self.labels[at],
             self.rows[at],
             None if self.groups is None else self.groups[at],
+            None if self.places is None else self.places.where(at),
         )
 
     def and_then(self, other: LabelledSplit) -> LabelledSplit:
@@ -78,6 +81,9 @@ class LabelledSplit:
             np.concatenate([self.labels, other.labels]),
             np.concatenate([self.rows, other.rows]),
             groups,
+            None
+            if self.places is None or other.places is None
+            else self.places.and_then(other.places),
         )
 
 
@@ -138,6 +144,7 @@ def understand(parts: Mapping[str, Part], settings: LabelSettings, *, source: st
             _labels(part, kind, meaning),
             np.array(part.rows, np.int64),
             groups.get(name),
+            part.places,
         )
         for name, part in parts.items()
     }

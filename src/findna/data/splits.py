@@ -1,13 +1,7 @@
 """Which rows are judged together: near-duplicates, a stratified validation part, stratified folds.
 
-All of it is numpy on whole tables, and every draw is a function of the seed that is given.
-
-Near-duplicates are found as follows. A sequence and its reverse complement are one. Otherwise two
-sequences are near duplicates when they share at least half of the k-mer positions of the shorter
-one (k = 12, strands put together): about 95 % identity over the whole length, or exact overlap of
-half the length. Candidates come from one-permutation min-hash (Li, Owen and Zhang 2012) with 64
-bins; each candidate pair is then counted exactly. A sequence within another one of more than ten
-times its length may be missed.
+All of it is numpy on whole tables, and every draw is a function of the seed that is given. K-mers
+and near-duplicates come from `data.similarity` and are named here too.
 """
 
 from __future__ import annotations
@@ -16,80 +10,38 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
 from findna.data.label_files import TaskKind
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.similarity import (
+    Bools,
+    Ints,
+    Kmers,
+    connected,
+    identical_up_to_strand,
+    kmer_counts,
+    kmers,
+    near_duplicate_groups,
+)
 from findna.files import BadInput, log
-from findna.sequence.alphabet import N, reverse_complement
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-
-DUPLICATE_K = 12
-SHARED_POSITIONS = 0.5
-_BINS = 64
-# Two of 64 bins agreeing is a Jaccard index near 0.03, well below the 0.33 that sharing half the
-# positions implies.
-_AGREEING_BINS = 2
-_PAIRS_AT_ONCE = 20_000
-
-
-# ---------------------------------------------------------------- k-mers of many sequences at once
-
-
-@dataclass(frozen=True)
-class Kmers:
-    """K-mers of n sequences: `word` (M,) in [0, 4^k) and the sequence each stands in, `row` (M,).
-
-    None spans an N.
-    """
-
-    word: Ints
-    row: Ints
-    rows: int
-
-
-def kmers(codes: Sequence[NDArray[np.uint8]], k: int, *, canonical: bool) -> Kmers:
-    """All k-mers of the sequences; `canonical` names a word and its reverse complement alike (the
-    smaller of both).
-    """
-    lengths = np.array([len(c) for c in codes], np.int64)
-    flat = np.concatenate([np.empty(0, np.uint8), *codes]).astype(np.int64)
-    places = max(len(flat) - k + 1, 0)
-    word, other = np.zeros(places, np.int64), np.zeros(places, np.int64)
-    for i in range(k):
-        letter = flat[i : i + places]
-        word = word * 4 + letter
-        other += (3 - letter) << (2 * i)
-    row = np.repeat(np.arange(len(codes)), lengths)
-    unknown = np.concatenate([[0], np.cumsum(flat >= N)])
-    inside = (unknown[k : k + places] == unknown[:places]) & (row[:places] == row[k - 1 :][:places])
-    chosen = np.minimum(word, other) if canonical else word
-    return Kmers(chosen[inside], row[:places][inside], len(codes))
-
-
-def kmer_counts(found: Kmers, k: int) -> scipy.sparse.csr_matrix:
-    """Counts (n, 4^k) as a sparse matrix."""
-    ones = np.ones(len(found.word), np.float32)
-    table = scipy.sparse.coo_matrix((ones, (found.row, found.word)), shape=(found.rows, 4**k))
-    return table.tocsr()
-
-
-# ---------------------------------------------------------------- near-duplicates
-
-
-def near_duplicate_groups(codes: Sequence[NDArray[np.uint8]]) -> Ints:
-    """Group number (n,) of each sequence.
-
-    Near-duplicates, and what they are near-duplicates of, share one.
-    """
-    kind = identical_up_to_strand(codes)
-    _, first, member = np.unique(kind, return_index=True, return_inverse=True)
-    links = _near_pairs([codes[i] for i in first])
-    return _connected(links, len(first))[member]
+__all__ = [
+    "Fold",
+    "Kmers",
+    "cross_validation",
+    "groups_of",
+    "identical_up_to_strand",
+    "joined_groups",
+    "kmer_counts",
+    "kmers",
+    "near_duplicate_groups",
+    "parted",
+    "planned_folds",
+    "strata_of",
+    "stratified_folds",
+    "stratified_holdout",
+]
 
 
 def joined_groups(one: Ints, other: Ints) -> Ints:
@@ -98,82 +50,7 @@ def joined_groups(one: Ints, other: Ints) -> Ints:
     _, other = np.unique(other, return_inverse=True)
     shift = int(one.max(initial=-1)) + 1
     links = np.stack([one, other + shift], 1)
-    return _connected(links, shift + int(other.max(initial=-1)) + 1)[one]
-
-
-def _connected(links: Ints, nodes: int) -> Ints:
-    """Number of the connected component of each node, from pairs (P, 2)."""
-    ones = np.ones(len(links), np.int8)
-    graph = scipy.sparse.coo_matrix((ones, (links[:, 0], links[:, 1])), shape=(nodes, nodes))
-    _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
-    return np.asarray(component, np.int64)
-
-
-def identical_up_to_strand(codes: Sequence[NDArray[np.uint8]]) -> Ints:
-    """Number (n,) of each distinct sequence; a sequence and its reverse complement are one."""
-    names: dict[bytes, int] = {}
-    strands = ((c.tobytes(), reverse_complement(c).tobytes()) for c in codes)
-    return np.array([names.setdefault(min(pair), len(names)) for pair in strands], np.int64)
-
-
-def _near_pairs(codes: Sequence[NDArray[np.uint8]]) -> Ints:
-    """Pairs (P, 2) of distinct sequences that share enough k-mers."""
-    found = kmers(codes, DUPLICATE_K, canonical=True)
-    pairs = _candidates(_signatures(found))
-    table = kmer_counts(found, DUPLICATE_K)
-    table.data[:] = 1
-    positions = np.maximum(np.array([len(c) for c in codes]) - DUPLICATE_K + 1, 1)
-    near = [
-        part[
-            np.asarray(table[part[:, 0]].multiply(table[part[:, 1]]).sum(1)).ravel()
-            >= SHARED_POSITIONS * positions[part].min(1)
-        ]
-        for part in np.split(pairs, range(_PAIRS_AT_ONCE, len(pairs), _PAIRS_AT_ONCE))
-    ]
-    return np.concatenate(near)
-
-
-def _signatures(found: Kmers) -> NDArray[np.uint64]:
-    """Smallest hash in each of 64 bins of each sequence's k-mers (n, 64).
-
-    The largest number where a bin is empty.
-    """
-    mixed = _mix(found.word.astype(np.uint64))
-    bins = (mixed >> np.uint64(58)).astype(np.int64)
-    signature = np.full((found.rows, _BINS), np.iinfo(np.uint64).max)
-    np.minimum.at(signature.reshape(-1), found.row * _BINS + bins, mixed)
-    return signature
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
-    x = (x + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _candidates(signature: NDArray[np.uint64]) -> Ints:
-    """Pairs (P, 2) of rows that agree in at least two bins, each row with its neighbour in some
-    bin.
-
-    Only neighbours in a sorted bin are paired: within a family of m near-duplicates that is m - 1
-    pairs a bin and not m², and the 64 bins sort the family in 64 different company.
-    """
-    empty = np.iinfo(np.uint64).max
-    pairs = [np.empty((0, 2), np.int64)]
-    for column in signature.T:
-        order = np.argsort(column, kind="stable")
-        same = (column[order[1:]] == column[order[:-1]]) & (column[order[1:]] != empty)
-        pairs.append(np.sort(np.stack([order[:-1][same], order[1:][same]], 1), axis=1))
-    # Rows are stably sorted, so a pair that agrees in several bins often stands there several
-    # times.
-    unique = np.unique(np.concatenate(pairs), axis=0)
-    agreeing = np.zeros(len(unique), np.int64)
-    for column in signature.T:
-        left, right = column[unique[:, 0]], column[unique[:, 1]]
-        agreeing += (left == right) & (left != empty)
-    return unique[agreeing >= _AGREEING_BINS]
+    return connected(links, shift + int(other.max(initial=-1)) + 1)[one]
 
 
 # ---------------------------------------------------------------- stratified parts

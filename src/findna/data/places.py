@@ -1,0 +1,67 @@
+"""Where labelled rows lie in a genome, if their file says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class RowPlaces:
+    """Places of n rows: `chrom` str (n,), `start` and `end` int64 (n,), 0-based half-open.
+
+    `strand` str (n,) is "+", "-" or "."; names are those of the file.
+    """
+
+    chrom: NDArray[np.str_]
+    start: Ints
+    end: Ints
+    strand: NDArray[np.str_]
+
+    @classmethod
+    def of(
+        cls,
+        chrom: Sequence[str],
+        start: Sequence[int],
+        end: Sequence[int],
+        strand: Sequence[str],
+    ) -> RowPlaces:
+        """From columns; a strand that is neither + nor - is "."."""
+        strands = [s if s in ("+", "-") else "." for s in strand]
+        return cls(
+            np.array(chrom, np.str_),
+            np.array(start, np.int64),
+            np.array(end, np.int64),
+            np.array(strands, np.str_),
+        )
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.start)
+
+    def where(self, chosen: NDArray[np.bool_] | Ints) -> RowPlaces:
+        """The places of the chosen rows."""
+        return RowPlaces(
+            self.chrom[chosen], self.start[chosen], self.end[chosen], self.strand[chosen]
+        )
+
+    def and_then(self, other: RowPlaces) -> RowPlaces:
+        """These places and then those of `other`."""
+        return RowPlaces(
+            np.concatenate([self.chrom, other.chrom]),
+            np.concatenate([self.start, other.start]),
+            np.concatenate([self.end, other.end]),
+            np.concatenate([self.strand, other.strand]),
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Columns chrom, start, end and strand, one row a place."""
+        return pd.DataFrame(
+            {"chrom": self.chrom, "start": self.start, "end": self.end, "strand": self.strand}
+        )
