@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from findna.data.labelled import read_labelled
-from findna.evaluation.baselines import kmer_baseline
+from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.metrics import Metric
 from findna.sequence.simulate import write_example
 

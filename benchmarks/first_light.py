@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 
 from findna.data.labelled import read_labelled
-from findna.evaluation.baselines import kmer_baseline
+from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.training.finetune import finetune
 from findna.training.fit import FinetuneSettings
 from findna.training.pretrain import pretrain

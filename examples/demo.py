@@ -18,7 +18,7 @@ import pandas as pd
 
 import findna
 from findna.data.labelled import LabelledData, read_labelled
-from findna.evaluation.baselines import kmer_baseline
+from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.metrics import Answers, Metric, bootstrap_interval
 from findna.report import write_report
 from findna.training.finetune import FinetuneSettings

@@ -22,7 +22,9 @@ _PUBLIC = {
     "FindnaError": ("findna.files", "FindnaError"),
     "Genome": ("findna.sequence.genome", "Genome"),
     "Model": ("findna.model.model", "Model"),
+    "evaluate": ("findna.evaluation.evaluate", "evaluate"),
     "example": ("findna.sequence.simulate", "write_example"),
+    "fetch": ("findna.evaluation.fetch.suites", "fetch"),
     "finetune": ("findna.training.finetune", "finetune"),
     "load": ("findna.model.model", "load_model"),
     "predict": ("findna.inference.predict", "predict"),
@@ -30,6 +32,8 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from findna.evaluation.evaluate import evaluate
+    from findna.evaluation.fetch.suites import fetch
     from findna.files import BadInput, FindnaError
     from findna.inference.predict import predict
     from findna.model.model import Model
@@ -45,7 +49,9 @@ __all__ = [
     "Genome",
     "Model",
     "__version__",
+    "evaluate",
     "example",
+    "fetch",
     "finetune",
     "load",
     "predict",

@@ -417,6 +417,24 @@ def resample_counts(
         yield counts[:, member].astype(np.float64)
 
 
+def resampled(name: str, answers: Answers, counts: Floats) -> Floats:
+    """One metric (B,) on the resamples that `counts` (B, n) describe; NaN where it is undefined."""
+    return _evaluate(name, answers, counts)
+
+
+def percentile_interval(found: float, drawn: Floats, reason: str) -> Metric:
+    """A value with the central 95 % of its resamples `drawn` (B,); `reason` if it is undefined.
+
+    Undefined resamples (NaN) are left out; where they are more than half there is no interval.
+    """
+    return _with_interval(found, drawn, reason)
+
+
+def why_undefined(answers: Answers) -> str:
+    """What about these rows leaves a metric undefined, in a few words."""
+    return _why_undefined(answers)
+
+
 def permutation_p_value(
     name: str,
     answers: Answers | Sequence[Answers],

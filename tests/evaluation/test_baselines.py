@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
-from findna.evaluation.baselines import BaselineSettings, kmer_baseline, majority_baseline
+from findna.evaluation.contenders.baselines import (
+    BaselineSettings,
+    MajorityContender,
+    kmer_baseline,
+    majority_baseline,
+)
+from findna.evaluation.contenders.composition import CompositionContender, composition
+from findna.evaluation.contenders.words import KmerContender, word_shares
 from findna.sequence.alphabet import reverse_complement
 
 QUICK = BaselineSettings(ks=(2, 3), strengths=(0.01, 0.1), folds=3, repeats=2)
@@ -108,3 +115,127 @@ def test_real_promoters_reach_the_level_known_for_words(shared_data):
     few = BaselineSettings(ks=(5,), canonical=(False,), strengths=(1e-3,))
     found = kmer_baseline(data, few).judgement.metrics(seed=0)
     assert found["mcc"].value == pytest.approx(0.42, abs=0.06)
+
+
+# ---------------------------------------------------------------- as contenders
+
+
+def learnable(data):
+    return LabelledData({k: data.splits[k] for k in ("train", "dev")}, data.kind, data.classes)
+
+
+def test_the_contender_is_the_baseline():
+    data = motif_data()
+    contender = KmerContender(QUICK)
+    learned = contender.learn(learnable(data), seed=0)
+    found = kmer_baseline(data, QUICK)
+    assert dict(learned.chosen) == found.chosen[0]
+    answers = found.judgement.answers[0]
+    assert np.array_equal(learned.scores(data.splits["test"]), answers.scores)
+    assert learned.threshold == answers.threshold
+    plain = MajorityContender().learn(learnable(data), 0).scores(data.splits["test"])
+    assert np.array_equal(plain, majority_baseline(data, QUICK).judgement.answers[0].scores)
+
+
+@pytest.mark.parametrize(
+    "contender", [KmerContender(QUICK), CompositionContender(), MajorityContender()]
+)
+def test_a_settled_choice_is_one_entry_of_the_grid_and_is_kept(contender):
+    data = learnable(motif_data())
+    learned = contender.learn(data, seed=0)
+    assert learned.chosen in contender.grid and not contender.draws
+    again = contender.learn(data, seed=1, settled=learned.chosen)
+    assert again.chosen == learned.chosen
+    assert np.array_equal(again.scores(data.splits["dev"]), learned.scores(data.splits["dev"]))
+    for entry in contender.grid:
+        assert contender.learn(data, seed=0, settled=entry).chosen == entry
+
+
+def test_shares_of_words_by_hand_and_by_a_plain_loop(rng):
+    #        A  C  G  T  N  A  A
+    codes = [np.array([0, 1, 2, 3, 4, 0, 0], np.uint8), np.array([4, 4], np.uint8)]
+    found = word_shares(split_of(codes, np.zeros(2)), 2, False).toarray()
+    assert found[0, [0b0001, 0b0110, 0b1011, 0b0000]].tolist() == [0.25] * 4
+    assert found[0].sum() == 1 and found[1].sum() == 0
+    for canonical in (False, True):
+        for k in (1, 2, 3, 4):
+            rows = split_of([rng.integers(0, 5, 60).astype(np.uint8)], np.zeros(1))
+            want = np.zeros(4**k)
+            for at in range(60 - k + 1):
+                word = rows.codes[0][at : at + k]
+                if word.max() < 4:
+                    number, other = (
+                        int((w.astype(int) * 4 ** np.arange(k)[::-1]).sum())
+                        for w in (word, reverse_complement(word))
+                    )
+                    want[min(number, other) if canonical else number] += 1
+            shares = word_shares(rows, k, canonical).toarray()[0]
+            assert np.allclose(shares, want / want.sum())
+
+
+def test_composition_by_hand():
+    #        A  A  C  G  T  N
+    codes = [np.array([0, 0, 1, 2, 3, 4], np.uint8), np.array([4, 4, 4], np.uint8)]
+    found = composition(split_of(codes, np.zeros(2)), canonical=False)
+    assert found.shape == (2, 19)
+    assert found[0, :3] == pytest.approx([6, 2 / 5, 1 / 6])
+    # AA, AC, CG, GT
+    assert found[0, 3:][[0, 1, 6, 11]].tolist() == [0.25] * 4
+    assert found[1, :3].tolist() == [3, 0, 1] and found[1, 3:].sum() == 0
+    folded = composition(split_of(codes, np.zeros(2)), canonical=True)
+    assert folded.shape == (2, 13) and folded[0, 3:].sum() == pytest.approx(1)
+    # GT is AC on the other strand: AA 1, AC 2, CG 1 of 4.
+    assert sorted(folded[0, 3:])[-3:] == [0.25, 0.25, 0.5]
+
+
+def test_folded_composition_is_the_same_on_both_strands(rng):
+    codes = [rng.integers(0, 5, n).astype(np.uint8) for n in (7, 30, 100)]
+    turned = [reverse_complement(c) for c in codes]
+    one, other = (composition(split_of(c, np.zeros(3)), True) for c in (codes, turned))
+    assert np.allclose(one, other)
+    assert not np.allclose(*(composition(split_of(c, np.zeros(3)), False) for c in (codes, turned)))
+
+
+def shifted_data(letters_of):
+    """Two classes whose letters are drawn by `letters_of(class)`: nothing but composition."""
+    splits = {}
+    for seed, (name, n) in enumerate((("train", 300), ("dev", 100), ("test", 200))):
+        random = np.random.default_rng(seed)
+        labels = np.arange(n) % 2
+        codes = [letters_of(int(label), random).astype(np.uint8) for label in labels]
+        splits[name] = split_of(codes, labels)
+    return LabelledData(splits, "binary", ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    "letters_of",
+    [
+        lambda label, random: random.choice(4, 80, p=[[0.25] * 4, [0.15, 0.35, 0.35, 0.15]][label]),
+        lambda label, random: random.integers(0, 4, random.integers(40, 60) + 15 * label),
+        lambda label, random: np.where(
+            random.random(80) < [0.02, 0.15][label], 4, random.integers(0, 4, 80)
+        ),
+    ],
+    ids=["gc", "length", "n"],
+)
+def test_composition_shows_when_a_task_is_only_composition(letters_of):
+    data = shifted_data(letters_of)
+    learned = CompositionContender().learn(learnable(data), seed=0)
+    test = data.splits["test"]
+    said = learned.scores(test)[:, 1] >= learned.threshold
+    assert (said == test.labels).mean() > 0.8
+
+
+def test_composition_answers_every_kind_of_task():
+    rows = learnable(motif_data()).splits
+    tags = {k: split_of(v.codes, np.stack([v.labels, 1 - v.labels], 1)) for k, v in rows.items()}
+    many = CompositionContender().learn(LabelledData(tags, "multilabel", ("x", "y")), 0)
+    assert many.scores(rows["dev"]).sum(1) == pytest.approx(1, abs=1e-3)
+    gc = {
+        k: split_of(v.codes, np.array([[np.isin(c, (1, 2)).mean()] for c in v.codes]))
+        for k, v in rows.items()
+    }
+    values = CompositionContender(strengths=(100.0,)).learn(
+        LabelledData(gc, "regression", ("gc",)), 0
+    )
+    assert np.allclose(values.scores(rows["dev"]), gc["dev"].labels, atol=1e-3)

@@ -15,6 +15,9 @@ VERBS = {
     "pretrain": "Pretrain a model on a genome by self-distillation.",
     "finetune": "Train a model on labelled sequences and test it once.",
     "predict": "Answer for every sequence of a file, in its order.",
+    "evaluate": "Compare models with random weights and cheap baselines, on equal terms.",
+    "doctor": "Check data, genome and model before time is spent.",
+    "fetch": "Bring genomes and benchmark data to the cache folder.",
     "info": "Say what a file, a model or a run is.",
 }
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 COLOURS = ("#1f5fa8", "#c4571b", "#3d8b5f", "#8a4f9e", "#7a7a7a")
-_STYLE: dict[Any, Any] = {  # the stubs name every key of matplotlib
+STYLE: dict[Any, Any] = {  # the stubs name every key of matplotlib
     "svg.fonttype": "none",
     "svg.hashsalt": "findna",
     "font.family": "sans-serif",
@@ -49,7 +49,7 @@ class Chart:
 
 def draw_chart(chart: Chart) -> str:
     """SVG of a chart; few points are marked, a band is (x, low, high)."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.1), layout="constrained")
         axes = figure.add_subplot()
         for colour, (name, points) in zip(COLOURS, chart.lines.items(), strict=False):
@@ -94,7 +94,7 @@ def draw_table(counts: Sequence[Sequence[int]], classes: Sequence[str], title: s
     table = np.array(counts, dtype=float)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     size = float(np.clip(0.62 * len(classes) + 1.7, 2.8, 9.0))
-    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(size + 0.5, size), layout="constrained")
         axes = figure.add_subplot()
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

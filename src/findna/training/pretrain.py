@@ -539,6 +539,11 @@ class _Job:
             "held_out": self.split.how,
             "held_out_chromosomes": list(self.split.validation_chroms),
             "trained_lengths": [shortest, sampling.window],
+            **{
+                name: str(bed)
+                for name, bed in (("include", sampling.include), ("exclude", sampling.exclude))
+                if bed
+            },
             "network": name,
             "steps": self.step,
             "planned_steps": self.steps,

@@ -1,0 +1,52 @@
+"""`findna doctor`: what is wrong, or will be, before time is spent."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from findna.cli.running import Overwrite, resolved, verb
+from findna.data.labelled import read_labelled
+from findna.evaluation.doctor.diagnosis import DoctorSettings
+from findna.evaluation.doctor.diagnosis import doctor as examine
+from findna.files import atomic_file, write_json
+from findna.sequence.genome import Genome
+
+
+@verb(DoctorSettings)
+def doctor(
+    given: dict[str, Any],
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DATA]", help="Labelled sequences, as findna finetune takes them."),
+    ] = None,
+    genome: Annotated[
+        Path | None,
+        typer.Option("-g", "--genome", help="FASTA; with -m, the one the model was pretrained on."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="A model or run, or the name of a preset.")
+    ] = None,
+    vcf: Annotated[Path | None, typer.Option("--vcf", help="Variants, held against -g.")] = None,
+    bed: Annotated[Path | None, typer.Option("--bed", help="Intervals, held against -g.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write everything as JSON here.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look data, genome and model over before time is spent.
+
+    One line a finding: ok, warn or stop. Exit code 3 if something would make a run worthless.
+    """
+    if not any((data, genome, model, vcf, bed)):
+        raise typer.BadParameter("give DATA, -g, -m, --vcf or --bed: there is nothing to look at")
+    settings = resolved(lambda: DoctorSettings.parse(given, source="settings"))
+    opened = Genome.open(genome) if genome else None
+    rows = read_labelled(data, genome=opened, settings=settings) if data else None
+    found = examine(rows, genome=opened, model=model, vcf=vcf, bed=bed, settings=settings)
+    typer.echo(found.text())
+    if output is not None:
+        with atomic_file(output, overwrite) as made:
+            write_json(made, found.as_dict())
+    if found.stops:
+        raise typer.Exit(3)

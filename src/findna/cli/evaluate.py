@@ -1,0 +1,122 @@
+"""`findna evaluate`: the fair referee, for findna's models and, through tables, for anyone's."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.data.labelled import LabelledData
+from findna.evaluation.contenders.external import HuggingFaceEmbedder
+from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
+from findna.evaluation.evaluate import EvaluateSettings
+from findna.evaluation.evaluate import evaluate as run_evaluation
+from findna.evaluation.negatives.draw import labelled_with_negatives
+from findna.files import FindnaError, log
+from findna.report.comparison import draw_comparison
+from findna.sequence.genome import Genome
+
+
+@verb(EvaluateSettings)
+def evaluate(
+    output: Output,
+    given: dict[str, Any],
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="Your own task: a folder with train, dev and test files, or any labelled file.",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="A model or run, or NAME=FOLDER; NAME=FOLDER,FOLDER is one model a pretraining"
+            " seed; a preset is random weights alone. May be given several times.",
+        ),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="gue, genomic_benchmarks, mtcdna or findna-paper, instead of DATA."),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Tasks of the suite, such as tf/0 or 'prom/*'; all if not given."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Folder of the suite's data; what findna fetch brought if not given."
+        ),
+    ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Embeddings by row id, which take the probes, or predictions by row id and seed,"
+            " made anywhere. May be given several times."
+        ),
+    ] = None,
+    hugging_face: Annotated[
+        list[str] | None,
+        typer.Option("--hf", help="A Hugging Face model, by name or folder: it takes the probes."),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with an --hf model.")
+    ] = False,
+    genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    negatives: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="GENOME",
+            help="DATA holds positives only (BED or sequences): draw as many negatives from this"
+            " FASTA, alike in length, GC and repeats.",
+        ),
+    ] = None,
+    pretraining_genome: Annotated[
+        Path | None,
+        typer.Option(help="FASTA the model was pretrained on: test rows are looked for in it."),
+    ] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Evaluate models beside random weights and cheap baselines, on equal terms.
+
+    Rows that choose never judge: the test split is read once a run, after every choice. The folder
+    holds every answer, tables with intervals and p-values, and a picture; one that is there is
+    continued.
+    """
+    settings = resolved(lambda: EvaluateSettings.parse(given, source="settings"))
+    answers = [open_answers(path) for path in table or ()]
+    result = run_evaluation(
+        _with_negatives(data, negatives) if negatives else data,
+        output,
+        models=model or ["tiny"],
+        suite=suite,
+        tasks=task or (),
+        root=root,
+        others=[given for given in answers if isinstance(given, PredictionTable)],
+        features=[
+            *(given for given in answers if isinstance(given, EmbeddingTable)),
+            *(
+                HuggingFaceEmbedder(name, trust_remote_code=trust_remote_code, device=device)
+                for name in hugging_face or ()
+            ),
+        ],
+        settings=settings,
+        genome=genome,
+        pretraining_genome=pretraining_genome,
+        device=device,
+        overwrite=overwrite,
+    )
+    draw_comparison(result.table, result.published, result.folder / "comparison.png")
+    log.info("tables and picture in %s; to read: %s", output, output / "table.md")
+    if result.failed:
+        raise FindnaError("some runs could not be made:\n  " + "\n  ".join(result.failed))
+
+
+def _with_negatives(positives: Path | None, genome: Path) -> LabelledData:
+    if positives is None:
+        raise typer.BadParameter("--negatives goes with DATA, the positives")
+    return labelled_with_negatives(positives, Genome.open(genome), seed=0)

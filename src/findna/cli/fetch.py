@@ -1,0 +1,122 @@
+"""`findna fetch`: genomes and suites onto this machine."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from findna.cli.running import Overwrite, resolved, verb
+from findna.evaluation.fetch.catalogue import MTCDNA, catalogue, datasets
+from findna.evaluation.fetch.folder import DataFolder
+from findna.evaluation.fetch.suites import FetchSettings, Sources
+from findna.evaluation.fetch.suites import fetch as run_fetch
+from findna.files import cache_folder
+
+
+@verb(FetchSettings)
+def fetch(
+    given: dict[str, Any],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME...",
+            help="hg38, hg19, mm10, mm39, sacCer3, ce11, dm6; gue, gue/tf/0; genomic_benchmarks,"
+            " genomic_benchmarks/TASK; mtcdna.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The data folder; else one in the cache folder."),
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List all names.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched; no network.")
+    ] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(
+            "--mirror", metavar="URL", help="A data folder served over HTTP, asked first."
+        ),
+    ] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build what is published as coordinates or rules.")
+    ] = False,
+    genome: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-g",
+            "--genome",
+            metavar="[BUILD=]FASTA",
+            help="Genome to build from; else it is fetched.",
+        ),
+    ] = None,
+    taxon: Annotated[
+        list[str] | None,
+        typer.Option("--taxon", metavar="NAME=FASTA", help="mtcdna: mitogenomes of one class."),
+    ] = None,
+    species: Annotated[
+        Path | None,
+        typer.Option("--species", help="mtcdna: table of id and species; else read from headers."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fetch genomes and benchmark suites, checked, resumed, from mirrors in order.
+
+    The only verb that opens a network connection. What was fetched stands in fetched.json.
+    """
+    settings = resolved(lambda: FetchSettings.parse(given, source="settings"))
+    if list_all:
+        _say_rows((d.name, d.about) for d in catalogue().values())
+        return
+    if not names:
+        raise typer.BadParameter("name what to fetch, or see --list", param_hint="NAME")
+    if dry_run:
+        _say_rows(_plan(output, settings, mirror, names))
+        return
+    sources = Sources(
+        genomes=dict(_pairs(genome, key_needed=False)),
+        taxa={name: Path(path) for name, path in _pairs(taxon, key_needed=True)},
+        species=species,
+    )
+    run_fetch(
+        names,
+        output,
+        build=build,
+        sources=sources,
+        mirror=mirror,
+        settings=settings,
+        overwrite=overwrite,
+    )
+
+
+def _pairs(texts: list[str] | None, *, key_needed: bool) -> Iterable[tuple[str, str]]:
+    """NAME=VALUE options apart; a name that may be left out is ""."""
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if equals and name and value:
+            yield name, value
+        elif key_needed:
+            raise typer.BadParameter(f"wants NAME=FASTA, not {text!r}")
+        else:
+            yield "", text
+
+
+def _plan(
+    output: Path | None, settings: FetchSettings, mirror: str | None, names: list[str]
+) -> Iterable[tuple[object, ...]]:
+    folder = DataFolder(output or cache_folder() / "data", settings.download, mirror=mirror)
+    yield "file", "bytes", "checksum", "state", "sources"
+    for dataset in datasets(names):
+        for planned in folder.plan(dataset):
+            state = "there" if planned.there else "to fetch"
+            size = planned.file.size if planned.file.size is not None else "unknown"
+            yield planned.target, size, planned.checksum, state, " ".join(planned.urls)
+        if dataset.name == MTCDNA:
+            yield folder.path / MTCDNA, "", "", "to build from FASTA files of yours", ""
+
+
+def _say_rows(rows: Iterable[tuple[object, ...]]) -> None:
+    """One row a line, tab-separated, to stdout."""
+    for row in rows:
+        typer.echo("\t".join(map(str, row)))

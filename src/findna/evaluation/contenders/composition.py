@@ -1,0 +1,82 @@
+"""A linear model on length and composition: the score that needs no understanding of sequence.
+
+Where it reaches most of a model's score, the task is mostly told by GC content, by how often
+neighbouring letters meet, or by how long the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.splits import kmer_counts, kmers
+from findna.evaluation.contenders.linear import LearnedLinear, tuned
+from findna.evaluation.contenders.words import word_shares
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CompositionContender:
+    """Logistic or ridge regression on length, GC, share of N and dinucleotide shares."""
+
+    canonical: tuple[bool, ...] = (False, True)
+    strengths: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
+    name: str = "composition"
+    draws: bool = False
+
+    @property
+    def grid(self) -> tuple[Mapping[str, Any], ...]:
+        """16 dinucleotides, or 10 with strands put together, at every strength."""
+        each = product(self.canonical, self.strengths)
+        return tuple({"canonical": canonical, "C": c} for canonical, c in each)
+
+    def learn(
+        self, data: LabelledData, seed: int, settled: Mapping[str, Any] | None = None
+    ) -> LearnedLinear:
+        """The entry of the grid with the lowest loss on "dev"; nothing is drawn by `seed`."""
+        foldings = self.canonical if settled is None else (settled["canonical"],)
+        strengths = self.strengths if settled is None else (settled["C"],)
+        train, dev = data.splits["train"], data.splits["dev"]
+        tried = [
+            tuned(
+                composition(train, canonical),
+                train.labels,
+                composition(dev, canonical),
+                dev.labels,
+                data.kind,
+                len(data.classes),
+                strengths,
+            )
+            for canonical in foldings
+        ]
+        at = int(np.argmin([one.loss for one in tried]))
+        chosen = {"canonical": foldings[at], "C": tried[at].strength}
+        features = partial(composition, canonical=foldings[at])
+        return LearnedLinear(features, tried[at].model, tried[at].threshold, chosen)
+
+
+def composition(rows: LabelledSplit, canonical: bool) -> Floats:
+    """Length in bases, GC of the known letters, share of N, and dinucleotide shares (n, 19 or 13).
+
+    The share of GC is 0 in a row without a known letter, as are the shares of dinucleotides.
+    """
+    letters = kmer_counts(kmers(rows.codes, 1, canonical=False), 1).toarray()
+    known = letters.sum(axis=1)
+    gc = letters[:, 1:3].sum(axis=1) / np.maximum(known, 1)
+    unknown = 1 - known / np.maximum(rows.lengths, 1)
+    pairs = word_shares(rows, 2, canonical).toarray()
+    if canonical:
+        pairs = pairs[:, _CANONICAL_PAIRS]
+    return np.column_stack([rows.lengths, gc, unknown, pairs]).astype(np.float64)
+
+
+# The smaller of each dinucleotide and its reverse complement; A, C, G, T are 0 to 3.
+_CANONICAL_PAIRS = [4 * a + b for a in range(4) for b in range(4) if 4 * a + b <= 15 - 4 * b - a]

@@ -1,0 +1,153 @@
+"""Who takes part: findna's models in every mode, the same shapes from random weights, and the rest.
+
+Random initialisation, words counted, composition, the convolutional network and the commonest
+answer are always there: a score means nothing without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from findna.evaluation.contenders.baselines import MajorityContender
+from findna.evaluation.contenders.cnn import CnnContender
+from findna.evaluation.contenders.composition import CompositionContender
+from findna.evaluation.contenders.networks import FinetuneContender, Start
+from findna.evaluation.contenders.probes import (
+    Features,
+    LinearProbe,
+    NeighbourProbe,
+    NetworkFeatures,
+)
+from findna.evaluation.contenders.words import KmerContender
+from findna.evaluation.preparation import ProtocolSettings
+from findna.evaluation.protocol import Contender
+from findna.files import BadInput
+from findna.inference.predict import Strand
+from findna.model.model import PRESETS, ModelConfig, load_model
+from findna.training.engine import Precision
+from findna.training.fit import FinetuneSettings
+
+Mode = Literal["linear", "knn", "finetune"]
+
+
+class ContenderSettings(ProtocolSettings):
+    """How models are used, and what each may choose from on validation rows."""
+
+    modes: tuple[Mode, ...] = Field(
+        ("linear", "knn", "finetune"),
+        min_length=1,
+        description="What is done with a model: linear probe, kNN probe, full fine-tuning.",
+    )
+    epochs: int = Field(5, ge=1, description="Passes over the training rows of fine-tuning.")
+    learning_rates: tuple[float, ...] = Field(
+        (5e-4, 1e-3, 2e-3), min_length=1, description="Rates that fine-tuning chooses from."
+    )
+    batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step of fine-tuning.")
+    strand: Strand = Field("both", description="Average both strands, or read the given one only.")
+    precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
+    every_epoch: bool = Field(
+        False,
+        description="Keep the weights of every epoch and, once validation has chosen, say what"
+        " choosing by the test split would have made of it.",
+    )
+
+    def finetuning(self) -> FinetuneSettings:
+        """The settings of one fine-tuning run."""
+        return FinetuneSettings(
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            strand=self.strand,
+            precision=self.precision,
+        )
+
+
+def starts(models: Sequence[str]) -> tuple[Start, ...]:
+    """Random weights of every shape that takes part, and then the pretrained models.
+
+    Each of `models` is a folder, `name=folder`, `name=folder,folder` with one model a pretraining
+    seed, or the name of a preset, which stands for random weights alone.
+
+    Raises:
+        BadInput: a name twice, folders of one name with different shapes, or no model folder.
+    """
+    found = [_start(words) for words in models]
+    if len({start.name for start in found}) < len(found):
+        raise BadInput(
+            f"two models have one name: {', '.join(start.name for start in found)}",
+            remedy="name them: -m first=FOLDER -m second=FOLDER",
+        )
+    random = {_shape(start.config): start for start in map(_random, found)}
+    return (*random.values(), *(start for start in found if start.models))
+
+
+def _start(words: str) -> Start:
+    if words in PRESETS and not Path(words).exists():
+        return Start(words, PRESETS[words])
+    folders = folders_of(words)
+    models = tuple(load_model(folder) for folder in folders)
+    name = words.rpartition("=")[0] or _folder_name(folders[0])
+    if len({_shape(model.config) for model in models}) > 1:
+        raise BadInput(f"the models of {name} have different shapes", remedy="name them apart")
+    return Start(name, models[0].config.model_copy(update={"task": None}), models)
+
+
+def folders_of(words: str) -> list[Path]:
+    """The folders in `name=folder,folder`."""
+    return [Path(folder) for folder in words.rpartition("=")[2].split(",")]
+
+
+def _folder_name(folder: Path) -> str:
+    """The name of the run where the model folder is called `model`."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def _random(start: Start) -> Start:
+    config = start.config.model_copy(update={"task": None})
+    shape = "" if config.preset == "custom" else f"-{config.preset}"
+    return Start(f"random{shape}", config)
+
+
+def _shape(config: ModelConfig) -> str:
+    return config.backbone.model_dump_json()
+
+
+def contenders(
+    begun: Sequence[Start],
+    settings: ContenderSettings,
+    device: torch.device,
+    others: Sequence[Contender] = (),
+    features: Sequence[Features] = (),
+) -> list[Contender]:
+    """Every contender, cheap ones first.
+
+    Args:
+        begun: what `starts` made of the models.
+        settings: modes and grids.
+        device: where networks compute.
+        others: more contenders, such as tables of predictions.
+        features: vectors made elsewhere, which pass through the probes.
+    """
+    cheap: list[Contender] = [
+        MajorityContender(),
+        CompositionContender(),
+        KmerContender(),
+        CnnContender(device=str(device)),
+    ]
+    vectors = [*(NetworkFeatures(start, device, settings.strand) for start in begun), *features]
+    probes: Mapping[Mode, list[Contender]] = {
+        "linear": [LinearProbe(each) for each in vectors],
+        "knn": [NeighbourProbe(each) for each in vectors],
+        "finetune": [
+            FinetuneContender(
+                start, settings.finetuning(), settings.learning_rates, device, settings.every_epoch
+            )
+            for start in begun
+        ],
+    }
+    return [*cheap, *others, *(c for mode in settings.modes for c in probes[mode])]

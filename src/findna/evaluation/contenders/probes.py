@@ -1,0 +1,292 @@
+"""Probes: how much of a task stands in the embeddings of a network that is not trained further.
+
+Embeddings are computed once for a network and a set of rows and serve every probe and every seed.
+A linear probe is the linear model of the other baselines on standardised embeddings; the kNN probe
+weighs the labels of the nearest training rows by cosine similarity (Caron et al. 2021, section 4.1:
+weights exp(similarity / 0.07)). Pooling, regularisation and neighbours are chosen on validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.contenders.linear import LearnedLinear, mean_loss, tuned
+from findna.evaluation.contenders.networks import Start
+from findna.inference.embed import ALL_POOLINGS, Embeddings, embeddings
+from findna.inference.predict import BATCH_BASES, Strand
+from findna.metrics import choose_threshold
+from findna.model.heads import Pooling
+from findna.training.engine import autocast, resolve_precision
+
+Floats = NDArray[np.float64]
+
+TEMPERATURE = 0.07
+_QUERIES_AT_ONCE = 2048
+
+
+class Features(Protocol):
+    """Vectors of rows: from a network, or from a table made elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """What the vectors come from."""
+        ...
+
+    @property
+    def draws(self) -> bool:
+        """Whether two seeds give two sets of vectors."""
+        ...
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The poolings, or other choices, that validation decides between."""
+        ...
+
+    def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
+        """Vectors (n, D) of rows in their order."""
+        ...
+
+
+@dataclass(eq=False)
+class NetworkFeatures:
+    """Embeddings of a network, every pooling in one pass; kept for the rows it has seen."""
+
+    start: Start
+    device: torch.device
+    strand: Strand = "both"
+    batch_bases: int = BATCH_BASES
+    _kept: dict[tuple[str, int], Embeddings] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of the start."""
+        return self.start.name
+
+    @property
+    def draws(self) -> bool:
+        """Random weights do, one pretrained model does not."""
+        return self.start.draws
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Poolings, each alone, and all of them side by side."""
+        return (*ALL_POOLINGS, "all")
+
+    def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
+        """Vectors (n, D), or (n, 3 D) for all poolings."""
+        key = (digest_of(rows), seed if self.draws else 0)
+        if key not in self._kept:
+            self._kept[key] = self._computed(rows, seed)
+        every = self._kept[key]
+        if part == "all":
+            return every
+        at, width = ALL_POOLINGS.index(part_of(part)), every.shape[1] // len(ALL_POOLINGS)
+        return every[:, at * width : (at + 1) * width]
+
+    def forget(self) -> None:
+        """Free what was kept, when a task is done."""
+        self._kept.clear()
+
+    def _computed(self, rows: LabelledSplit, seed: int) -> Embeddings:
+        model = self.start.network(seed).to(self.device).eval()
+        with autocast(self.device, resolve_precision("auto", self.device)):
+            return embeddings(
+                model,
+                rows.codes,
+                pooling=ALL_POOLINGS,
+                strand=self.strand,
+                batch_bases=self.batch_bases,
+            )
+
+
+def part_of(name: str) -> Pooling:
+    """The pooling called `name`."""
+    return next(pooling for pooling in ALL_POOLINGS if pooling == name)
+
+
+def digest_of(rows: LabelledSplit) -> str:
+    """Digest of the sequences of rows in their order."""
+    digest = hashlib.sha256(rows.lengths.tobytes())
+    for codes in rows.codes:
+        digest.update(codes.tobytes())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------- a linear model on top
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProbe:
+    """Logistic or ridge regression on frozen vectors; vectors and strength chosen on validation."""
+
+    source: Features
+    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+
+    @property
+    def name(self) -> str:
+        """`linear-` and where the vectors come from."""
+        return f"linear-{self.source.name}"
+
+    @property
+    def draws(self) -> bool:
+        """Only if the vectors do."""
+        return self.source.draws
+
+    @property
+    def grid(self) -> tuple[Mapping[str, Any], ...]:
+        """Every kind of vectors with every strength."""
+        return tuple(
+            {"vectors": part, "C": c} for part in self.source.parts for c in self.strengths
+        )
+
+    def learn(
+        self, data: LabelledData, seed: int, settled: Mapping[str, Any] | None = None
+    ) -> LearnedLinear:
+        """The entry of the grid with the lowest loss on validation rows."""
+        train, dev = data.splits["train"], data.splits["dev"]
+        parts = (settled["vectors"],) if settled else self.source.parts
+        strengths = (settled["C"],) if settled else self.strengths
+        tried = {
+            part: tuned(
+                self.source.vectors(train, seed, part),
+                train.labels,
+                self.source.vectors(dev, seed, part),
+                dev.labels,
+                data.kind,
+                len(data.classes),
+                strengths,
+            )
+            for part in parts
+        }
+        part = min(tried, key=lambda name: tried[name].loss)
+        best = tried[part]
+        return LearnedLinear(
+            lambda rows: self.source.vectors(rows, seed, part),
+            best.model,
+            best.threshold,
+            {"vectors": part, "C": best.strength},
+        )
+
+
+# ---------------------------------------------------------------- neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourProbe:
+    """Labels of the nearest training rows, weighed by similarity."""
+
+    source: Features
+    neighbours: tuple[int, ...] = (5, 20, 100)
+
+    @property
+    def name(self) -> str:
+        """`knn-` and where the vectors come from."""
+        return f"knn-{self.source.name}"
+
+    @property
+    def draws(self) -> bool:
+        """Only if the vectors do."""
+        return self.source.draws
+
+    @property
+    def grid(self) -> tuple[Mapping[str, Any], ...]:
+        """Every kind of vectors with every number of neighbours."""
+        return tuple(
+            {"vectors": part, "neighbours": k}
+            for part in self.source.parts
+            for k in self.neighbours
+        )
+
+    def learn(
+        self, data: LabelledData, seed: int, settled: Mapping[str, Any] | None = None
+    ) -> LearnedNeighbours:
+        """The entry of the grid with the lowest loss on validation rows."""
+        dev = data.splits["dev"]
+        best: LearnedNeighbours | None = None
+        lowest = np.inf
+        for part in (settled["vectors"],) if settled else self.source.parts:
+            memory = _Memory(self.source, data, seed, part)
+            for k, scores in memory.scores(
+                dev, (settled["neighbours"],) if settled else self.neighbours
+            ):
+                loss = mean_loss(data.kind, dev.labels, scores)
+                if best is None or loss < lowest:
+                    lowest = loss
+                    best = LearnedNeighbours(memory, k, _threshold(data, dev, scores))
+        if best is None:
+            raise ValueError("there is nothing to choose from")
+        return best
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedNeighbours:
+    """Training rows as a memory, and how many of them answer."""
+
+    memory: _Memory
+    neighbours: int
+    threshold: float
+
+    @property
+    def chosen(self) -> Mapping[str, Any]:
+        """Vectors and number of neighbours."""
+        return {"vectors": self.memory.part, "neighbours": self.neighbours}
+
+    def scores(self, rows: LabelledSplit) -> Floats:
+        """Probabilities (n, K), or values (n, T)."""
+        return next(self.memory.scores(rows, (self.neighbours,)))[1]
+
+
+class _Memory:
+    """Unit vectors of the training rows, centred and scaled by them, with what each row says."""
+
+    def __init__(self, source: Features, data: LabelledData, seed: int, part: str) -> None:
+        self.source, self.seed, self.part = source, seed, part
+        train = data.splits["train"]
+        found = source.vectors(train, seed, part)
+        self.mean, self.deviation = found.mean(0), np.maximum(found.std(0), 1e-6)
+        self.keys = self._unit(found)
+        self.says = torch.from_numpy(_answers(data, train))
+
+    def _unit(self, vectors: Embeddings) -> torch.Tensor:
+        scaled = torch.from_numpy((vectors - self.mean) / self.deviation)
+        return torch.nn.functional.normalize(scaled, dim=1)
+
+    def scores(self, rows: LabelledSplit, ks: tuple[int, ...]) -> Iterator[tuple[int, Floats]]:
+        """For each number of neighbours its answers (n, K); the search is done once."""
+        ks = tuple(min(k, len(self.keys)) for k in ks)
+        queries = self._unit(self.source.vectors(rows, self.seed, self.part))
+        found = [
+            _nearest(queries[at : at + _QUERIES_AT_ONCE], self.keys, max(ks))
+            for at in range(0, len(queries), _QUERIES_AT_ONCE)
+        ]
+        similar, at = (torch.cat(each) for each in zip(*found, strict=True))
+        for k in ks:
+            weights = torch.softmax(similar[:, :k] / TEMPERATURE, dim=1).double()
+            yield k, (weights[..., None] * self.says[at[:, :k]]).sum(1).numpy()
+
+
+def _nearest(queries: torch.Tensor, keys: torch.Tensor, k: int) -> tuple[torch.Tensor, ...]:
+    """Similarities and places (n, k) of the most similar keys."""
+    found = (queries @ keys.T).topk(k, dim=1)
+    return found.values, found.indices
+
+
+def _answers(data: LabelledData, rows: LabelledSplit) -> Floats:
+    """What each row says, (n, K): one-hot classes, 0/1 labels, or values."""
+    if data.kind in ("binary", "multiclass"):
+        return np.eye(len(data.classes))[rows.labels.astype(np.int64)]
+    return rows.labels.astype(np.float64)
+
+
+def _threshold(data: LabelledData, dev: LabelledSplit, scores: Floats) -> float:
+    if data.kind != "binary":
+        return 0.5
+    return choose_threshold(dev.labels.astype(np.int64), scores[:, 1])

@@ -1,0 +1,103 @@
+"""What a fine-tuning would take, measured on a few of its own batches."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.inference.predict import pick_device
+from findna.model.model import Model
+from findna.training.engine import resolve_precision
+from findna.training.finetune import task_for
+from findna.training.fit import FinetuneSettings, fit
+
+_WARM, _TIMED = 2, 6
+# A pass without gradient is about a third of a step, and both strands are read.
+_CHECKING = 2 / 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of the whole run with its `runs` trainings, and the memory measured so far."""
+
+    seconds: float
+    mebibytes: float
+    runs: int
+    batches: int
+    device: str
+
+
+def cost_of_finetuning(
+    model: Model, data: LabelledData, settings: FinetuneSettings, device: str = "auto"
+) -> Cost:
+    """Train on a few batches of rows of every length and scale up; the model is left as it is."""
+    where = pick_device(device)
+    train = data.splits["train"]
+    few = _seconds(model, data, _some(train, _WARM, settings), settings, where)
+    more = _seconds(model, data, _some(train, _WARM + _TIMED, settings), settings, where)
+    each = max(more - few, 1e-3) / _TIMED
+    epochs = settings.epochs * _trainings(data, settings)
+    batches = epochs * len(train) / settings.batch_rows
+    checked = epochs * _validation_rows(data, settings) / settings.batch_rows
+    seconds = each * (batches + _CHECKING * checked)
+    return Cost(seconds, _memory(where), _trainings(data, settings), _TIMED, where.type)
+
+
+def _some(rows: LabelledSplit, batches: int, settings: FinetuneSettings) -> LabelledSplit:
+    """Rows for so many batches, evenly spread; repeated if there are too few."""
+    wanted = batches * settings.batch_rows
+    at = np.linspace(0, len(rows) - 1, wanted).astype(np.int64)
+    return LabelledSplit(
+        [rows.ids[i] for i in at.tolist()],
+        [rows.codes[i] for i in at.tolist()],
+        rows.labels[at],
+        rows.rows[at],
+    )
+
+
+def _seconds(
+    model: Model,
+    data: LabelledData,
+    rows: LabelledSplit,
+    settings: FinetuneSettings,
+    device: torch.device,
+) -> float:
+    """Seconds of one epoch over the rows."""
+    strand = "both" if settings.strand == "auto" else settings.strand
+    task = task_for(data, data.splits["train"], strand, settings)
+    precision = resolve_precision(settings.precision, device)
+    once = settings.model_copy(update={"epochs": 1})
+    took: list[float] = []
+
+    def note(**numbers: float) -> None:
+        took.append(float(numbers["seconds"]))
+
+    fit(model, task, rows, None, once, device=device, precision=precision, note=note, stop_after=1)
+    return sum(took)
+
+
+def _trainings(data: LabelledData, settings: FinetuneSettings) -> int:
+    """Training runs that `finetune` makes of these settings."""
+    strands = 2 if settings.strand == "auto" else 1
+    if "test" in data.splits or not settings.folds:
+        return strands
+    return strands * settings.folds * settings.repeats + 1
+
+
+def _validation_rows(data: LabelledData, settings: FinetuneSettings) -> float:
+    if "dev" in data.splits and "test" in data.splits:
+        return len(data.splits["dev"])
+    return settings.validation_fraction * len(data.splits["train"])
+
+
+def _memory(device: torch.device) -> float:
+    """Peak MiB: of the device, or of this process, which holds data and genome besides."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

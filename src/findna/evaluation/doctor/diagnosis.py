@@ -1,0 +1,310 @@
+"""Pre-flight checks: what to know about data, genome and model before time is spent.
+
+Every finding is one line: ok, warn or stop, what was seen, and what to do about it. "stop" is kept
+for what makes a result worthless. Nothing is written and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.similarity import lengths_of
+from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
+from findna.evaluation.doctor.file_checks import Finding, check_bed, check_genome, check_vcf
+from findna.evaluation.doctor.knowledge import Knowledge, knowledge_of
+from findna.evaluation.leakage.check import (
+    CONTAINED,
+    IDENTICAL,
+    IN_SEEN,
+    NEAR,
+    OVERLAPPING,
+    LeakageReport,
+    LeakageSettings,
+    leakage,
+)
+from findna.model.model import PRESETS, Model, load_model, new_model
+from findna.sequence.alphabet import N
+from findna.sequence.genome import Genome
+from findna.training.fit import FinetuneSettings
+
+__all__ = ["Diagnosis", "DoctorSettings", "Finding", "doctor"]
+
+_FEW_ROWS = 20
+_RARE_CLASS = 0.1
+
+
+class DoctorSettings(FinetuneSettings, LeakageSettings):
+    """What counts as too much; the settings of fine-tuning are those whose cost is measured."""
+
+    stop_leak: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="Share of test rows that also stand in training from which a run is worthless.",
+    )
+    stop_n: float = Field(
+        0.5, gt=0, le=1, description="Share of rows with N only from which a run is worthless."
+    )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings, and the leakage report behind some of them."""
+
+    findings: tuple[Finding, ...]
+    leakage: LeakageReport | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether something makes a run worthless."""
+        return any(finding.level == "stop" for finding in self.findings)
+
+    def text(self) -> str:
+        """One screen: a line a finding, and its remedy under it."""
+        return "\n".join(line for finding in self.findings for line in finding.lines())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        report = self.leakage.as_dict() if self.leakage else {}
+        return {"findings": [asdict(f) for f in self.findings], "stops": self.stops, **report}
+
+
+def doctor(
+    data: LabelledData | None = None,
+    *,
+    genome: Genome | None = None,
+    model: Model | str | Path | None = None,
+    vcf: str | Path | None = None,
+    bed: str | Path | None = None,
+    settings: DoctorSettings | None = None,
+) -> Diagnosis:
+    """Look at what is given, and at how the parts fit each other.
+
+    Args:
+        data: labelled rows.
+        genome: FASTA; with a model, the one it was pretrained on.
+        model: a model, its folder or run, or the name of a preset.
+        vcf: variants, held against the genome.
+        bed: intervals, held against the genome.
+        settings: limits, and the fine-tuning whose cost is measured.
+    """
+    settings = settings or DoctorSettings()
+    loaded = _loaded(model)
+    findings: list[Finding] = []
+    report = None
+    if genome is not None:
+        findings += check_genome(genome)
+    if bed is not None:
+        findings += check_bed(bed, genome)
+    if vcf is not None:
+        findings += check_vcf(vcf, genome)
+    if data is not None:
+        pretrained = model if loaded is not None and str(model) not in PRESETS else None
+        report = leakage(data, model=pretrained, genome=genome, settings=settings)
+        findings += [*_check_rows(data, settings), *_check_leaks(data, report, settings)]
+    if data is not None and loaded is not None:
+        findings += _check_lengths(data, loaded)
+        findings.append(_judge(knowledge_of(loaded, data.splits["train"].codes), loaded))
+        findings.append(_say_cost(cost_of_finetuning(loaded, data, settings)))
+    return Diagnosis(tuple(findings), report)
+
+
+def _loaded(model: Model | str | Path | None) -> Model | None:
+    if model is None or isinstance(model, Model):
+        return model
+    if str(model) in PRESETS and not Path(model).exists():
+        return new_model(str(model), seed=0)
+    return load_model(model)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _check_rows(data: LabelledData, settings: DoctorSettings) -> Iterator[Finding]:
+    sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
+    yield Finding("ok", "rows", f"{sizes}; {data.kind} task over {len(data.classes)} names")
+    yield from _equal_files(data)
+    yield from _check_classes(data)
+    yield _check_unknown(data, settings)
+
+
+def _equal_files(data: LabelledData) -> Iterator[Finding]:
+    """A split with the same sequences as the test split, in whatever order."""
+    if "test" not in data.splits:
+        return
+    test = _as_a_bag(data.splits["test"])
+    for name in ("train", "dev"):
+        if name in data.splits and _as_a_bag(data.splits[name]) == test:
+            yield Finding(
+                "stop",
+                "splits",
+                f"the {name} split has the same sequences as the test split: what is chosen or"
+                " learned on it is no test",
+                f"give a {name} file of its own, or none",
+            )
+
+
+def _as_a_bag(rows: LabelledSplit) -> list[bytes]:
+    return sorted(row.tobytes() for row in rows.codes)
+
+
+def _check_classes(data: LabelledData) -> Iterator[Finding]:
+    if data.kind not in ("binary", "multiclass"):
+        return
+    train = data.splits["train"].labels.astype(np.int64)
+    counts = np.bincount(train, minlength=len(data.classes))
+    rare = int(counts.argmin())
+    said = f"{data.classes[rare]}, the rarest class, has {counts[rare]:,} of {len(train):,} rows"
+    few, uneven = counts[rare] < _FEW_ROWS, counts[rare] < _RARE_CLASS * len(train)
+    if few or uneven:
+        remedy = "look at MCC or average precision, not accuracy; --class-weights balanced may help"
+        yield Finding("warn", "classes", said, "add rows of it" if few else remedy)
+    else:
+        yield Finding("ok", "classes", said)
+    for name, split in data.splits.items():
+        missing = set(range(len(data.classes))) - set(split.labels.astype(np.int64).tolist())
+        if missing:
+            listed = ", ".join(data.classes[k] for k in sorted(missing))
+            yield Finding(
+                "warn",
+                "classes",
+                f"no {name} row is of class {listed}",
+                "draw the split stratified",
+            )
+
+
+def _check_unknown(data: LabelledData, settings: DoctorSettings) -> Finding:
+    """N and rows that hold nothing else; lower case is upper case by the time rows are read."""
+    rows = [row for split in data.splits.values() for row in split.codes]
+    unknown = np.array([int((row >= N).sum()) for row in rows], np.int64)
+    lengths = lengths_of(rows)
+    empty = int((unknown == lengths).sum())
+    said = f"{unknown.sum() / max(int(lengths.sum()), 1):.2%} N"
+    if not empty:
+        return Finding("ok", "letters", said)
+    level: Literal["stop", "warn"] = "stop" if empty >= settings.stop_n * len(rows) else "warn"
+    said += f"; {empty:,} of {len(rows):,} rows hold N only"
+    return Finding(level, "letters", said, "remove the rows of N: they say nothing")
+
+
+# ---------------------------------------------------------------- leaks
+
+
+def _check_leaks(
+    data: LabelledData, report: LeakageReport, settings: DoctorSettings
+) -> Iterator[Finding]:
+    lines = report.as_dict()["leakage"]
+    for name in ("dev", "test"):
+        if name in data.splits:
+            found = [row for row in lines if row["split"] == name and row["against"] == "train"]
+            yield _judge_leaks(name, found, settings)
+    yield from _twins(lines)
+    yield from _pretraining(lines)
+
+
+def _judge_leaks(name: str, lines: list[dict[str, Any]], settings: DoctorSettings) -> Finding:
+    """Identical, contained and overlapping rows can stop; near-duplicates are for a person."""
+    sure = [row for row in lines if row["check"] in (IDENTICAL, CONTAINED, OVERLAPPING)]
+    worst = max((row["rows"] / max(row["of"], 1) for row in sure), default=0.0)
+    said = ", ".join(
+        f"{row['rows']:,} {row['check']}{_with(row['note'])}"
+        for row in lines
+        if row["check"] in (IDENTICAL, NEAR, CONTAINED, OVERLAPPING)
+    )
+    what = f"of {lines[0]['of'] if lines else 0:,} {name} rows in train: {said}"
+    if worst >= settings.stop_leak:
+        return Finding("stop", "leakage", what, "take them out of train: findna evaluate --drop")
+    if any(row["rows"] for row in lines):
+        return Finding("warn", "leakage", what, "findna evaluate --drop takes them out of train")
+    return Finding("ok", "leakage", what)
+
+
+def _with(note: str) -> str:
+    return f" ({note})" if "label" in note else ""
+
+
+def _twins(lines: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Identical rows within each split."""
+    for row in lines:
+        if row["check"] == IDENTICAL and row["split"] == row["against"] and row["rows"]:
+            said = (
+                f"{row['rows']:,} of {row['of']:,} {row['split']} rows stand there more than once"
+            )
+            said += _with(row["note"])
+            yield Finding("warn", "duplicates", said, "remove all but one, and those that disagree")
+
+
+def _pretraining(lines: list[dict[str, Any]]) -> Iterator[Finding]:
+    for row in lines:
+        if row["check"] != IN_SEEN or row["split"] not in ("test", "all"):
+            continue
+        if row["rows"] is None:
+            yield Finding("warn", "pretraining", f"test rows in it {row['note']}")
+        else:
+            said = (
+                f"{row['rows']:,} of {row['of']:,} test rows lie in what was seen ({row['note']})"
+            )
+            remedy = "pretrain with --exclude, or say so beside the result" if row["rows"] else None
+            yield Finding("warn" if row["rows"] else "ok", "pretraining", said, remedy)
+
+
+# ---------------------------------------------------------------- the model
+
+
+def _check_lengths(data: LabelledData, model: Model) -> Iterator[Finding]:
+    lengths = np.concatenate([split.lengths for split in data.splits.values()])
+    said = f"{int(lengths.min()):,} to {int(lengths.max()):,} bp"
+    trained = model.provenance.get("trained_lengths")
+    if trained is None:
+        yield Finding("ok", "lengths", f"{said}; the model names no trained lengths")
+        return
+    low, high = trained
+    outside = int(((lengths < low) | (lengths > high)).sum())
+    said += f"; {outside:,} of {len(lengths):,} outside the model's {low:,} to {high:,} bp"
+    if outside:
+        yield Finding("warn", "lengths", said, "pretrain with a --window that covers them")
+    else:
+        yield Finding("ok", "lengths", said)
+
+
+def _judge(found: Knowledge | None, model: Model) -> Finding:
+    """Whether the model restores hidden bases of the rows better than letters, or short words."""
+    if found is None:
+        return Finding(
+            "warn", "model", "not checked: no 1,000 bases of known sequence to ask about"
+        )
+    said = (
+        f"hidden bases of the rows at {found.loss:.3f} nats [{found.low:.3f}, {found.high:.3f}];"
+        f" letters alone {found.letters:.3f}, both neighbours {found.neighbours:.3f}"
+    )
+    pretrain = "findna pretrain --from MODEL GENOME.fa on DNA of this species first"
+    if not model.provenance.get("steps") and not model.provenance.get("started_from"):
+        return Finding(
+            "warn", "model", f"random weights: {said}", "findna pretrain GENOME.fa first"
+        )
+    if found.low >= found.letters:
+        return Finding("stop", "model", f"does not know this DNA: {said}", pretrain)
+    if found.high >= found.neighbours:
+        return Finding("warn", "model", f"knows little of this DNA: {said}", pretrain)
+    return Finding("ok", "model", f"knows this DNA: {said}")
+
+
+def _say_cost(cost: Cost) -> Finding:
+    said = (
+        f"fine-tuning takes about {_duration(cost.seconds)} ({cost.runs} training runs) on"
+        f" {cost.device} and {cost.mebibytes:,.0f} MiB, by {cost.batches} batches measured"
+    )
+    return Finding("ok", "cost", said)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

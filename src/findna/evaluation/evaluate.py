@@ -1,0 +1,443 @@
+"""The fair referee: every contender meets the same rows, seeds and budget, and test rows once.
+
+    settings.yaml       every setting; an evaluation that goes on must have the same
+    runs/TASK/CONTENDER/SEED.json and .parquet   one run: what was chosen, metrics, every answer
+    leakage/TASK.tsv    what the rows share between splits, with other tasks, with pretraining
+    results.tsv         one line a task, contender, seed and metric
+    table.tsv           one line a task and contender, with intervals, differences and p-values
+    across.tsv          one line a contender: its mean difference over the tasks of a suite
+    published.tsv       published figures of these tasks, each with its protocol
+    table.md            all of it to read; the command line adds comparison.png and .svg
+
+A run that is there is not done again, so that an evaluation can be stopped, started and extended
+by tasks, models and seeds.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import yaml
+from pydantic import Field, field_validator
+
+from findna.data.labelled import LabelledData, read_labelled
+from findna.evaluation.comparison import SelectedEpoch, selected_epoch
+from findna.evaluation.contenders.lineup import ContenderSettings, contenders, folders_of, starts
+from findna.evaluation.contenders.networks import FinetuneContender, FinetunedNetwork, Start
+from findna.evaluation.contenders.probes import (
+    Features,
+    LinearProbe,
+    NeighbourProbe,
+    NetworkFeatures,
+)
+from findna.evaluation.leakage.check import drop_leaks, leakage
+from findna.evaluation.markdown import to_markdown
+from findna.evaluation.preparation import Prepared, prepare
+from findna.evaluation.protocol import Contender, Learned
+from findna.evaluation.results import RunFacts, read_runs, run_file, tidy, write_run
+from findna.evaluation.suites.registry import PAPER, published_for, suites, tasks_of
+from findna.evaluation.suites.rows import read_task
+from findna.evaluation.summary import summary
+from findna.files import BadInput, FindnaError, atomic_file, cache_folder, log, read_json
+from findna.inference.predict import pick_device
+from findna.metrics import Answers, Metric
+from findna.model.model import PRESETS
+from findna.sequence.genome import Genome
+from findna.training.judgement import write_table
+from findna.training.recipes import seconds
+
+OWN = "own data"
+
+
+class EvaluateSettings(ContenderSettings):
+    """Everything that decides what an evaluation computes."""
+
+    seeds: int = Field(5, ge=1, description="Runs of each contender that draws anything.")
+    first_seed: int = Field(0, ge=0, description="The first of the seeds.")
+    tune: Literal["first", "each"] = Field(
+        "first",
+        description="Try the whole grid at the first seed and keep what it chose, or at each seed.",
+    )
+    dev_as_train: bool = Field(
+        False, description="Where a set has no train split, learn from its validation split."
+    )
+    drop: bool = Field(
+        False, description="Leave out training rows that match validation or test rows in any way."
+    )
+    budget: str | None = Field(
+        None,
+        description="End after this time, such as 9m, between two runs; the next start goes on.",
+    )
+    reference: str | None = Field(
+        None,
+        description="The contender that the others are compared with; if not given, the first"
+        " pretrained model: fine-tuned, else its linear or kNN probe.",
+    )
+    resamples: int = Field(2000, ge=100, description="Resamples of every bootstrap.")
+
+    @field_validator("budget")
+    @classmethod
+    def _a_time(cls, budget: str | None) -> str | None:
+        if budget is not None:
+            seconds(budget)
+        return budget
+
+    @property
+    def every_seed(self) -> range:
+        """The seeds."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+
+# These may grow from one start to the next; everything else must stay as it was.
+_MAY_DIFFER = {"seeds", "resamples", "modes", "reference", "budget"}
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """The folder, its tables, and the runs that could not be made, each with its reason.
+
+    `left` runs were not begun within the budget. `table` has a row a task and contender, `results`
+    a row a task, contender, seed and metric, `published` a row a published figure of these tasks.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    results: pd.DataFrame
+    published: pd.DataFrame
+    failed: tuple[str, ...]
+    left: int
+
+
+def evaluate(
+    data: LabelledData | str | Path | None,
+    output: str | Path,
+    *,
+    models: Sequence[str] = ("tiny",),
+    suite: str | None = None,
+    tasks: Sequence[str] = (),
+    root: str | Path | None = None,
+    others: Sequence[Contender] = (),
+    features: Sequence[Features] = (),
+    settings: EvaluateSettings | None = None,
+    genome: Genome | str | Path | None = None,
+    pretraining_genome: Genome | str | Path | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> EvaluateResult:
+    """Evaluate models beside random weights and cheap baselines, on a task or on a suite.
+
+    Args:
+        data: labelled rows, or a folder or file of them; None for a suite.
+        output: folder of the evaluation; one with the same settings is continued.
+        models: folders or `name=folder` (see `lineup.starts`); a preset is random weights.
+        suite: gue, genomic_benchmarks, mtcdna or findna-paper.
+        tasks: names or glob patterns of the suite's tasks; all if empty.
+        root: where the suite's data lie; the cache folder if None.
+        others: more contenders, such as tables of predictions.
+        features: vectors made elsewhere, which pass through the probes.
+        settings: protocol, modes and grids; defaults if None.
+        genome: FASTA or opened genome for labelled intervals.
+        pretraining_genome: what the first model was pretrained on: rows are looked for in it.
+        device: auto, cpu, cuda or mps.
+        overwrite: start anew in a folder that is there.
+
+    Raises:
+        BadInput: what a user can mend; among it a test split that is the validation split.
+    """
+    settings = settings or EvaluateSettings()
+    deadline = time.monotonic() + (seconds(settings.budget) if settings.budget else math.inf)
+    if suite == PAPER:
+        settings = settings.model_copy(update={"every_epoch": True})
+    where = pick_device(device)
+    begun = starts(models)
+    everyone = contenders(begun, settings, where, others, features)
+    prepared = list(_prepared(data, suite, tasks, root, genome, settings))
+    folder = _opened(Path(output), settings, overwrite)
+    _report_leakage(folder, prepared, models, pretraining_genome)
+    failed: list[str] = []
+    left = 0
+    for task in prepared:
+        for contender, seed in _missing(folder, task, everyone, settings):
+            if time.monotonic() > deadline:
+                left += 1
+                continue
+            try:
+                _one_run(folder, task, suite or OWN, contender, seed, settings)
+            except BadInput:
+                raise
+            except FindnaError as error:
+                failed.append(f"{task.name}, {contender.name}, seed {seed}: {error}")
+                log.warning("%s", failed[-1])
+        for kept in _networks(everyone):
+            kept.forget()
+    if left:
+        log.warning("%d runs are left: the same command goes on with them", left)
+    return _tabled(folder, settings, begun, failed, left)
+
+
+# ---------------------------------------------------------------- tasks
+
+
+def _prepared(
+    data: LabelledData | str | Path | None,
+    suite: str | None,
+    tasks: Sequence[str],
+    root: str | Path | None,
+    genome: Genome | str | Path | None,
+    settings: EvaluateSettings,
+) -> Iterator[Prepared]:
+    """Every task, read and parted; what is wrong with any of them is said before the first run."""
+    if (data is None) == (suite is None):
+        raise BadInput(
+            "either labelled data or a suite is evaluated",
+            remedy="give DATA, or --suite gue --task tf/0",
+        )
+    if suite is not None:
+        where = Path(root) if root else cache_folder() / "data"
+        for task in tasks_of(suite, tasks):
+            found = read_task(task, where, settings, dev_as_train=settings.dev_as_train)
+            rows = _without_leaks(found.data, settings)
+            yield prepare(task.name, rows, settings, found.notes, task.metric)
+        return
+    if isinstance(genome, str | Path):
+        genome = Genome.open(genome)
+    if not isinstance(data, LabelledData):
+        data = read_labelled(str(data), genome=genome, settings=settings)
+    name = _safe(Path(data.source).name.split(".")[0])
+    yield prepare(name, _without_leaks(data, settings), settings)
+
+
+def _without_leaks(data: LabelledData, settings: EvaluateSettings) -> LabelledData:
+    return drop_leaks(data, leakage(data)) if settings.drop else data
+
+
+def _safe(name: str) -> str:
+    """A task name that can be a folder."""
+    return "_".join(name.split()) or "task"
+
+
+# ---------------------------------------------------------------- the folder
+
+
+def _opened(folder: Path, settings: EvaluateSettings, overwrite: bool) -> Path:
+    """The folder of the evaluation, new or one with the same settings.
+
+    Raises:
+        BadInput: it is something else, or its settings differ; it names them.
+    """
+    file = folder / "settings.yaml"
+    now = settings.model_dump(mode="json")
+    if overwrite and folder.exists():
+        _refuse_strange(folder)
+        shutil.rmtree(folder)
+    if folder.exists() and any(folder.iterdir()):
+        _refuse_strange(folder)
+        kept = yaml.safe_load(file.read_text(encoding="utf-8"))["settings"]
+        before = EvaluateSettings.parse(kept, source=str(file)).model_dump(mode="json")
+        changed = [k for k in now if now[k] != before[k] and k not in _MAY_DIFFER]
+        if changed:
+            listed = ", ".join(f"{k} (was {before[k]!r}, now {now[k]!r})" for k in changed)
+            raise BadInput(
+                f"holds an evaluation with other settings: {listed}",
+                file=folder,
+                remedy="use the same settings to go on, another folder, or --overwrite",
+            )
+    with atomic_file(file, overwrite=True) as made:
+        text = yaml.safe_dump({"verb": "evaluate", "settings": now}, sort_keys=False)
+        made.write_text(text, encoding="utf-8")
+    return folder
+
+
+def _refuse_strange(folder: Path) -> None:
+    """Refuse to write into, or to remove, what is no evaluation."""
+    file = folder / "settings.yaml"
+    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not isinstance(described, dict) or described.get("verb") != "evaluate":
+        raise BadInput(
+            "is there and holds no evaluation", file=folder, remedy="name another folder with -o"
+        )
+
+
+# ---------------------------------------------------------------- runs
+
+
+def _missing(
+    folder: Path, task: Prepared, everyone: Sequence[Contender], settings: EvaluateSettings
+) -> Iterator[tuple[Contender, int]]:
+    """The runs that are not there, contender after contender."""
+    for contender in everyone:
+        draws = contender.draws or task.draws
+        for seed in settings.every_seed if draws else settings.every_seed[:1]:
+            if not run_file(folder, task.name, contender.name, seed).exists():
+                yield contender, seed
+
+
+def _settled(
+    folder: Path, task: Prepared, contender: Contender, settings: EvaluateSettings
+) -> Mapping[str, Any] | None:
+    """What the first seed chose of the grid; None while it has not run, or if each seed tries."""
+    first = run_file(folder, task.name, contender.name, settings.first_seed)
+    if settings.tune == "each" or not first.exists() or not contender.grid:
+        return None
+    chosen = read_json(first)["chosen"]
+    return {key: chosen[key] for key in contender.grid[0]}
+
+
+def _one_run(
+    folder: Path,
+    task: Prepared,
+    suite: str,
+    contender: Contender,
+    seed: int,
+    settings: EvaluateSettings,
+) -> None:
+    """Learn, and only then read the test rows, once."""
+    began = time.monotonic()
+    settled = _settled(folder, task, contender, settings)
+    parts = task.parts(seed)
+    learned = contender.learn(parts, seed, settled)
+    answers = _answered(task, learned, learned.scores(task.test))
+    sizes = {name: len(rows) for name, rows in parts.splits.items()} | {"test": len(task.test)}
+    facts = RunFacts(
+        suite=suite,
+        task=task.name,
+        contender=contender.name,
+        seed=seed,
+        mode=contender.name.split("-")[0],
+        protocol=task.protocol,
+        primary_metric=task.metric,
+        sizes=sizes,
+        draws=contender.draws or task.draws,
+        pretraining_seeds=_pretraining_seeds(contender),
+        chosen=dict(learned.chosen),
+        settings_tried=max(1, len(contender.grid)) if settled is None else 1,
+        seconds=time.monotonic() - began,
+        notes=task.notes,
+        selected_epoch=_selected(task, learned),
+    )
+    run = write_run(folder, facts, answers, task.test)
+    found = run.record.metrics[task.metric]
+    log.info(
+        "%s, %s, seed %d: %s %s (%.0f s)",
+        task.name,
+        contender.name,
+        seed,
+        task.metric,
+        Metric(**found),  # type: ignore[arg-type]
+        facts.seconds,
+    )
+
+
+def _answered(task: Prepared, learned: Learned, scores: Any) -> Answers:
+    data = task.data
+    return Answers(data.kind, data.classes, task.test.labels, scores, learned.threshold)
+
+
+def _selected(task: Prepared, learned: Learned) -> SelectedEpoch | None:
+    """What the best epoch on test rows would have been; the answer is final by now."""
+    if not isinstance(learned, FinetunedNetwork) or not learned.weights:
+        return None
+    every = [_answered(task, learned, scores) for scores in learned.scores_by_epoch(task.test)]
+    return selected_epoch(every, learned.fitted.epoch, task.metric)
+
+
+def _networks(everyone: Sequence[Contender]) -> list[NetworkFeatures]:
+    """The embeddings that probes of networks hold."""
+    probes = [c for c in everyone if isinstance(c, LinearProbe | NeighbourProbe)]
+    return [p.source for p in probes if isinstance(p.source, NetworkFeatures)]
+
+
+def _pretraining_seeds(contender: Contender) -> bool:
+    starts = [features.start for features in _networks([contender])]
+    if isinstance(contender, FinetuneContender):
+        starts.append(contender.start)
+    return any(start.pretraining_seeds for start in starts)
+
+
+# ---------------------------------------------------------------- leakage
+
+
+def _report_leakage(
+    folder: Path,
+    prepared: Sequence[Prepared],
+    models: Sequence[str],
+    genome: Genome | str | Path | None,
+) -> None:
+    """One table a task; one that is there is kept."""
+    if isinstance(genome, str | Path):
+        genome = Genome.open(genome)
+    pretrained = next((m for m in models if m not in PRESETS), None)
+    for task in prepared:
+        file = folder / "leakage" / f"{task.name}.tsv"
+        if file.exists():
+            continue
+        report = leakage(
+            task.whole,
+            model=None if pretrained is None else folders_of(pretrained)[0],
+            genome=genome,
+            others={each.name: each.whole for each in prepared if each is not task},
+        )
+        write_table(report.table, file)
+        for split in ("train", "dev"):
+            if share := report.share("test", split):
+                log.warning("%s: %.1f %% of test rows match %s", task.name, 100 * share, split)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _tabled(
+    folder: Path,
+    settings: EvaluateSettings,
+    begun: Sequence[Start],
+    failed: Sequence[str],
+    left: int,
+) -> EvaluateResult:
+    """Every table, made anew from the runs in the folder."""
+    runs = read_runs(folder)
+    names = {run.record.contender for run in runs}
+    found = summary(runs, _reference(settings, begun, names), resamples=settings.resamples)
+    published = _published({run.record.task for run in runs})
+    results = tidy(runs)
+    for name, table in (
+        ("results", results),
+        ("table", found.table),
+        ("across", found.across),
+        ("published", published),
+    ):
+        write_table(table, folder / f"{name}.tsv")
+    text = to_markdown(found, published)
+    if failed:
+        text += "\n## Not run\n\n" + "\n".join(f"* {reason}" for reason in failed) + "\n"
+    with atomic_file(folder / "table.md", overwrite=True) as made:
+        made.write_text(text, encoding="utf-8")
+    return EvaluateResult(folder, found.table, results, published, tuple(failed), left)
+
+
+def _reference(settings: EvaluateSettings, begun: Sequence[Start], names: set[str]) -> str:
+    """The contender that was named, or the first model in the strongest mode that ran."""
+    if settings.reference:
+        return settings.reference
+    starts = [*(s for s in begun if s.models), *begun]
+    wanted = (f"{mode}-{s.name}" for s in starts for mode in ("finetune", "linear", "knn"))
+    return next((name for name in wanted if name in names), "kmer")
+
+
+def _published(tasks: set[str]) -> pd.DataFrame:
+    """Published figures of the tasks that the registry knows."""
+    known = {task.name: task for suite in suites() for task in suite.tasks}
+    columns = ["task", "model", "parameters", "metric", "value", "protocol", "source", "note"]
+    rows = [
+        {column: getattr(figure, column) for column in columns}
+        | {"protocol": f"{figure.protocol}: {figure.protocol_meaning}"}
+        for name in sorted(tasks & known.keys())
+        for figure in published_for(known[name])
+    ]
+    return pd.DataFrame(rows, columns=columns)

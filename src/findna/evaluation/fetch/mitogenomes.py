@@ -1,0 +1,224 @@
+"""MTcDNA: which taxon is a mitochondrial genome from?
+
+The rule of the FinDNA paper's code: sequences above 5,000 bp are cut, or padded with N at the end,
+to one length and split 60/20/20 at random (scikit-learn, `random_state` 1). Genomes of one species
+are nearly identical, so that split asks for memory, not for understanding; beside it goes one in
+which every species, or genus, lies whole in one part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from sklearn.model_selection import train_test_split
+
+from findna.data.splits import stratified_folds
+from findna.evaluation.fetch.genomic_benchmarks import gzip_rows
+from findna.files import BadInput, Settings, atomic_folder, log, open_bytes
+from findna.sequence.alphabet import decode
+from findna.sequence.records import read_records
+from findna.sequence.tables import need_column, read_table
+
+COLUMNS = ("id", "species", "genus", "class", "label", "sequence")
+PARTS = ("train", "dev", "test")
+_FOLDS = 5
+# After the name of a record: genus and species, as in ">NC_012920.1 Homo sapiens mitochondrion".
+_BINOMIAL = re.compile(r"\S+\s+(?:UNVERIFIED: )?(?P<genus>[A-Z][a-z]+) (?P<epithet>[a-z-]{2,})\b")
+
+
+class MitogenomeSettings(Settings):
+    """How MTcDNA is built."""
+
+    length: int = Field(
+        1024, ge=1, description="Bases a sequence is cut or padded to; 1024 to 16384 in the paper."
+    )
+    shortest: int = Field(
+        5000, ge=0, description="Sequences of this many bases or fewer are left out."
+    )
+    clade: Literal["species", "genus"] = Field(
+        "species", description="What lies whole in one part of the second split."
+    )
+    seed: int = Field(1, ge=0, description="Seed of both splits of MTcDNA; 1 as in the paper.")
+
+
+def build_mtcdna(
+    taxa: Mapping[str, Path],
+    output: Path,
+    settings: MitogenomeSettings | None = None,
+    *,
+    species: Path | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Write `output`/random and `output`/species (or genus), each train, dev and test CSV files.
+
+    Args:
+        taxa: FASTA of whole mitogenomes by class; labels number the sorted names.
+        output: a new folder.
+        settings: length, rule and seed.
+        species: a table with the columns id and species, for headers that do not say it.
+        overwrite: replace `output`.
+
+    Returns:
+        One row a sequence: `COLUMNS`, and the part it has in either split ("" where a split
+        cannot be made, which is said).
+
+    Raises:
+        BadInput: fewer than two taxa, a record named twice, one without a species, a taxon
+            without a sequence that is long enough.
+    """
+    settings = settings or MitogenomeSettings()
+    if len(taxa) < 2:
+        raise BadInput("two taxa or more are needed to tell apart", remedy="--taxon NAME=FASTA")
+    named = _species_table(species) if species else None
+    rows = pd.concat(
+        [_read_taxon(name, taxa[name], label, settings, named)
+         for label, name in enumerate(sorted(taxa))],
+        ignore_index=True,
+    )  # fmt: skip
+    _refuse_twins(rows)
+    rows["random"] = _at_random(rows, list(taxa), settings.seed)
+    rows[f"by {settings.clade}"] = _by_clade(rows, settings)
+    with atomic_folder(output, overwrite) as folder:
+        for split, column in (("random", "random"), (settings.clade, f"by {settings.clade}")):
+            _write(rows, rows[column], folder / split)
+    _tell_leak(rows)
+    return rows
+
+
+# Reading --------------------------------------------------------------------------------------
+
+
+def _read_taxon(
+    name: str,
+    path: Path,
+    label: int,
+    settings: MitogenomeSettings,
+    named: Mapping[str, str] | None,
+) -> pd.DataFrame:
+    """The rows of one FASTA that are long enough, cut or padded."""
+    headers = _headers(path)
+    kept: list[tuple[str, str, str, str, int, str]] = []
+    short = 0
+    for record in read_records(path, format="fasta"):
+        if len(record.codes) <= settings.shortest:
+            short += 1
+            continue
+        kind = _species(record.id, headers[record.id], path, named)
+        letters = decode(record.codes[: settings.length]).ljust(settings.length, "N")
+        kept.append((record.id, kind, kind.split()[0], name, label, letters))
+    if short:
+        log.info("%s: %d sequences of %d bp or fewer: left out", path, short, settings.shortest)
+    if not kept:
+        raise BadInput(f"no sequence is longer than {settings.shortest:,} bp", file=path)
+    return pd.DataFrame(kept, columns=list(COLUMNS))
+
+
+def _headers(path: Path) -> dict[str, str]:
+    """Record name -> its whole header line."""
+    with open_bytes(path) as stream:
+        lines = (line[1:].decode("utf-8", "replace").strip() for line in stream if line[:1] == b">")
+        return {line.split(None, 1)[0]: line for line in lines if line}
+
+
+def _species(record: str, header: str, path: Path, named: Mapping[str, str] | None) -> str:
+    """Genus and species of a record: from the table if there is one, else from its header."""
+    if named is not None:
+        if record not in named:
+            raise BadInput("the table of species does not name it", file=path, record=record)
+        return named[record]
+    match = _BINOMIAL.match(header)
+    if match is None:
+        raise BadInput(
+            f"its header names no species: {header!r}",
+            file=path,
+            record=record,
+            remedy="a header reads >ID Genus species ...; else give --species TABLE with the"
+            " columns id and species",
+        )
+    return f"{match['genus']} {match['epithet']}"
+
+
+def _species_table(path: Path) -> dict[str, str]:
+    table = read_table(path)
+    names, kinds = (
+        table.iloc[:, need_column(list(table.columns), column, path)].str.strip()
+        for column in ("id", "species")
+    )
+    if (kinds == "").any():
+        raise BadInput("a species is empty", file=path, record=str(names[kinds == ""].iloc[0]))
+    return dict(zip(names, kinds, strict=True))
+
+
+def _refuse_twins(rows: pd.DataFrame) -> None:
+    twice = rows[rows["id"].duplicated()]
+    if len(twice):
+        raise BadInput(
+            "is there twice, the second time in " + str(twice["class"].iloc[0]),
+            record=str(twice["id"].iloc[0]),
+            remedy="keep one of them: a genome in two parts is judged on what it was learned from",
+        )
+
+
+# Splits ---------------------------------------------------------------------------------------
+
+
+def _at_random(rows: pd.DataFrame, order: Sequence[str], seed: int) -> pd.Series[str]:
+    """The paper's 60/20/20: its two calls, on its order of rows (taxa as given)."""
+    places = np.concatenate([np.flatnonzero(rows["class"] == name) for name in order])
+    if len(places) < _FOLDS:
+        raise BadInput(f"{len(places)} sequences cannot be split 60/20/20")
+    learned, test = train_test_split(places, test_size=0.2, random_state=seed)
+    _, dev = train_test_split(learned, test_size=0.25, random_state=seed)
+    parts = pd.Series("train", index=rows.index)
+    parts.iloc[test], parts.iloc[dev] = "test", "dev"
+    return parts
+
+
+def _by_clade(rows: pd.DataFrame, settings: MitogenomeSettings) -> pd.Series[str]:
+    """Whole clades in one part, every class in each: test, dev and the largest share train.
+
+    With two clades in a class there is no dev; with one there is no such split.
+    """
+    spread = int(rows.groupby("class")[settings.clade].nunique().min())
+    if spread < 2:
+        log.warning("a class has one %s only: no split by %s", settings.clade, settings.clade)
+        return pd.Series("", index=rows.index)
+    groups = pd.factorize(rows[settings.clade])[0].astype(np.int64)
+    labels = rows["label"].to_numpy(np.int64)
+    fold = stratified_folds(labels, groups, min(_FOLDS, spread), settings.seed)
+    smallest_first = np.argsort(np.bincount(fold), kind="stable")
+    held = ("test",) if spread == 2 else ("dev", "test")
+    parts = pd.Series("train", index=rows.index)
+    for part, number in zip(held, smallest_first, strict=False):
+        parts[fold == number] = part
+    if spread == 2:
+        log.warning("a class has two %s only: no dev rows; take them from train", settings.clade)
+    return parts
+
+
+def _write(rows: pd.DataFrame, parts: pd.Series[str], folder: Path) -> None:
+    for part in PARTS:
+        chosen = rows.loc[parts == part, list(COLUMNS)]
+        if len(chosen):
+            folder.mkdir(exist_ok=True)
+            with gzip_rows(folder / f"{part}.csv.gz", COLUMNS) as write:
+                for row in chosen.itertuples(index=False):
+                    write(row)
+
+
+def _tell_leak(rows: pd.DataFrame) -> None:
+    """Say how many test rows of the random split also stand in train, and of known species."""
+    train, test = rows[rows["random"] == "train"], rows[rows["random"] == "test"]
+    same = int(test["sequence"].isin(set(train["sequence"])).sum())
+    known = int(test["species"].isin(set(train["species"])).sum())
+    log.info(
+        "random split: of %d test sequences %d stand letter for letter in train and %d are of a"
+        " species in train",
+        len(test), same, known,
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""From fetched files to tasks: which genome a task is cut from, and where the result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from findna.evaluation.fetch.catalogue import (
+    GENOMIC_BENCHMARKS,
+    MTCDNA,
+    Dataset,
+    catalogue,
+    datasets,
+    reference_of,
+)
+from findna.evaluation.fetch.download import DownloadSettings
+from findna.evaluation.fetch.folder import DataFolder
+from findna.evaluation.fetch.genomic_benchmarks import build_task, refuse_other_build
+from findna.evaluation.fetch.mitogenomes import MitogenomeSettings, build_mtcdna
+from findna.files import BadInput, Settings, cache_folder, log
+from findna.sequence.genome import Genome
+
+
+class FetchSettings(Settings):
+    """Settings of `findna fetch`."""
+
+    download: DownloadSettings = DownloadSettings()
+    mtcdna: MitogenomeSettings = MitogenomeSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a person brings to build from: FASTA by build ("" for any), FASTA by taxon, a table."""
+
+    genomes: Mapping[str, str] = field(default_factory=dict)
+    taxa: Mapping[str, Path] = field(default_factory=dict)
+    species: Path | None = None
+
+
+def fetch(
+    names: Sequence[str],
+    output: str | Path | None = None,
+    *,
+    build: bool = False,
+    sources: Sources | None = None,
+    mirror: str | None = None,
+    settings: FetchSettings | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Fetch genomes and suites into a data folder, and build what is published as coordinates.
+
+    Args:
+        names: of `catalogue.catalogue`: genomes such as hg38, suites, tasks of a suite.
+        output: the data folder; `data` in the cache folder if None.
+        build: build GenomicBenchmarks tasks from their intervals, or mtcdna from mitogenomes.
+        sources: what to build from; genomes that are not given are fetched.
+        mirror: base URL of a data folder served over HTTP, asked first.
+        settings: time-outs, tries, and the rule of mtcdna.
+        overwrite: replace what is there.
+
+    Returns:
+        The data folder.
+
+    Raises:
+        BadInput: an unknown name, no source that answers, a wrong checksum.
+    """
+    settings = settings or FetchSettings()
+    place = Path(output) if output else cache_folder() / "data"
+    folder = DataFolder(place, settings.download, mirror=mirror, overwrite=overwrite)
+    wanted = datasets(names)
+    if not build:
+        refuse_unbuilt(wanted)
+    for dataset in wanted:
+        folder.fetch(dataset)
+        if build:
+            build_dataset(dataset, folder, sources or Sources(), settings)
+    return place
+
+
+def refuse_unbuilt(wanted: Iterable[Dataset]) -> None:
+    """Refuse to fetch what can only be built."""
+    if any(dataset.name == MTCDNA for dataset in wanted):
+        raise BadInput(
+            "mtcdna cannot be fetched: the accessions of its genomes (Chelonoidis, Gopherus; Mus"
+            " musculus, Mus spretus) are published nowhere",
+            remedy="bring FASTA files of whole mitogenomes, for example from NCBI Nucleotide:"
+            " Gopherus[Organism] AND mitochondrion[Filter] AND 5001:30000[Sequence Length]; then"
+            " findna fetch mtcdna --build --taxon turtle=turtles.fa --taxon mouse=mice.fa",
+        )
+
+
+def build_dataset(
+    dataset: Dataset, folder: DataFolder, sources: Sources, settings: FetchSettings
+) -> Path | None:
+    """Build a data set whose files are fetched; None where there is nothing to build."""
+    if dataset.name == MTCDNA:
+        return _build_mtcdna(folder, sources, settings.mtcdna)
+    if dataset.name.startswith(f"{GENOMIC_BENCHMARKS}/"):
+        return _build_benchmark(dataset, folder, sources)
+    return None
+
+
+def _build_mtcdna(folder: DataFolder, sources: Sources, settings: MitogenomeSettings) -> Path:
+    output = folder.path / MTCDNA / str(settings.length)
+    rows = build_mtcdna(
+        sources.taxa, output, settings, species=sources.species, overwrite=folder.overwrite
+    )
+    for column in ("random", f"by {settings.clade}"):
+        counts = rows[column].value_counts()
+        log.info("%s: %s", column, ", ".join(f"{part} {n}" for part, n in counts.items() if part))
+    log.info("built %s", output)
+    return output
+
+
+def _build_benchmark(dataset: Dataset, folder: DataFolder, sources: Sources) -> Path:
+    task = dataset.name.removeprefix(f"{GENOMIC_BENCHMARKS}/")
+    place = folder.path / dataset.name
+    classes = sorted({Path(f.path).name.split(".")[0] for f in dataset.files})
+    builds = {name: reference_of(task, name) for name in classes}
+    opened = {b: _opened(b, set(builds.values()), folder, sources) for b in set(builds.values())}
+    genomes = {name: opened[builds[name]] for name in classes}
+    built = build_task(place, genomes, overwrite=folder.overwrite)
+    for part in built:
+        left_out = part.lacking + part.outside
+        log.info("%s %s %s: %d rows, %d left out", task, part.split, part.name, part.rows, left_out)
+    log.info("built %s", place)
+    return place
+
+
+def _opened(name: str, needed: set[str], folder: DataFolder, sources: Sources) -> Genome:
+    """A build as a person gave it, or as it lies in the folder, fetched if it does not."""
+    given = sources.genomes.get(name)
+    if given is None and "" in sources.genomes:
+        if len(needed) > 1:
+            raise BadInput(
+                f"this task is cut from {' and '.join(sorted(needed))}",
+                remedy="say which file is which: "
+                + " ".join(f"-g {b}=FILE" for b in sorted(needed)),
+            )
+        given = sources.genomes[""]
+    if given is None:
+        dataset = catalogue()[name]
+        (path,) = folder.find(dataset) or folder.fetch(dataset)
+        given = str(path)
+    genome = Genome.open(given)
+    refuse_other_build(genome, name)
+    return genome

@@ -1,0 +1,1 @@
+"""What test rows share with training rows, with other tasks and with pretraining."""

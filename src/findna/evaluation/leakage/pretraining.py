@@ -1,0 +1,192 @@
+"""Which rows of a task lie in the DNA that a model was pretrained on.
+
+Two ways, and the report says which were gone. Sequences are looked up, both strands, in the
+pretraining genome itself: this needs no coordinates, and it finds copies that coordinates do not
+name. Coordinates, where rows have them, are held against the runs that the model read. What cannot
+be checked is said with its reason; it is never reported as "none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bioframe
+import numpy as np
+import pandas as pd
+import yaml
+
+from findna.data.labelled import LabelledSplit
+from findna.data.places import RowPlaces
+from findna.data.similarity import Bools, Ints
+from findna.data.windows import SamplingSettings, split_genome
+from findna.evaluation.leakage.occurrences import Located, locate
+from findna.files import BadInput
+from findna.model.model import Model, load_model
+from findna.sequence.alphabet import reverse_complement
+from findna.sequence.genome import Genome
+
+_PLACES_COMPARED = 200
+_PLACES_THAT_MUST_AGREE = 0.9
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What the files of a model say of its pretraining; `sampling` None if only the card speaks."""
+
+    provenance: Mapping[str, Any]
+    sampling: SamplingSettings | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the genome; None for a model that was never pretrained."""
+        return self.provenance.get("genome_digest")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The runs (K, 2) of a genome that a model was trained on, and where that is known from."""
+
+    runs: Ints
+    note: str
+
+
+def pretraining_of(model: Model | str | Path) -> Pretraining:
+    """From the provenance of a model, fine-tuned or not, and from its run if it lies in one."""
+    loaded = model if isinstance(model, Model) else load_model(model)
+    provenance: Mapping[str, Any] = loaded.provenance
+    while isinstance(provenance.get("started_from"), dict):
+        provenance = provenance["started_from"]
+    sampling = None if isinstance(model, Model) else _sampling_of_run(Path(model))
+    return Pretraining(provenance, sampling)
+
+
+def _sampling_of_run(path: Path) -> SamplingSettings | None:
+    """The sampling settings of the pretraining run that a path or its parent is, if it is one."""
+    for folder in (path, path.parent):
+        file = folder / "settings.yaml"
+        if file.is_file():
+            found = yaml.safe_load(file.read_text(encoding="utf-8"))
+            if found.get("verb") == "pretrain":
+                return SamplingSettings.parse(found["settings"]["sampling"], source=str(file))
+    return None
+
+
+def why_not_checked(pretraining: Pretraining | None, genome: Genome | None) -> str | None:
+    """Why rows cannot be looked up in what a model was pretrained on; None if they can."""
+    if genome is None:
+        name = pretraining.provenance.get("genome", "the genome") if pretraining else "a genome"
+        return f"the pretraining genome is needed: give the FASTA ({name})"
+    if pretraining is None:
+        return None
+    if pretraining.digest is None:
+        return "the model names no pretraining genome"
+    if pretraining.digest != genome.digest:
+        name = pretraining.provenance.get("genome", "?")
+        return f"{genome.source} is not the FASTA the model was pretrained on ({name})"
+    return None
+
+
+def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
+    """The runs a model was trained on in its genome; without a model, the whole genome."""
+    if pretraining is None:
+        return Seen(_all_runs(genome), "no model given: the whole genome counts as seen")
+    sampling, source = pretraining.sampling, "the settings of the run"
+    if sampling is None:
+        sampling = _sampling_of_card(pretraining.provenance)
+        source = f"the model card, {_told_of_beds(pretraining.provenance)}"
+    note = f"seen part from {source}"
+    try:
+        runs = split_genome(genome, sampling).train
+    except BadInput as error:
+        return Seen(_all_runs(genome), f"the whole genome counts as seen: {error.problem}")
+    before = pretraining.provenance.get("continued_from")
+    if before and before != genome.digest:
+        note += "; the model went on from another genome, which is not checked"
+    return Seen(runs, note)
+
+
+def _sampling_of_card(provenance: Mapping[str, Any]) -> SamplingSettings:
+    """Sampling as a model card tells it: lengths and, if they were named, held-out chromosomes."""
+    shortest, window = provenance.get("trained_lengths", (64, 512))
+    named = provenance.get("held_out_chromosomes") or None
+    beds = {name: path for name, path in _bed_files(provenance).items() if path.is_file()}
+    return SamplingSettings.parse(
+        {"window": window, "min_window": shortest, "validation_chroms": named, **beds},
+        source="the model card",
+    )
+
+
+def _told_of_beds(provenance: Mapping[str, Any]) -> str:
+    beds = _bed_files(provenance)
+    if not beds:
+        return "which names no --exclude or --include"
+    said = [
+        f"{name} {path}{'' if path.is_file() else ' (not here)'}" for name, path in beds.items()
+    ]
+    return f"with {' and '.join(said)}"
+
+
+def _bed_files(provenance: Mapping[str, Any]) -> dict[str, Path]:
+    """The BED files of --include and --exclude, where the model names them."""
+    return {name: Path(provenance[name]) for name in ("include", "exclude") if provenance.get(name)}
+
+
+def _all_runs(genome: Genome) -> Ints:
+    return np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)
+
+
+def located_rows(rows: LabelledSplit, genome: Genome, seen: Seen, mismatch_share: float) -> Located:
+    """Rows looked up by sequence; `seen` of the result: some occurrence touches a run read."""
+    return locate(rows.codes, genome, seen.runs, mismatch_share=mismatch_share)
+
+
+def placed_rows(rows: LabelledSplit, genome: Genome, seen: Seen) -> Bools | str:
+    """Rows (n,) whose coordinates share a base with the runs read, or why that is not known."""
+    if rows.places is None:
+        return "the rows have no coordinates"
+    try:
+        names = genome.resolve_all(np.unique(rows.places.chrom), source="the coordinates")
+    except BadInput as error:
+        return f"the coordinates: {error.problem}"
+    agreeing, compared = _agreeing_places(rows, genome, names)
+    if not compared:
+        return "no row lies whole in the genome by its coordinates"
+    if agreeing < _PLACES_THAT_MUST_AGREE * compared:
+        return (
+            f"only {agreeing} of {compared} rows read as the genome does at their coordinates:"
+            " another build, or another way of counting"
+        )
+    here = rows.places.frame().assign(chrom=[names.get(c, "") for c in rows.places.chrom])
+    counts = bioframe.count_overlaps(here, _source_frame(genome, seen.runs))["count"]
+    return np.asarray(counts.to_numpy() > 0)
+
+
+def _agreeing_places(
+    rows: LabelledSplit, genome: Genome, names: Mapping[str, str]
+) -> tuple[int, int]:
+    """Of up to 200 rows that lie whole in the genome, evenly spread: how many read alike there."""
+    places: RowPlaces | None = rows.places
+    if places is None:
+        return 0, 0
+    agreeing = compared = 0
+    known = np.flatnonzero(np.isin(places.chrom, list(names)))
+    for at in known[:: max(1, len(known) // (4 * _PLACES_COMPARED))].tolist():
+        chrom = names[str(places.chrom[at])]
+        found = genome.fetch(chrom, int(places.start[at]), int(places.end[at]))
+        if compared < _PLACES_COMPARED and found.inside.all():
+            row = rows.codes[at]
+            either = (found.codes, reverse_complement(found.codes))
+            agreeing += any(np.array_equal(row, strand) for strand in either)
+            compared += 1
+    return agreeing, compared
+
+
+def _source_frame(genome: Genome, runs: Ints) -> pd.DataFrame:
+    """Runs of store offsets as chrom, start, end of the source genome; none crosses a record."""
+    record = genome.record_at(runs[:, 0])
+    shift = genome.starts[record] - genome.offsets[record]
+    chroms = np.array(genome.chroms, dtype=object)[record]
+    return pd.DataFrame({"chrom": chroms, "start": runs[:, 0] + shift, "end": runs[:, 1] + shift})

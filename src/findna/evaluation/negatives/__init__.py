@@ -1,0 +1,1 @@
+"""Negatives for those who have positives only."""

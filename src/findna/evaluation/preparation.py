@@ -1,0 +1,266 @@
+"""From a task's files to the rows that learn, the rows that choose, and the rows that judge.
+
+Test rows are the official ones, or, where there are none, a fifth of all rows set aside once. Rows
+that choose are the official validation split, or a tenth of the training rows, drawn anew for each
+seed (the protocol of Caduceus and later papers: five seeds, 90/10, test once). Nothing that learns
+or chooses ever comes from the test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from findna.data.label_files import LabelSettings
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.splits import (
+    identical_up_to_strand,
+    joined_groups,
+    near_duplicate_groups,
+    parted,
+    strata_of,
+    stratified_holdout,
+)
+from findna.evaluation.contenders.tables import named_rows
+from findna.files import BadInput, log
+from findna.metrics import primary_metric
+
+Ints = NDArray[np.int64]
+How = Literal["official", "stratified", "chromosome", "similarity"]
+
+# A validation part of whole chromosomes needs a few of them to choose from.
+_FEWEST_CHROMOSOMES = 5
+# Of few rows a tenth is too few to choose by.
+_FEW_SHOT_FRACTION = 0.2
+
+
+class ProtocolSettings(LabelSettings):
+    """Which rows learn, choose and judge."""
+
+    split: Literal["auto", "official", "stratified", "chromosome", "similarity"] = Field(
+        "auto",
+        description="Rows that choose: the official validation split, or a part of train that is"
+        " stratified, of whole chromosomes, or of whole clusters of near-duplicates; auto takes the"
+        " first that the data allows: official, chromosome, similarity.",
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, le=0.5, description="Share of train that chooses, without an official split."
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, le=0.5, description="Share of all rows set aside, without a test split."
+    )
+    train_rows: int | None = Field(
+        None, ge=2, description="Most training rows; drawn once, stratified; marked as reduced."
+    )
+    few_shot: int | None = Field(
+        None, ge=2, description="Learn from this many rows of each class, drawn for each seed."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A task ready to be evaluated; `dev` is None where each seed draws its own.
+
+    `groups` (n,) of the training rows are kept whole when a validation part is drawn.
+    """
+
+    name: str
+    data: LabelledData
+    dev: LabelledSplit | None
+    test: LabelledSplit
+    groups: Ints
+    settings: ProtocolSettings
+    how: How
+    metric: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def draws(self) -> bool:
+        """Whether the rows that learn or choose differ between seeds."""
+        return self.dev is None or self.settings.few_shot is not None
+
+    @property
+    def whole(self) -> LabelledData:
+        """All rows that take part, by split."""
+        chooses = {} if self.dev is None else {"dev": self.dev}
+        return replace(self.data, splits={**self.data.splits, **chooses, "test": self.test})
+
+    @property
+    def protocol(self) -> str:
+        """The protocol in a sentence."""
+        if self.settings.few_shot:
+            rows = f"{self.settings.few_shot} training rows of each class drawn for each seed"
+            return f"{rows}, a fifth of them choose, test read once"
+        chooses = {
+            "official": "official validation split",
+            "stratified": "validation drawn from train for each seed, stratified",
+            "chromosome": "validation of whole chromosomes of train, drawn for each seed",
+            "similarity": "validation of whole near-duplicate clusters of train, for each seed",
+        }[self.how]
+        return f"{chooses}, test read once"
+
+    def parts(self, seed: int) -> LabelledData:
+        """Splits "train" and "dev" of one seed, and no other."""
+        train, groups = self.data.splits["train"], self.groups
+        fraction = self.settings.validation_fraction
+        if self.settings.few_shot:
+            few = drawn_per_class(train, self.data.kind, self.settings.few_shot, seed)
+            train, groups = train.where(few), groups[few]
+            fraction = max(fraction, _FEW_SHOT_FRACTION)
+        elif self.dev is not None:
+            return replace(self.data, splits={"train": train, "dev": self.dev})
+        learn, choose = parted(train, groups, self.data.kind, fraction=fraction, seed=seed)
+        return replace(self.data, splits={"train": learn, "dev": choose})
+
+
+def prepare(
+    name: str,
+    data: LabelledData,
+    settings: ProtocolSettings,
+    notes: Sequence[str] = (),
+    metric: str | None = None,
+) -> Prepared:
+    """Decide which rows learn, choose and judge; `metric` is the primary one of the kind if None.
+
+    Raises:
+        BadInput: the test split is the validation or training split, or the split that was asked
+            for is not possible.
+    """
+    data, notes = _with_test(named_rows(data), settings, tuple(notes))
+    test = data.splits["test"]
+    _refuse_same_rows(data)
+    how = _how(data, settings)
+    train, dev = data.splits["train"], data.splits.get("dev")
+    if dev is not None and how != "official":
+        # The rows of a validation split that is not used as such are rows to learn from.
+        train, dev = train.and_then(dev), None
+        notes += ("the official validation split joins train",)
+    if settings.train_rows and len(train) > settings.train_rows:
+        notes += (f"reduced: {settings.train_rows:,} of {len(train):,} training rows",)
+        train = train.where(drawn_rows(train, data.kind, settings.train_rows))
+    rest = replace(data, splits={"train": train})
+    groups = _groups(train, how, alone=dev is not None and not settings.few_shot)
+    for note in notes:
+        log.info("%s: %s", name, note)
+    metric = metric or primary_metric(data.kind)
+    return Prepared(name, rest, dev, test, groups, settings, how, metric, notes)
+
+
+def _with_test(
+    data: LabelledData, settings: ProtocolSettings, notes: tuple[str, ...]
+) -> tuple[LabelledData, tuple[str, ...]]:
+    """The data with a test split: its own, or a share of all rows in whole groups."""
+    if "test" in data.splits:
+        return data, notes
+    rows = data.splits["train"]
+    if "dev" in data.splits:
+        rows = rows.and_then(data.splits["dev"])
+    groups = _groups(rows, "similarity", alone=False)
+    strata = strata_of(rows.labels, data.kind)
+    held = stratified_holdout(strata, groups, settings.test_fraction, seed=0)
+    if not held.any():
+        raise BadInput(
+            "there is no test split, and the rows are too few or too alike to set some aside",
+            file=data.source,
+            remedy="give train and test files",
+        )
+    splits = {"train": rows.where(~held), "test": rows.where(held)}
+    share = f"{int(held.sum()):,} of {len(rows):,} rows"
+    note = f"no test split was given: {share} are set aside, whole near-duplicate clusters"
+    return replace(data, splits=splits), (*notes, note)
+
+
+def _refuse_same_rows(data: LabelledData) -> None:
+    test = _distinct(data.splits["test"])
+    for split in ("train", "dev"):
+        if split in data.splits and _distinct(data.splits[split]) == test:
+            raise BadInput(
+                f"the test split holds the same sequences as {split}: a score on it would say"
+                " nothing about new sequences",
+                file=data.source,
+                remedy="give rows that take no part in learning and choosing, or leave the test"
+                " file away: some rows are then set aside",
+            )
+
+
+def _distinct(rows: LabelledSplit) -> frozenset[bytes]:
+    return frozenset(codes.tobytes() for codes in rows.codes)
+
+
+def _how(data: LabelledData, settings: ProtocolSettings) -> How:
+    chromosomes = _chromosomes(data.splits["train"])
+    if settings.split == "auto":
+        if "dev" in data.splits:
+            return "official"
+        many = chromosomes is not None and len(np.unique(chromosomes)) >= _FEWEST_CHROMOSOMES
+        return "chromosome" if many else "similarity"
+    if settings.split == "official" and "dev" not in data.splits:
+        raise BadInput(
+            "there is no official validation split",
+            file=data.source,
+            remedy="use --split stratified, chromosome or similarity",
+        )
+    if settings.split == "chromosome" and chromosomes is None:
+        raise BadInput(
+            "rows carry no chromosome, so that none can be held out",
+            file=data.source,
+            remedy="use --split similarity, or give columns chrom, start, end",
+        )
+    return settings.split
+
+
+def _chromosomes(rows: LabelledSplit) -> Ints | None:
+    """Number (n,) of the chromosome of each row; None where rows have no places."""
+    if rows.places is None:
+        return None
+    return np.unique(rows.places.chrom, return_inverse=True)[1].astype(np.int64)
+
+
+def _groups(rows: LabelledSplit, how: How, *, alone: bool) -> Ints:
+    """Rows that stay together when train is parted; `alone` where it never is."""
+    if alone:
+        return np.arange(len(rows), dtype=np.int64)
+    if how == "chromosome":
+        found = _chromosomes(rows)
+        if found is None:
+            raise ValueError("rows have no places")
+    elif how == "similarity":
+        found = near_duplicate_groups(rows.codes)
+    else:
+        found = identical_up_to_strand(rows.codes)
+    return found if rows.groups is None else joined_groups(found, rows.groups)
+
+
+def _shuffled_places(strata: Ints, key: tuple[int, int]) -> tuple[Ints, Ints]:
+    """A random place (n,) of each row among the rows of its stratum, and their number (n,)."""
+    random = np.random.Generator(np.random.Philox(key=list(key)))
+    order = random.permutation(len(strata))
+    ordered = order[np.argsort(strata[order], kind="stable")]
+    _, first, count = np.unique(strata[ordered], return_index=True, return_counts=True)
+    place, size = np.empty((2, len(strata)), np.int64)
+    place[ordered] = np.arange(len(strata)) - np.repeat(first, count)
+    size[ordered] = np.repeat(count, count)
+    return place, size
+
+
+def drawn_rows(rows: LabelledSplit, kind: str, many: int) -> NDArray[np.bool_]:
+    """True (n,) for `many` rows with classes in their shares; always the same rows."""
+    place, size = _shuffled_places(strata_of(rows.labels, kind), (0, len(rows)))
+    chosen = np.zeros(len(rows), np.bool_)
+    # Taking the smallest shares of each stratum's own order keeps all strata level.
+    chosen[np.argsort((place + 0.5) / size, kind="stable")[:many]] = True
+    return chosen
+
+
+def drawn_per_class(rows: LabelledSplit, kind: str, each: int, seed: int) -> NDArray[np.bool_]:
+    """True (n,) for `each` rows of every class (of every tenth of a regression's values).
+
+    A class with fewer rows gives all it has.
+    """
+    place, _ = _shuffled_places(strata_of(rows.labels, kind), (seed, each))
+    return np.asarray(place < each)

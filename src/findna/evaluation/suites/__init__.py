@@ -1,0 +1,1 @@
+"""Public suites: their facts, and their rows."""

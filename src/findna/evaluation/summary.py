@@ -1,0 +1,214 @@
+"""From runs to the tables people read: means, intervals, differences; published figures apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from findna.evaluation.comparison import (
+    RESAMPLES,
+    Difference,
+    Interval,
+    Resampled,
+    across_tasks,
+    difference,
+    holm,
+    interval,
+    resample,
+)
+from findna.evaluation.results import Run, RunRecord, scored
+from findna.files import BadInput
+
+# A baseline that reaches this share of a score above chance explains most of it.
+MOST = 0.8
+# Metrics that are 0 for a constant and, on average, for a random answer.
+_CHANCE_IS_ZERO = ("mcc", "mcc_macro", "r2", "pearson", "spearman")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The tables of an evaluation.
+
+    table: one row a task and contender (table.tsv).
+    across: one row a suite, contender and metric: its mean difference to the reference over tasks;
+        empty where a suite has one task.
+    reference: the contender that the others are compared with.
+    resamples: of every bootstrap.
+    """
+
+    table: pd.DataFrame
+    across: pd.DataFrame
+    reference: str
+    resamples: int
+
+
+def summary(
+    runs: Sequence[Run], reference: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Summary:
+    """Compare every contender with the reference on the primary metric of each task.
+
+    p-values are adjusted over the tasks of a suite, for each contender on its own.
+
+    Raises:
+        BadInput: no run of the reference, or contenders that answer different rows.
+    """
+    names = sorted({run.record.contender for run in runs})
+    if reference not in names:
+        known = ", ".join(names) or "none"
+        raise BadInput(f"there is no run of {reference}", remedy=f"contenders are: {known}")
+    rows: list[Row] = []
+    differences: list[tuple[str, Difference]] = []
+    for (suite, _), found in _grouped(runs, lambda r: (r.suite, r.task)):
+        task_rows, against = _task(found, reference, resamples, seed)
+        rows += task_rows
+        differences += [(suite, d) for d in against]
+    return Summary(_with_holm(pd.DataFrame(rows)), _across(differences, seed), reference, resamples)
+
+
+def _grouped(
+    runs: Sequence[Run], key: Callable[[RunRecord], tuple[str, ...]]
+) -> list[tuple[tuple[str, ...], list[Run]]]:
+    """Runs with equal keys, in the order in which keys appear."""
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(key(run.record), []).append(run)
+    return list(groups.items())
+
+
+def _task(
+    runs: Sequence[Run], reference: str, resamples: int, seed: int
+) -> tuple[list[Row], list[Difference]]:
+    """Rows of one task, and the differences to the reference if it ran here."""
+    metric = runs[0].record.primary_metric
+    by_name = {name: found for (name,), found in _grouped(runs, lambda r: (r.contender,))}
+    drawn = {
+        name: resample(scored(found), metric, resamples=resamples, seed=seed)
+        for name, found in by_name.items()
+    }
+    others = [name for name in drawn if reference in drawn and name != reference]
+    differences = {name: _difference(drawn[name], drawn[reference]) for name in others}
+    rows = [
+        _row([run.record for run in by_name[name]], interval(drawn[name]), differences.get(name))
+        for name in by_name
+    ]
+    return rows, list(differences.values())
+
+
+def _difference(a: Resampled, b: Resampled) -> Difference:
+    try:
+        return difference(a, b)
+    except ValueError as error:
+        remedy = "contenders are compared on one test split: delete the runs on the other"
+        raise BadInput(str(error), remedy=remedy) from None
+
+
+def _row(records: Sequence[RunRecord], found: Interval, against: Difference | None) -> Row:
+    first = records[0]
+    return {
+        "suite": first.suite,
+        "task": first.task,
+        "metric": found.metric,
+        "contender": found.contender,
+        "mode": _joined(r.mode for r in records),
+        "train_rows": first.sizes.get("train"),
+        "test_rows": first.rows,
+        "seeds": found.seeds,
+        "draws": first.draws,
+        "pretraining_seeds": found.pretraining_seeds,
+        "mean": found.mean.value,
+        "sd": found.sd,
+        "low": found.mean.low,
+        "high": found.mean.high,
+        "undefined": found.mean.reason,
+        "reference": against.against if against else None,
+        "difference": against.mean.value if against else None,
+        "difference_low": against.mean.low if against else None,
+        "difference_high": against.mean.high if against else None,
+        "p": against.p_value if against else None,
+        "settings_tried": max(r.settings_tried for r in records),
+        "inflation": _inflation(records),
+        "protocol": _joined(r.protocol for r in records),
+        "notes": _joined(note for r in records for note in r.notes),
+    }
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """The distinct texts in their order."""
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _inflation(records: Sequence[RunRecord]) -> float | None:
+    """Mean over seeds of what selection of the epoch on test rows would have added."""
+    found = [r.selected_epoch.inflation for r in records if r.selected_epoch]
+    return float(np.mean(found)) if found else None
+
+
+def _with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with `p_holm` behind `p`: adjusted over the tasks of a suite, by contender."""
+    adjusted = np.full(len(table), np.nan)
+    for at in table.groupby(["suite", "contender"]).indices.values():
+        p_values = [None if pd.isna(p) else float(p) for p in table["p"].iloc[at]]
+        adjusted[at] = [np.nan if p is None else p for p in holm(p_values)]
+    table.insert(list(table.columns).index("p") + 1, "p_holm", adjusted)
+    return table
+
+
+def _across(differences: Sequence[tuple[str, Difference]], seed: int) -> pd.DataFrame:
+    """One row for each contender with two or more tasks of a suite in one metric."""
+
+    def key(entry: tuple[str, Difference]) -> tuple[str, str, str]:
+        return entry[0], entry[1].contender, entry[1].metric
+
+    rows = []
+    for (suite, _, _), entries in groupby(sorted(differences, key=key), key=key):
+        found = [d for _, d in entries]
+        if len(found) > 1:
+            row = asdict(across_tasks(found, seed=seed))
+            rows.append({"suite": suite} | row | row.pop("mean"))
+    columns = ["suite", "contender", "against", "metric", "tasks", "value", "low", "high", "reason"]
+    return pd.DataFrame(rows, columns=[*columns, "p_value", "wins", "ties", "losses"])
+
+
+# ---------------------------------------------------------------- composition
+
+
+def composition_warnings(
+    table: pd.DataFrame, *, composition: str = "composition", majority: str = "majority"
+) -> list[str]:
+    """A line a task where length and letter composition alone reach most of a contender's score.
+
+    Most is 80 % of what the contender has above chance. Chance is the score of the commonest
+    answer, or 0 for correlations; a task where it is not known is warned of as not judged.
+    """
+    lines = []
+    for task, rows in table.groupby("task", sort=False):
+        scores = rows.set_index("contender")["mean"].astype(float)
+        if composition not in scores.index:
+            continue
+        chance = _chance(scores, str(rows["metric"].iloc[0]), majority)
+        if chance is None:
+            lines.append(f"{task}: not judged against composition, there is no run of {majority}")
+            continue
+        above = scores.drop([composition, majority], errors="ignore") - chance
+        share = (scores[composition] - chance) / above[above > 0]
+        reached = [f"{share[name]:.0%} of {name}" for name in share.index[share >= MOST]]
+        if reached:
+            lines.append(
+                f"{task}: length and letter composition alone reach {scores[composition]:.3f}; "
+                f"above chance ({chance:.3f}) that is {', '.join(reached)}"
+            )
+    return lines
+
+
+def _chance(scores: pd.Series[float], metric: str, majority: str) -> float | None:
+    known = scores.get(majority)
+    if known is not None and not np.isnan(known):
+        return float(known)
+    return 0.0 if metric in _CHANCE_IS_ZERO else None

@@ -1,0 +1,295 @@
+"""One screen before time is spent: each finding on data made to cause it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from findna.cli import verb_command
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
+from findna.evaluation.doctor.diagnosis import DoctorSettings, doctor
+from findna.evaluation.doctor.knowledge import Knowledge, entropies, knowledge_of
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.model import ModelConfig, new_model
+from findna.sequence.alphabet import decode, encode, reverse_complement
+from findna.sequence.genome import Genome
+
+SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=24, track_size=4, depth=2))
+RANDOM = np.random.default_rng(11)
+
+
+def random_codes(length):
+    return RANDOM.integers(0, 4, length).astype(np.uint8)
+
+
+def split_of(codes, labels=None):
+    labels = np.arange(len(codes)) % 2 if labels is None else np.array(labels)
+    rows = np.arange(1, len(codes) + 1)
+    return LabelledSplit([f"r{i}" for i in rows], list(codes), labels, rows)
+
+
+def task(**splits):
+    return LabelledData(splits, "binary", ("no", "yes"))
+
+
+def clean(rows=60, length=80):
+    return task(**{name: split_of([random_codes(length) for _ in range(rows)])
+                   for name in ("train", "test")})  # fmt: skip
+
+
+def findings(diagnosis, topic):
+    return [f for f in diagnosis.findings if f.topic == topic]
+
+
+def only(diagnosis, topic):
+    (found,) = findings(diagnosis, topic)
+    return found
+
+
+# ---------------------------------------------------------------- rows
+
+
+def test_clean_data_is_ok_on_every_line():
+    found = doctor(clean())
+    assert not found.stops and {f.level for f in found.findings} == {"ok"}
+    assert [f.topic for f in found.findings] == ["rows", "classes", "letters", "leakage"]
+
+
+@pytest.mark.parametrize("name", ["train", "dev"])
+def test_a_file_equal_to_the_test_file_is_refused_in_any_order(name):
+    data = clean()
+    rows = data.splits["test"]
+    splits = {"train": data.splits["train"], "dev": split_of([random_codes(80)] * 2)}
+    splits[name] = rows.where(np.arange(60) < 30).and_then(rows.where(np.arange(60) >= 30))
+    splits[name] = split_of(splits[name].codes[::-1])
+    found = only(doctor(task(**splits, test=rows)), "splits")
+    assert found.level == "stop" and f"the {name} split has the same sequences" in found.what
+
+
+def test_leaks_stop_from_the_stated_share_and_warn_below():
+    data = clean()
+    train, test = data.splits["train"], data.splits["test"]
+    few = task(train=train, test=split_of([*test.codes[2:], *train.codes[:2]]))
+    assert only(doctor(few), "leakage").level == "warn"
+    assert not doctor(few).stops
+    assert doctor(few, settings=DoctorSettings(stop_leak=0.03)).stops
+    turned = [reverse_complement(row) for row in train.codes[:10]]
+    many = task(train=train, test=split_of([*test.codes[10:], *turned]))
+    found = only(doctor(many), "leakage")
+    assert found.level == "stop" and "of 60 test rows in train: 10 identical," in found.what
+    assert "evaluate --drop" in found.remedy
+
+
+def test_duplicates_classes_and_missing_classes_are_said():
+    rows = [random_codes(80) for _ in range(100)]
+    train = split_of([*rows, rows[0]], [0] * 95 + [1] * 5 + [1])
+    test = split_of([random_codes(80) for _ in range(5)], [0] * 5)
+    found = doctor(task(train=train, test=test))
+    assert "2 of 101 train rows" in only(found, "duplicates").what
+    assert "2 with another label" in only(found, "duplicates").what
+    first, second = findings(found, "classes")
+    assert first.level == "warn" and "yes, the rarest class, has 6 of 101" in first.what
+    assert second.what == "no test row is of class yes"
+
+
+def test_rows_of_n_only():
+    data = clean()
+    train, unknown = data.splits["train"], [encode("N" * 80)] * 2
+    some = task(train=split_of([*train.codes, *unknown]), test=data.splits["test"])
+    found = only(doctor(some), "letters")
+    assert found.level == "warn" and "2 of 122 rows hold N only" in found.what
+    nothing = task(train=split_of([encode("N" * (40 + i)) for i in range(30)]))
+    assert only(doctor(nothing), "letters").level == "stop"
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.fixture
+def fasta(tmp_path):
+    chroms = {f"chr{n}": decode(random_codes(3000)) for n in (1, 2)}
+    path = tmp_path / "g.fa"
+    path.write_text("".join(f">{n}\n{s[:1000].lower()}{s[1000:]}\n" for n, s in chroms.items()))
+    return path
+
+
+def vcf_of(path, genome, rows, wrong):
+    lines = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT"]
+    for n in range(rows):
+        ref = decode(genome.fetch("chr1", 10 * n, 10 * n + 1).codes)
+        ref = "ACGT"["ACGT".index(ref) - 1] if n < wrong else ref
+        lines.append(f"1\t{10 * n + 1}\t.\t{ref}\tA")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "wrong", "level", "said"),
+    [
+        (40, 0, "ok", "0 of 40 reference alleles differ"),
+        (40, 1, "warn", "1 of 40 reference alleles differ"),
+        (40, 2, "stop", "another build"),
+        (19, 19, "warn", "20 rows are needed"),
+    ],
+)
+def test_builds_show_in_reference_alleles(tmp_path, fasta, rows, wrong, level, said):
+    genome = Genome.open(fasta)
+    found = doctor(genome=genome, vcf=vcf_of(tmp_path / "v.vcf", genome, rows, wrong))
+    names, build = findings(found, "vcf")
+    assert names.level == "ok" and "1 names matched by alias" in names.what
+    assert build.level == level and said in build.what
+    assert "33.3% lower case" in only(found, "genome").what
+
+
+@pytest.mark.parametrize(
+    ("bed", "levels", "said"),
+    [
+        ("chr1\t0\t10\nchr2\t5\t3000\n", ["ok", "ok"], "all 2 intervals end within"),
+        ("chr1\t0\t10\nchr2\t5\t3001\n", ["ok", "stop"], "lies beyond the chromosome"),
+        ("chr1\t0\t10\nchr9\t5\t30\n", ["warn", "ok"], "end within"),
+        ("scaffold\t0\t10\n", ["stop"], "names no chromosome"),
+    ],
+)
+def test_a_bed_fits_names_and_ends(tmp_path, fasta, bed, levels, said):
+    (tmp_path / "a.bed").write_text(bed)
+    found = findings(doctor(genome=Genome.open(fasta), bed=tmp_path / "a.bed"), "bed")
+    assert [f.level for f in found] == levels and said in found[-1].what
+
+
+def test_without_a_genome_files_are_not_checked(tmp_path, fasta):
+    (tmp_path / "a.bed").write_text("chr1\t0\t10\n")
+    vcf = vcf_of(tmp_path / "v.vcf", Genome.open(fasta), 30, 30)
+    found = doctor(bed=tmp_path / "a.bed", vcf=vcf)
+    assert all(f.what.startswith("not checked") for f in found.findings) and not found.stops
+
+
+# ---------------------------------------------------------------- the model
+
+
+def test_entropies_by_hand_and_of_a_repeat():
+    letters, neighbours = entropies([encode("ACGT" * 50)])
+    assert letters == pytest.approx(np.log(4)) and neighbours == pytest.approx(0, abs=1e-9)
+    # AAA, AAC, ACA, CAA: given A_A the middle is A or C, given A_C and C_A it is A.
+    letters, neighbours = entropies([encode("AAACAA")])
+    assert letters == pytest.approx(-(5 / 6) * np.log(5 / 6) - np.log(1 / 6) / 6)
+    assert neighbours == pytest.approx(0.5 * np.log(2))
+    assert np.isnan(entropies([encode("NNN")])[0])
+
+
+def test_a_model_is_asked_about_the_rows():
+    model = new_model(SMALL, seed=0)
+    rows = [random_codes(n) for n in RANDOM.integers(60, 90, 100)]
+    random = knowledge_of(model, rows)
+    assert random.low < random.loss < random.high
+    assert random.letters == pytest.approx(np.log(4), abs=0.01)
+    sure = new_model(SMALL, seed=0)
+    sure.base_head.weight.data.zero_()
+    sure.base_head.bias.data[:] = sure.base_head.bias.data.new_tensor([9.0, 0, 0, 0])
+    knows = knowledge_of(sure, [encode("A" * 80)] * 50)
+    assert knows.loss < 0.01
+    assert knowledge_of(model, rows[:5]) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "provenance", "level", "said"),
+    [
+        (1.39, 1.41, {}, "warn", "random weights"),
+        (1.39, 1.41, {"steps": 5}, "stop", "does not know this DNA"),
+        (1.37, 1.39, {"steps": 5}, "warn", "knows little"),
+        (1.30, 1.34, {"steps": 5}, "warn", "knows little"),
+        (1.30, 1.32, {"steps": 5}, "ok", "knows this DNA"),
+        (1.39, 1.41, {"started_from": {"steps": 5}}, "stop", "--from"),
+    ],
+)
+def test_what_a_model_knows_decides(monkeypatch, low, high, provenance, level, said):
+    """Letters alone say 1.38 nats and both neighbours 1.33."""
+    known = Knowledge((low + high) / 2, low, high, 1.38, 1.33)
+    monkeypatch.setattr("findna.evaluation.doctor.diagnosis.knowledge_of", lambda *_: known)
+    monkeypatch.setattr(
+        "findna.evaluation.doctor.diagnosis.cost_of_finetuning", lambda *_: Cost(60, 9, 1, 6, "cpu")
+    )
+    model = new_model(SMALL, seed=0)
+    model.provenance = provenance
+    diagnosis = doctor(clean(), model=model)
+    found = only(diagnosis, "model")
+    assert found.level == level and said in f"{found.what} {found.remedy}"
+    assert diagnosis.stops == (level == "stop")
+    assert "about 60 s (1 training runs) on cpu" in only(diagnosis, "cost").what
+
+
+def test_lengths_are_held_against_the_trained_range():
+    model = new_model(SMALL, seed=0)
+    model.provenance = {"trained_lengths": [64, 100]}
+    data = task(train=split_of([random_codes(n) for n in (40, 80, 80, 120)]))
+    found = only(doctor(data, model=model), "lengths")
+    assert found.level == "warn" and "2 of 4 outside the model's 64 to 100 bp" in found.what
+
+
+def test_the_cost_grows_with_rows_and_epochs_and_leaves_the_model_alone():
+    model = new_model(SMALL, seed=0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    few = cost_of_finetuning(model, clean(), DoctorSettings(epochs=1, strand="both"))
+    many = cost_of_finetuning(model, clean(), DoctorSettings(epochs=1000, strand="auto"))
+    assert few.runs == 1 and many.runs == 2 and many.seconds > 20 * few.seconds > 0
+    assert few.mebibytes > 50
+    assert all((before[k] == v).all() for k, v in model.state_dict().items())
+
+
+# ---------------------------------------------------------------- the verb
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        verb_command("doctor").main([str(a) for a in arguments], prog_name="findna doctor")
+    return ended.value.code
+
+
+def write_task(folder, data):
+    folder.mkdir()
+    for name, split in data.splits.items():
+        rows = [f"{decode(c)},{y}" for c, y in zip(split.codes, split.labels, strict=True)]
+        (folder / f"{name}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    return folder
+
+
+def test_the_verb_prints_one_screen_and_ends_with_0_or_3(tmp_path, capsys, fasta):
+    good = write_task(tmp_path / "good", clean())
+    assert (
+        call(
+            good,
+            "-g",
+            fasta,
+            "-m",
+            "tiny",
+            "--epochs",
+            1,
+            "--batch-rows",
+            4,
+            "-o",
+            tmp_path / "d.json",
+        )
+        == 0
+    )
+    screen = capsys.readouterr().out.splitlines()
+    assert len(screen) < 30 and all(line.split()[0] in ("ok", "warn", "->") for line in screen)
+    stored = json.loads((tmp_path / "d.json").read_text())
+    assert stored["stops"] is False and stored["leakage"] and stored["findings"]
+    assert call(good, "-o", tmp_path / "d.json") == 3
+    assert "--overwrite" in capsys.readouterr().err
+    data = clean()
+    bad = write_task(tmp_path / "bad", task(train=data.splits["test"], test=data.splits["test"]))
+    before = sorted(tmp_path.rglob("*"))
+    assert call(bad) == 3
+    assert "stop  splits" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_verb_without_anything_is_usage(capsys):
+    assert call() == 2
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_real_data_on_one_screen(shared_data, capsys):
+    assert call(shared_data("genomic_benchmarks/human_enhancers_ensembl")) == 3
+    assert "352 identical" in capsys.readouterr().out

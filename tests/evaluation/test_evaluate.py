@@ -1,0 +1,252 @@
+"""The whole evaluation on small data: who takes part, who reads what, and how it goes on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation import evaluate as module
+from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
+from findna.evaluation.contenders.tables import PredictionTable
+from findna.evaluation.contenders.words import KmerContender, WordSettings
+from findna.evaluation.evaluate import EvaluateSettings, evaluate
+from findna.files import BadInput
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.model import PRESETS, ModelConfig, new_model
+
+SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))
+QUICK = EvaluateSettings(
+    seeds=2, epochs=2, learning_rates=(3e-3,), modes=("linear", "finetune"), resamples=200,
+    precision="fp32",
+)  # fmt: skip
+ALWAYS = {"majority", "composition", "kmer", "cnn"}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """Small grids for the baselines: their own tests are elsewhere."""
+    quick = CnnSettings(learning_rates=(1e-3,), epochs=2)
+    words = WordSettings(ks=(2,), canonical=(False,), strengths=(0.01,))
+    monkeypatch.setattr(
+        "findna.evaluation.contenders.lineup.KmerContender", lambda: KmerContender(words)
+    )
+    monkeypatch.setitem(PRESETS, "tiny", SMALL)
+    monkeypatch.setattr(
+        "findna.evaluation.contenders.lineup.CnnContender", lambda **how: CnnContender(quick, **how)
+    )
+
+
+def rows_of(n, seed):
+    """Class b is rich in A."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    codes = [
+        random.choice(4, 70, p=[0.55, 0.15, 0.15, 0.15] if label else [0.25] * 4).astype(np.uint8)
+        for label in labels
+    ]
+    return LabelledSplit([f"{seed}-{i}" for i in range(n)], codes, labels, np.arange(1, n + 1))
+
+
+def task_data(**changed):
+    splits = {"train": rows_of(80, 1), "dev": rows_of(40, 2), "test": rows_of(50, 3)}
+    return LabelledData({**splits, **changed}, "binary", ("a", "b"), "own.csv")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "small"
+    new_model(SMALL, 5).save(folder)
+    return folder
+
+
+def test_everyone_takes_part_and_every_answer_is_kept(tmp_path, model):
+    out = tmp_path / "out"
+    found = evaluate(task_data(), out, models=[f"mine={model}"], settings=QUICK, device="cpu")
+    contenders = set(found.table["contender"])
+    networks = {f"{m}-{s}" for m in ("linear", "finetune") for s in ("mine", "random")}
+    assert contenders == ALWAYS | networks and not found.failed
+    seeds = found.results.query("primary").groupby("contender")["seed"].nunique()
+    assert seeds["kmer"] == seeds["linear-mine"] == 1  # nothing is drawn: one run stands for all
+    assert seeds["cnn"] == seeds["linear-random"] == seeds["finetune-mine"] == 2
+    for file in out.rglob("runs/**/*.json"):
+        answers = pd.read_parquet(file.with_suffix(".parquet"))
+        assert answers["id"].tolist() == task_data().splits["test"].ids
+    assert {p.name for p in out.iterdir()} == {
+        "settings.yaml", "runs", "leakage", "results.tsv", "table.tsv", "across.tsv",
+        "published.tsv", "table.md",
+    }  # fmt: skip
+    assert (found.table["reference"].dropna() == "finetune-mine").all()
+    text = (out / "table.md").read_text()
+    assert "official validation split, test read once" in text
+
+
+def test_test_rows_are_read_once_a_run_and_after_learning(tmp_path, model, monkeypatch):
+    """A spy for the test split: contenders get none, and each run scores it exactly once."""
+    events = []
+    real = module.contenders
+
+    class Spy:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def learn(self, data, seed, settled=None):
+            assert set(data.splits) == {"train", "dev"}
+            events.append(("learn", self.inner.name, seed))
+            learned = self.inner.learn(data, seed, settled)
+            scores = learned.scores
+
+            def once(rows):
+                if len(rows) == 50:
+                    events.append(("test", self.inner.name, seed))
+                return scores(rows)
+
+            return _Forwarded(learned, once)
+
+    class _Forwarded:
+        def __init__(self, learned, scores):
+            self.learned, self.scores = learned, scores
+
+        def __getattr__(self, name):
+            return getattr(self.learned, name)
+
+    monkeypatch.setattr(module, "contenders", lambda *a: [Spy(c) for c in real(*a)])
+    evaluate(task_data(), tmp_path / "out", models=[str(model)], settings=QUICK, device="cpu")
+    learned = [e[1:] for e in events if e[0] == "learn"]
+    judged = [e[1:] for e in events if e[0] == "test"]
+    assert learned == judged and len(set(judged)) == len(judged)
+
+
+def test_it_goes_on_where_it_stopped_and_grows(tmp_path, model):
+    out = tmp_path / "out"
+    one = QUICK.model_copy(update={"seeds": 1})
+    evaluate(task_data(), out, models=[str(model)], settings=one, device="cpu")
+    before = {f: f.stat().st_mtime_ns for f in out.rglob("runs/**/*.json")}
+    lost = next(f for f in before if "kmer" in str(f))
+    lost.unlink()
+    evaluate(task_data(), out, models=[str(model)], settings=QUICK, device="cpu")
+    after = {f: f.stat().st_mtime_ns for f in out.rglob("runs/**/*.json")}
+    assert lost in after and set(before) < set(after)
+    assert all(after[f] == before[f] for f in before if f != lost)
+
+
+def test_an_evaluation_stopped_and_resumed_equals_one_without_a_stop(tmp_path):
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    evaluate(task_data(), straight, models=["tiny"], settings=_linear(2), device="cpu")
+    evaluate(task_data(), resumed, models=["tiny"], settings=_linear(1), device="cpu")
+    evaluate(task_data(), resumed, models=["tiny"], settings=_linear(2), device="cpu")
+    tables = [pd.read_csv(f / "table.tsv", sep="\t") for f in (straight, resumed)]
+    pd.testing.assert_frame_equal(*(t.drop(columns="settings_tried") for t in tables))
+
+
+def _linear(seeds):
+    return QUICK.model_copy(update={"seeds": seeds, "modes": ("linear",)})
+
+
+def test_other_settings_or_another_folder_are_refused(tmp_path):
+    out = tmp_path / "out"
+    evaluate(task_data(), out, settings=_linear(1), device="cpu")
+    other = _linear(1).model_copy(update={"validation_fraction": 0.2})
+    with pytest.raises(BadInput, match=r"validation_fraction \(was 0.1, now 0.2\)"):
+        evaluate(task_data(), out, settings=other, device="cpu")
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "thesis.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(BadInput, match="holds no evaluation"):
+            evaluate(task_data(), strange, settings=_linear(1), overwrite=overwrite)
+    assert (strange / "thesis.txt").read_text() == "mine"
+    evaluate(task_data(), out, settings=other, device="cpu", overwrite=True)
+
+
+def test_what_cannot_be_evaluated_leaves_no_folder(tmp_path):
+    data = task_data(test=task_data().splits["dev"])
+    with pytest.raises(BadInput, match="same sequences as dev"):
+        evaluate(data, tmp_path / "out", settings=QUICK)
+    with pytest.raises(BadInput, match="either labelled data or a suite"):
+        evaluate(None, tmp_path / "out", settings=QUICK)
+    with pytest.raises(BadInput, match="tf/0"):
+        evaluate(None, tmp_path / "out", suite="gue", tasks=["tf/00"], settings=QUICK)
+    with pytest.raises(BadInput, match="no model folder"):
+        evaluate(data, tmp_path / "out", models=["nowhere"], settings=QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_seed_judges_with_what_the_first_one_chose(tmp_path):
+    settings = QUICK.model_copy(update={"modes": ("finetune",), "learning_rates": (1e-4, 3e-3)})
+    out = tmp_path / "out"
+    evaluate(task_data(), out, models=["tiny"], settings=settings, device="cpu")
+    runs = [json.loads(f.read_text()) for f in sorted(out.glob("runs/own/finetune-random/*.json"))]
+    assert [run["settings_tried"] for run in runs] == [2, 1]
+    assert runs[0]["chosen"]["learning_rate"] == runs[1]["chosen"]["learning_rate"]
+
+
+def test_the_selected_epoch_is_told_and_changes_no_answer(tmp_path):
+    settings = QUICK.model_copy(update={"modes": ("finetune",), "seeds": 1})
+    plain, kept = tmp_path / "plain", tmp_path / "kept"
+    evaluate(task_data(), plain, models=["tiny"], settings=settings, device="cpu")
+    every = settings.model_copy(update={"every_epoch": True})
+    evaluate(task_data(), kept, models=["tiny"], settings=every, device="cpu")
+    name = "runs/own/finetune-random/0"
+    one, two = (pd.read_parquet(f / f"{name}.parquet") for f in (plain, kept))
+    pd.testing.assert_frame_equal(one, two)
+    selected = json.loads((kept / f"{name}.json").read_text())["selected_epoch"]
+    assert selected["best_value"] >= selected["value"]
+    assert "inflated by selection on the test split" in (kept / "table.md").read_text()
+
+
+def test_a_table_of_predictions_takes_part(tmp_path):
+    data = task_data()
+    ids = [id for split in data.splits.values() for id in split.ids]
+    labels = np.concatenate([split.labels for split in data.splits.values()])
+    frame = pd.DataFrame({"id": ids, "p_a": 1.0 - labels, "p_b": labels * 1.0})
+    table = PredictionTable("oracle", tmp_path / "oracle.tsv", frame)
+    found = evaluate(data, tmp_path / "out", settings=_linear(1), others=[table], device="cpu")
+    assert found.table.set_index("contender").loc["oracle", "mean"] == 1.0
+
+
+def test_models_are_named_apart(tmp_path, model):
+    with pytest.raises(BadInput, match="two models have one name"):
+        evaluate(task_data(), tmp_path / "out", models=[str(model), str(model)], settings=QUICK)
+
+
+def test_one_model_a_pretraining_seed(tmp_path, model):
+    second = tmp_path / "second"
+    new_model(SMALL, 6).save(second)
+    found = evaluate(
+        task_data(),
+        tmp_path / "out",
+        models=[f"both={model},{second}"],
+        settings=_linear(2),
+        device="cpu",
+    )
+    row = found.table.set_index("contender").loc["linear-both"]
+    assert row["seeds"] == 2 and bool(row["pretraining_seeds"])
+
+
+def test_leaking_training_rows_can_be_left_out(tmp_path):
+    data = task_data()
+    train, test = data.splits["train"], data.splits["test"]
+    leaking = replace(train, codes=[*test.codes[:10], *train.codes[10:]], labels=train.labels)
+    settings = _linear(1).model_copy(update={"drop": True})
+    evaluate(task_data(train=leaking), tmp_path / "out", settings=settings, device="cpu")
+    run = json.loads((tmp_path / "out" / "runs" / "own" / "kmer" / "0.json").read_text())
+    assert run["sizes"] == {"train": 70, "dev": 40, "test": 50}
+
+
+def test_a_budget_ends_between_two_runs_and_the_next_start_goes_on(tmp_path):
+    out = tmp_path / "out"
+    short = _linear(1).model_copy(update={"budget": "0.001s", "reference": "majority"})
+    first = evaluate(task_data(), out, settings=_linear(1).model_copy(update={"budget": "1h"}))
+    (out / "runs" / "own" / "kmer" / "0.json").unlink()
+    cut = evaluate(task_data(), out, settings=short, device="cpu")
+    assert (first.left, cut.left) == (0, 1)
+    assert "kmer" not in set(cut.table["contender"])
+    assert evaluate(task_data(), out, settings=_linear(1), device="cpu").left == 0
+    with pytest.raises(BadInput, match="no time"):
+        EvaluateSettings.parse({"budget": "soon"}, source="here")

@@ -1,0 +1,75 @@
+"""Fine-tuning as a contender."""
+
+import numpy as np
+import pytest
+import torch
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.contenders.networks import FinetuneContender, Start
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.model import ModelConfig, new_model
+from findna.training.fit import FinetuneSettings, NonFiniteLoss
+
+CPU = torch.device("cpu")
+SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))
+
+
+def rows_of(n, seed):
+    """Class 1 is rich in A."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    codes = [
+        random.choice(4, 40, p=[0.55, 0.15, 0.15, 0.15] if label else [0.25] * 4).astype(np.uint8)
+        for label in labels
+    ]
+    return LabelledSplit([f"{seed}-{i}" for i in range(n)], codes, labels, np.arange(1, n + 1))
+
+
+DATA = LabelledData({"train": rows_of(96, 1), "dev": rows_of(48, 2)}, "binary", ("0", "1"))
+TEST = rows_of(60, 3)
+
+
+def contender(**changed):
+    settings = FinetuneSettings(epochs=3, strand="forward", precision="fp32")
+    given = {"rates": (1e-3, 3e-3), "device": CPU, "keep_epochs": True, **changed}
+    return FinetuneContender(Start("random", SMALL), settings, **given)
+
+
+def test_it_learns_and_names_what_validation_chose():
+    learned = contender().learn(DATA, 0)
+    assert set(learned.chosen) == {"learning_rate", "epoch"}
+    right = (learned.scores(TEST)[:, 1] >= learned.threshold) == TEST.labels
+    assert right.mean() > 0.7
+
+
+def test_a_settled_rate_gives_the_run_that_was_chosen():
+    both = contender().learn(DATA, 0)
+    rate = {"learning_rate": both.chosen["learning_rate"]}
+    alone = contender().learn(DATA, 0, settled=rate)
+    assert (alone.scores(TEST) == both.scores(TEST)).all()
+    assert (contender().learn(DATA, 1, settled=rate).scores(TEST) != both.scores(TEST)).any()
+
+
+def test_the_chosen_epoch_stands_among_the_kept_ones():
+    learned = contender().learn(DATA, 0)
+    every = list(learned.scores_by_epoch(TEST))
+    assert len(every) == 3
+    assert (every[learned.fitted.epoch - 1] == learned.scores(TEST)).all()
+    assert list(contender(keep_epochs=False).learn(DATA, 0).scores_by_epoch(TEST)) == []
+
+
+def test_a_start_is_not_changed_by_training():
+    model = new_model(SMALL, 0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    start = Start("fixed", SMALL, (model,))
+    settings = FinetuneSettings(epochs=1, strand="both", precision="fp32")
+    FinetuneContender(start, settings, (1e-2,), CPU).learn(DATA, 0)
+    assert all((before[k] == v).all() for k, v in model.state_dict().items())
+
+
+def test_a_rate_that_breaks_down_is_passed_over(caplog):
+    settings = {"rates": (float("inf"), 3e-3)}
+    assert contender(**settings).learn(DATA, 0).chosen["learning_rate"] == 3e-3
+    assert "not finite" in caplog.text
+    with pytest.raises(NonFiniteLoss):
+        contender(rates=(float("inf"),)).learn(DATA, 0)

@@ -1,0 +1,150 @@
+"""Which rows learn, choose and judge."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.places import RowPlaces
+from findna.evaluation.preparation import ProtocolSettings, drawn_per_class, drawn_rows, prepare
+from findna.files import BadInput
+
+
+def split_of(n, seed, *, chroms=None, positive=0.5, length=40):
+    random = np.random.default_rng(seed)
+    codes = [random.integers(0, 4, length).astype(np.uint8) for _ in range(n)]
+    labels = (np.arange(n) < positive * n).astype(np.int64)
+    places = None
+    if chroms:
+        names = [f"chr{1 + i % chroms}" for i in range(n)]
+        places = RowPlaces.of(names, range(n), range(length, n + length), ["+"] * n)
+    ids = [f"{seed}-{i}" for i in range(n)]
+    return LabelledSplit(ids, codes, labels, np.arange(1, n + 1), None, places)
+
+
+def data_of(**splits):
+    return LabelledData(splits, "binary", ("0", "1"), "rows.csv")
+
+
+def ids_of(*splits):
+    return [id for rows in splits for id in rows.ids]
+
+
+def test_an_official_validation_split_chooses_and_nothing_is_drawn():
+    data = data_of(train=split_of(60, 1), dev=split_of(20, 2), test=split_of(30, 3))
+    found = prepare("own", data, ProtocolSettings())
+    assert found.how == "official" and not found.draws
+    parts = found.parts(7)
+    assert set(parts.splits) == {"train", "dev"}
+    assert parts.splits["train"].ids == data.splits["train"].ids
+    assert parts.splits["dev"].ids == data.splits["dev"].ids
+    assert found.test.ids == data.splits["test"].ids
+
+
+def test_without_one_a_tenth_of_train_chooses_anew_for_each_seed():
+    data = data_of(train=split_of(200, 1), test=split_of(30, 3))
+    found = prepare("own", data, ProtocolSettings())
+    first, again, second = (found.parts(seed).splits for seed in (0, 0, 1))
+    assert found.draws and found.how == "similarity"
+    assert first["dev"].ids == again["dev"].ids != second["dev"].ids
+    assert len(first["dev"]) == 20
+    assert sorted(ids_of(*first.values())) == sorted(data.splits["train"].ids)
+    assert first["dev"].labels.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_whole_chromosomes_choose_where_places_are_known():
+    data = data_of(train=split_of(200, 1, chroms=20), test=split_of(30, 3, chroms=20))
+    found = prepare("own", data, ProtocolSettings())
+    assert found.how == "chromosome"
+    parts = found.parts(0).splits
+    held = set(parts["dev"].places.chrom)
+    assert held and not held & set(parts["train"].places.chrom)
+
+
+def test_near_duplicates_stay_on_one_side():
+    train = split_of(100, 1, length=80)
+    # Every second row is the one before it with one letter changed.
+    codes = [c.copy() for c in train.codes]
+    for i in range(1, 100, 2):
+        codes[i] = codes[i - 1].copy()
+        codes[i][40] = (codes[i][40] + 1) % 4
+    labels = np.repeat(np.arange(50) % 2, 2)
+    data = data_of(train=replace(train, codes=codes, labels=labels), test=split_of(30, 3))
+    parts = prepare("own", data, ProtocolSettings()).parts(0).splits
+    pairs = [{int(id.split("-")[1]) // 2 for id in parts[name].ids} for name in ("train", "dev")]
+    assert pairs[1] and not pairs[0] & pairs[1]
+
+
+def test_a_dev_split_that_does_not_choose_joins_train():
+    data = data_of(train=split_of(60, 1), dev=split_of(20, 2), test=split_of(30, 3))
+    found = prepare("own", data, ProtocolSettings(split="stratified"))
+    assert sorted(ids_of(*found.parts(0).splits.values())) == sorted(
+        ids_of(data.splits["train"], data.splits["dev"])
+    )
+    assert any("joins train" in note for note in found.notes)
+
+
+def test_without_a_test_split_a_fifth_is_set_aside_once():
+    found = prepare("own", data_of(train=split_of(100, 1)), ProtocolSettings())
+    again = prepare("own", data_of(train=split_of(100, 1)), ProtocolSettings())
+    assert found.test.ids == again.test.ids and len(found.test) == 20
+    for seed in range(3):
+        assert not set(found.test.ids) & set(ids_of(*found.parts(seed).splits.values()))
+    assert any("20 of 100 rows" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("same_as", ["train", "dev"])
+def test_a_test_split_that_is_another_split_is_refused(same_as):
+    splits = {"train": split_of(60, 1), "dev": split_of(20, 2)}
+    rows = splits[same_as]
+    turned = np.arange(len(rows))[::-1]
+    test = replace(rows, codes=[rows.codes[i] for i in turned], labels=rows.labels[turned])
+    with pytest.raises(BadInput, match=f"same sequences as {same_as}"):
+        prepare("own", data_of(**splits, test=test), ProtocolSettings())
+
+
+def test_splits_that_are_not_possible_are_refused():
+    data = data_of(train=split_of(60, 1), test=split_of(30, 3))
+    with pytest.raises(BadInput, match="no official validation split"):
+        prepare("own", data, ProtocolSettings(split="official"))
+    with pytest.raises(BadInput, match="no chromosome"):
+        prepare("own", data, ProtocolSettings(split="chromosome"))
+
+
+def test_few_shot_draws_rows_of_each_class_and_chooses_among_them():
+    data = data_of(train=split_of(200, 1), dev=split_of(50, 2), test=split_of(30, 3))
+    found = prepare("own", data, ProtocolSettings(few_shot=10))
+    assert found.draws
+    parts = found.parts(0).splits
+    both = ids_of(*parts.values())
+    assert len(both) == 20 and set(both) <= set(data.splits["train"].ids)
+    assert 2 <= len(parts["dev"]) <= 6
+    assert np.bincount(np.concatenate([p.labels for p in parts.values()])).tolist() == [10, 10]
+    assert set(both) != set(ids_of(*found.parts(1).splits.values()))
+
+
+def test_reduced_rows_keep_the_classes_in_their_shares_and_are_said():
+    data = data_of(train=split_of(200, 1, positive=0.25), dev=split_of(9, 2), test=split_of(9, 3))
+    found = prepare("own", data, ProtocolSettings(train_rows=40))
+    train = found.parts(0).splits["train"]
+    assert len(train) == 40 and int(train.labels.sum()) == 10
+    assert found.notes == ("reduced: 40 of 200 training rows",)
+    assert (
+        train.ids
+        == prepare("own", data, ProtocolSettings(train_rows=40)).parts(3).splits["train"].ids
+    )
+
+
+def test_draws_by_hand():
+    rows = split_of(10, 1, positive=0.2)
+    assert drawn_per_class(rows, "binary", 3, 0).sum() == 5  # both of class 1, three of class 0
+    chosen = drawn_rows(rows, "binary", 5)
+    assert chosen.sum() == 5 and rows.labels[chosen].sum() == 1
+
+
+def test_ids_become_unique_over_splits():
+    train, test = split_of(60, 1), split_of(30, 3)
+    same = replace(test, ids=train.ids[:30])
+    found = prepare("own", data_of(train=train, test=same), ProtocolSettings())
+    assert found.test.ids[0] == f"test:{train.ids[0]}"

@@ -1,0 +1,166 @@
+"""Probes on frozen vectors, against plain loops and scikit-learn."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.contenders.networks import Start
+from findna.evaluation.contenders.probes import (
+    TEMPERATURE,
+    LinearProbe,
+    NeighbourProbe,
+    NetworkFeatures,
+)
+from findna.inference.embed import embeddings
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.model import ModelConfig, new_model
+
+CPU = torch.device("cpu")
+SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))
+
+
+@dataclass
+class Table:
+    """Vectors of rows by id."""
+
+    vectors_of: dict[str, np.ndarray]
+    name: str = "table"
+    draws: bool = False
+    parts: tuple[str, ...] = ("table",)
+    asked: list[int] = field(default_factory=list)
+
+    def vectors(self, rows, seed, part):
+        self.asked.append(len(rows))
+        return np.stack([self.vectors_of[id] for id in rows.ids]).astype(np.float32)
+
+
+def rows_of(n, seed, kind="binary"):
+    random = np.random.default_rng(seed)
+    codes = [random.integers(0, 4, 30).astype(np.uint8) for _ in range(n)]
+    labels = random.integers(0, 3 if kind == "multiclass" else 2, n)
+    if kind == "regression":
+        labels = random.normal(size=(n, 1))
+    return LabelledSplit([f"{seed}-{i}" for i in range(n)], codes, labels, np.arange(1, n + 1))
+
+
+def data_and_table(kind="binary"):
+    splits = {"train": rows_of(80, 1, kind), "dev": rows_of(40, 2, kind)}
+    test = rows_of(30, 3, kind)
+    random = np.random.default_rng(9)
+    table = {}
+    for rows in (*splits.values(), test):
+        for id, label in zip(rows.ids, np.ravel(rows.labels), strict=True):
+            table[id] = random.normal(size=6) + 1.5 * float(label) * np.eye(6)[0]
+    classes = {"binary": ("0", "1"), "multiclass": ("a", "b", "c"), "regression": ("y",)}[kind]
+    return LabelledData(splits, kind, classes), test, Table(table)
+
+
+def plain_neighbours(data, test, table, k):
+    """The same answer one row at a time."""
+    train = data.splits["train"]
+    keys = table.vectors(train, 0, "table").astype(np.float64)
+    mean, deviation = keys.mean(0), keys.std(0)
+    unit = lambda x: (x - mean) / deviation / np.linalg.norm((x - mean) / deviation)  # noqa: E731
+    answers = []
+    for id in test.ids:
+        similar = np.array([unit(key) @ unit(table.vectors_of[id]) for key in keys])
+        nearest = np.argsort(-similar)[:k]
+        weights = np.exp(similar[nearest] / TEMPERATURE)
+        says = (
+            train.labels[nearest]
+            if data.kind == "regression"
+            else np.eye(len(data.classes))[train.labels[nearest]]
+        )
+        answers.append((weights[:, None] * says).sum(0) / weights.sum())
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_neighbours_equal_a_plain_loop(kind):
+    data, test, table = data_and_table(kind)
+    learned = NeighbourProbe(table, neighbours=(7,)).learn(data, 0)
+    assert learned.scores(test) == pytest.approx(plain_neighbours(data, test, table, 7), abs=1e-4)
+
+
+def test_neighbours_are_chosen_on_validation_and_settled_afterwards():
+    data, test, table = data_and_table()
+    probe = NeighbourProbe(table, neighbours=(1, 20))
+    learned = probe.learn(data, 0)
+    assert learned.chosen == {"vectors": "table", "neighbours": 20}
+    again = NeighbourProbe(table, neighbours=(1, 5)).learn(data, 0, settled=learned.chosen)
+    assert (again.scores(test) == learned.scores(test)).all()
+
+
+def test_more_neighbours_than_rows_are_all_rows():
+    data, test, table = data_and_table()
+    learned = NeighbourProbe(table, neighbours=(5000,)).learn(data, 0)
+    assert np.isfinite(learned.scores(test)).all() and learned.chosen["neighbours"] == 80
+
+
+def test_the_linear_probe_equals_scikit_learn():
+    data, test, table = data_and_table()
+    learned = LinearProbe(table, strengths=(0.1,)).learn(data, 0)
+    scaler = StandardScaler().fit(table.vectors(data.splits["train"], 0, "table"))
+    model = LogisticRegression(C=0.1).fit(
+        scaler.transform(table.vectors(data.splits["train"], 0, "table")),
+        data.splits["train"].labels,
+    )
+    expected = model.predict_proba(scaler.transform(table.vectors(test, 0, "table")))
+    assert learned.scores(test) == pytest.approx(expected, abs=1e-3)
+    assert learned.chosen == {"vectors": "table", "C": 0.1}
+    assert learned.threshold != 0.5
+
+
+def test_a_network_is_asked_once_for_a_set_of_rows(monkeypatch):
+    model = new_model(SMALL, 0)
+    features = NetworkFeatures(Start("small", SMALL, (model,)), CPU)
+    data, test, _ = data_and_table()
+    calls = []
+    real = embeddings
+    monkeypatch.setattr(
+        "findna.evaluation.contenders.probes.embeddings",
+        lambda *a, **k: calls.append(1) or real(*a, **k),
+    )
+    for probe in (LinearProbe(features), NeighbourProbe(features)):
+        for seed in (0, 1):
+            probe.learn(data, seed).scores(test)
+    assert len(calls) == 3  # train, dev, test
+    features.forget()
+    LinearProbe(features).learn(data, 0)
+    assert len(calls) == 5
+
+
+def test_random_weights_differ_by_seed_and_pretrained_ones_do_not():
+    rows = rows_of(5, 1)
+    random = NetworkFeatures(Start("random", SMALL), CPU)
+    fixed = NetworkFeatures(Start("fixed", SMALL, (new_model(SMALL, 3),)), CPU)
+    each = NetworkFeatures(Start("each", SMALL, (new_model(SMALL, 3), new_model(SMALL, 4))), CPU)
+    assert random.draws and each.draws and not fixed.draws
+    for features, same in ((random, False), (fixed, True), (each, False)):
+        one, two = (features.vectors(rows, seed, "mean") for seed in (0, 1))
+        assert np.allclose(one, two) == same
+    assert np.allclose(each.vectors(rows, 0, "mean"), fixed.vectors(rows, 0, "mean"))
+
+
+def test_poolings_are_parts_of_one_pass():
+    features = NetworkFeatures(Start("small", SMALL, (new_model(SMALL, 0),)), CPU)
+    rows = rows_of(4, 1)
+    every = [features.vectors(rows, 0, part) for part in ("mean", "max", "summary")]
+    assert (np.concatenate(every, axis=1) == features.vectors(rows, 0, "all")).all()
+
+
+@pytest.mark.parametrize("batch_bases", [1, 64, 65_536])
+def test_embeddings_do_not_depend_on_the_batch(batch_bases):
+    model = new_model(SMALL, 0).eval()
+    random = np.random.default_rng(0)
+    codes = [random.integers(0, 5, n).astype(np.uint8) for n in (3, 50, 17, 50, 1)]
+    found = embeddings(model, codes, pooling=("mean", "max"), batch_bases=batch_bases)
+    for row, one in zip(found, codes, strict=True):
+        batch = torch.from_numpy(one.astype(np.int64))[None]
+        alone = model.embed(batch).detach().numpy()[0]
+        assert row[:16] == pytest.approx(alone, abs=1e-5)

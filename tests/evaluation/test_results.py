@@ -1,0 +1,411 @@
+"""Files of runs go round whole, broken ones are named, and the tables say what the files hold."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from findna.data.labelled import LabelledSplit
+from findna.evaluation import results
+from findna.evaluation.comparison import difference, holm, interval, resample, selected_epoch
+from findna.evaluation.markdown import to_markdown
+from findna.evaluation.results import RunFacts, read_runs, run_file, scored, tidy, write_run
+from findna.evaluation.summary import composition_warnings, summary
+from findna.files import BadInput, OutputExists
+from findna.metrics import Answers, measure, metric_names
+
+N = 80
+
+
+def split(labels, groups=None):
+    n = len(labels)
+    codes = [np.zeros(4, np.uint8)] * n
+    return LabelledSplit([f"row-{k}" for k in range(n)], codes, labels, np.arange(1, n + 1), groups)
+
+
+def facts(task="gue/tf/0", contender="kmer", seed=0, **more):
+    given = {
+        "suite": "gue",
+        "task": task,
+        "contender": contender,
+        "seed": seed,
+        "mode": "probe",
+        "protocol": "official splits; test rows read once",
+        "primary_metric": "mcc",
+        "sizes": {"train": 1000, "dev": 100, "test": N},
+    }
+    return RunFacts(**(given | more))
+
+
+def labels_of(task):
+    return np.random.default_rng(sum(map(ord, task))).integers(0, 2, N)
+
+
+def binary(labels, chance, *draw):
+    random = np.random.default_rng(draw)
+    right = random.random(len(labels)) < chance
+    p = np.where(right == (labels == 1), 0.6, 0.1) + 0.3 * random.random(len(labels))
+    return Answers("binary", ("no", "yes"), labels, np.stack([1 - p, p], 1), 0.5)
+
+
+def write(folder, task, contender, seed, chance, **more):
+    labels = labels_of(task)
+    answers = binary(labels, chance, seed, *map(ord, contender))
+    return write_run(
+        folder, facts(task, contender, seed, **more), answers, split(labels), resamples=20
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two tasks, four contenders; the linear model is far better than k-mers on one of them."""
+    for task, best in (("gue/tf/0", 0.98), ("gue/tf/1", 0.72)):
+        for seed in range(3):
+            write(tmp_path, task, "linear", seed, best, settings_tried=4)
+            write(tmp_path, task, "kmer", seed, 0.7)
+        write(tmp_path, task, "composition", 0, 0.69, draws=False)
+        write(tmp_path, task, "majority", 0, 0.5, draws=False)
+    return tmp_path
+
+
+# ---------------------------------------------------------------- files
+
+
+def every_kind():
+    random = np.random.default_rng(1)
+    shares = random.dirichlet(np.ones(3), N)
+    values = random.normal(size=(N, 2))
+    names = ("a", "b", "c")
+    return {
+        "binary": binary(labels_of("t"), 0.8, 1),
+        "multiclass": Answers("multiclass", names, random.integers(0, 3, N), shares),
+        "multilabel": Answers("multilabel", names, random.integers(0, 2, (N, 3)), shares),
+        "regression": Answers(
+            "regression", ("x", "y"), values, values + random.normal(size=(N, 2))
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_is_read_gives_the_metrics_that_were_written(tmp_path, kind, grouped):
+    answers = every_kind()[kind]
+    groups = np.arange(N) // 4 if grouped else None
+    rows = split(answers.labels, groups)
+    metric = metric_names(kind)[0]
+    written = write_run(tmp_path, facts(primary_metric=metric), answers, rows, resamples=50)
+    (run,) = read_runs(tmp_path)
+    assert run == written
+    again = measure(run.answers(), resamples=50, groups=run.groups())
+    assert {k: m.as_dict() for k, m in again.items()} == run.record.metrics
+    np.testing.assert_array_equal(run.answers().labels, answers.labels)
+    assert run.answers().labels.dtype == answers.labels.dtype
+    np.testing.assert_allclose(run.answers().scores, answers.scores, rtol=1e-6)
+    assert run.table()["id"].tolist() == rows.ids
+    assert (run.groups() is None) == (not grouped)
+
+
+def test_the_stored_table_has_words_and_float32(tmp_path):
+    run = write(tmp_path, "gue/tf/0", "kmer", 3, 0.8)
+    assert run.file == tmp_path / "runs" / "gue" / "tf" / "0" / "kmer" / "3.json"
+    table = pd.read_parquet(run.file.with_suffix(".parquet"))
+    assert list(table) == ["id", "row", "label", "p_no", "p_yes"]
+    assert table["p_yes"].dtype == np.float32
+    assert set(table["label"]) == {"no", "yes"}
+
+
+def test_an_answer_on_the_threshold_is_judged_as_it_is_stored(tmp_path):
+    """0.3 as float32 is above 0.3: what is decided must not change between memory and file."""
+    labels = np.array([0, 1, 0, 1])
+    p = np.array([0.3, 0.3, 0.1, 0.9]) - 1e-10
+    answers = Answers("binary", ("no", "yes"), labels, np.stack([1 - p, p], 1), 0.3)
+    run = write_run(tmp_path, facts(), answers, split(labels), resamples=5)
+    assert run.answers().predicted.tolist() == [1, 1, 0, 1] != answers.predicted.tolist()
+    assert run.record.metrics["accuracy"]["value"] == 0.75
+
+
+def test_facts_survive_and_undefined_numbers_have_a_reason(tmp_path):
+    ones = np.ones(N, np.int64)
+    epochs = [binary(labels_of("t"), chance, 5) for chance in (0.6, 0.9)]
+    given = facts(
+        chosen={"rate": 1e-3, "k": 5},
+        notes=("reduced training data",),
+        seconds=1.5,
+        selected_epoch=selected_epoch(epochs, 1),
+    )
+    write_run(tmp_path, given, binary(ones, 0.8, 1), split(ones), resamples=5)
+    (run,) = read_runs(tmp_path)
+    assert run.record.chosen == {"rate": 1e-3, "k": 5}
+    assert run.record.selected_epoch == given.selected_epoch
+    assert run.record.metrics["mcc"] == {"value": None, "reason": "only class yes in these 80 rows"}
+
+
+def test_a_finished_run_is_not_written_over(tmp_path):
+    run = write(tmp_path, "gue/tf/0", "kmer", 0, 0.8)
+    before = run.file.read_bytes(), run.file.with_suffix(".parquet").read_bytes()
+    with pytest.raises(OutputExists, match="this run is there already"):
+        write(tmp_path, "gue/tf/0", "kmer", 0, 0.6)
+    assert (run.file.read_bytes(), run.file.with_suffix(".parquet").read_bytes()) == before
+
+
+def test_an_interruption_leaves_an_unfinished_run_that_is_named_and_done_again(
+    tmp_path, monkeypatch, caplog
+):
+    write(tmp_path, "gue/tf/0", "kmer", 0, 0.8)
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "write_json", cut)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, "gue/tf/0", "kmer", 1, 0.8)
+    assert not run_file(tmp_path, "gue/tf/0", "kmer", 1).exists()
+    with caplog.at_level(logging.WARNING, "findna"):
+        assert [run.record.seed for run in read_runs(tmp_path)] == [0]
+    assert "1.parquet: answers of a run that did not finish" in caplog.text
+    write(tmp_path, "gue/tf/0", "kmer", 1, 0.8)
+    assert [run.record.seed for run in read_runs(tmp_path)] == [0, 1]
+
+
+def _truncate(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _edit(**changes):
+    def edit(file):
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return edit
+
+
+BREAKAGES = {
+    "half a JSON": (_truncate, "0.json.*is not JSON"),
+    "another version": (_edit(format=2), "0.json: format"),
+    "an unknown key": (_edit(colour="red"), "0.json: colour: unknown setting"),
+    "a list": (lambda f: f.write_text("[1]"), "0.json: is not the record of a run"),
+    "another seed": (_edit(seed=4), "moved or renamed"),
+    "half the answers": (lambda f: _truncate(f.with_suffix(".parquet")), "0.parquet: is broken"),
+    "no answers": (lambda f: f.with_suffix(".parquet").unlink(), "0.parquet: is missing"),
+    "other rows": (_edit(rows=7), "0.parquet: holds 80 rows, 7 were judged"),
+    "other classes": (_edit(classes=["no", "maybe"]), "0.parquet: has no column p_maybe"),
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_a_broken_run_is_named(tmp_path, name):
+    breaks, message = BREAKAGES[name]
+    run = write(tmp_path, "gue/tf/0", "kmer", 0, 0.8)
+    write(tmp_path, "gue/tf/0", "kmer", 1, 0.8)
+    breaks(run.file)
+    with pytest.raises(BadInput, match=message):
+        read_runs(tmp_path)
+
+
+def test_every_broken_run_is_named_at_once(tmp_path):
+    for seed in range(3):
+        _truncate(write(tmp_path, "gue/tf/0", "kmer", seed, 0.8).file)
+    with pytest.raises(BadInput) as caught:
+        read_runs(tmp_path)
+    assert all(f"{seed}.json" in str(caught.value) for seed in range(3))
+
+
+def test_no_runs_is_an_empty_list(tmp_path):
+    assert read_runs(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["../up", "/root", "a//b", "a b", "", ".hidden", "a/.."])
+def test_names_that_leave_the_folder_are_refused(name):
+    with pytest.raises(ValueError):
+        facts(task=name)
+    with pytest.raises(ValueError):
+        facts(contender=name)
+
+
+def test_answers_to_other_rows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="all test rows"):
+        write_run(tmp_path, facts(), binary(labels_of("t"), 0.8, 1), split(np.zeros(3, np.int64)))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_tidy_has_one_row_a_number(folder):
+    runs = read_runs(folder)
+    table = tidy(runs)
+    assert len(table) == len(runs) * len(metric_names("binary"))
+    assert not table.duplicated(["task", "contender", "seed", "metric"]).any()
+    assert table.loc[table["primary"], "metric"].unique().tolist() == ["mcc"]
+    first = runs[0].record
+    found = table[(table["task"] == first.task) & (table["contender"] == first.contender)]
+    assert found.set_index("metric").loc["auroc", "value"] == first.metrics["auroc"]["value"]
+
+
+def test_the_summary_says_what_the_bootstrap_says(folder):
+    runs = read_runs(folder)
+    table = summary(runs, "kmer", resamples=400).table.set_index(["task", "contender"])
+    p_values = []
+    for task in ("gue/tf/0", "gue/tf/1"):
+        a, b = (
+            resample(
+                scored([r for r in runs if (r.record.task, r.record.contender) == (task, name)]),
+                "mcc",
+                resamples=400,
+            )
+            for name in ("linear", "kmer")
+        )
+        row, alone, against = table.loc[(task, "linear")], interval(a), difference(a, b)
+        assert (row["mean"], row["sd"]) == (alone.mean.value, alone.sd)
+        assert (row["low"], row["high"]) == (alone.mean.low, alone.mean.high)
+        assert row["difference"] == against.mean.value
+        assert (row["difference_low"], row["p"]) == (against.mean.low, against.p_value)
+        p_values.append(against.p_value)
+    found = [table.loc[(task, "linear"), "p_holm"] for task in ("gue/tf/0", "gue/tf/1")]
+    assert found == pytest.approx(holm(p_values))
+    assert table.loc[("gue/tf/0", "linear"), "settings_tried"] == 4
+    assert pd.isna(table.loc[("gue/tf/0", "kmer"), "difference"])
+
+
+def test_over_tasks_each_contender_has_one_row(folder):
+    across = summary(read_runs(folder), "kmer", resamples=200).across.set_index("contender")
+    assert sorted(across.index) == ["composition", "linear", "majority"]
+    assert (across["wins"] + across["losses"] + across["ties"] == 2).all()
+    assert across.loc["linear", "wins"] >= 1
+    assert across.loc["majority", "losses"] >= 1
+
+
+def test_one_task_has_no_comparison_over_tasks(tmp_path):
+    for name in ("kmer", "cnn"):
+        write(tmp_path, "gue/tf/0", name, 0, 0.8)
+    found = summary(read_runs(tmp_path), "kmer", resamples=50)
+    assert len(found.across) == 0
+    assert "Over tasks" not in to_markdown(found)
+
+
+def test_a_reference_that_did_not_run_is_refused(folder):
+    with pytest.raises(BadInput, match=r"no run of kmers\n.*composition, kmer, linear, majority"):
+        summary(read_runs(folder), "kmers")
+    with pytest.raises(BadInput, match="contenders are: none"):
+        summary([], "kmer")
+
+
+def test_a_task_without_the_reference_keeps_its_rows(folder):
+    write(folder, "gue/tf/2", "cnn", 0, 0.8)
+    table = summary(read_runs(folder), "kmer", resamples=50).table
+    row = table[table["task"] == "gue/tf/2"].iloc[0]
+    assert row["mean"] > 0 and pd.isna(row["difference"]) and pd.isna(row["p_holm"])
+
+
+def test_contenders_on_other_rows_are_refused(folder):
+    other = 1 - labels_of("gue/tf/0")
+    write_run(folder, facts(contender="cnn"), binary(other, 0.8, 1), split(other), resamples=5)
+    with pytest.raises(BadInput, match="cnn and kmer answer different rows"):
+        summary(read_runs(folder), "kmer", resamples=20)
+    write_run(folder, facts(seed=9), binary(other, 0.8, 1), split(other), resamples=5)
+    with pytest.raises(BadInput, match="seeds answer different rows"):
+        summary(read_runs(folder), "kmer", resamples=20)
+
+
+# ---------------------------------------------------------------- composition
+
+
+def _scores(metric="mcc", **scores):
+    return pd.DataFrame(
+        [
+            {"task": "t", "metric": metric, "contender": name, "mean": mean}
+            for name, mean in scores.items()
+        ]
+    )
+
+
+def test_composition_that_explains_most_is_warned_of_by_hand():
+    (line,) = composition_warnings(_scores(model=0.5, cnn=0.9, composition=0.41, majority=0.0))
+    assert line == (
+        "t: length and letter composition alone reach 0.410; "
+        "above chance (0.000) that is 82% of model"
+    )
+    assert composition_warnings(_scores(model=0.9, composition=0.41, majority=0.0)) == []
+    # GUE prom_core_all: a GC threshold reaches 0.410, HyenaDNA's published figure is 0.370.
+    assert "111% of hyena" in composition_warnings(_scores(hyena=0.370, composition=0.410))[0]
+
+
+def test_chance_is_that_of_the_commonest_answer():
+    # 0.55 of 0.9 looks like 61 %; above a chance of 0.5 it is 12 %. 0.86 is 90 %.
+    low, high = (_scores("accuracy", model=0.9, composition=c, majority=0.5) for c in (0.55, 0.86))
+    assert composition_warnings(low) == []
+    assert "90% of model" in composition_warnings(high)[0]
+    (line,) = composition_warnings(_scores("accuracy", model=0.9, composition=0.85))
+    assert "not judged" in line
+    assert composition_warnings(_scores(model=0.0, composition=0.2)) == []
+    assert composition_warnings(_scores(model=0.5)) == []
+
+
+# ---------------------------------------------------------------- Markdown
+
+PUBLISHED = pd.DataFrame(
+    [
+        ("gue/tf/0", "DNABERT-2", "mcc", 0.7199, "dev-selected", "paper | table 2"),
+        ("gue/tf/9", "NT", "mcc", 0.5555, "dev-selected", "paper"),
+    ],
+    columns=["task", "model", "metric", "value", "protocol", "source"],
+)
+
+
+def _blocks(text):
+    """Tables of the page as lists of rows of cells, by their first head cell and second."""
+    blocks = [b.splitlines() for b in text.split("\n\n") if b.startswith("|")]
+    return [[[c.strip() for c in line.strip("|").split("|")] for line in b] for b in blocks]
+
+
+def test_the_page_keeps_published_figures_in_a_block_of_their_own(folder):
+    text = to_markdown(summary(read_runs(folder), "kmer", resamples=200), PUBLISHED)
+    ours, over, theirs = _blocks(text)
+    assert all(len(row) == len(block[0]) for block in (ours, over, theirs) for row in block)
+    assert len(ours) == 2 + 8 and len(theirs) == 2 + 1
+    published = ["gue/tf/0", "DNABERT-2", "mcc", "0.720", "dev-selected", "paper / table 2"]
+    assert theirs[2] == published
+    assert "0.720" not in {cell for row in ours for cell in row} and "0.556" not in text
+    assert over[2][0] == "composition"
+    assert "Protocol: official splits; test rows read once." in text
+    assert "Seeds do not include pretraining" in text
+    assert "200 resamples of seeds and test rows, paired with kmer" in text
+
+
+def test_the_page_shows_each_number_of_the_table(folder):
+    found = summary(read_runs(folder), "kmer", resamples=200)
+    rows = _blocks(to_markdown(found))[0][2:]
+    for cells, row in zip(rows, found.table.to_dict("records"), strict=True):
+        assert cells[1] == row["contender"]
+        assert cells[3] == (str(row["seeds"]) if row["draws"] else "no draw")
+        assert cells[4].startswith(f"{row['mean']:.3f}")
+        assert cells[5] == f"[{row['low']:.3f}, {row['high']:.3f}]"
+        assert cells[8] == str(row["settings_tried"])
+        if row["contender"] != "kmer":
+            assert cells[6].startswith(f"{row['difference']:+.3f} [")
+    assert [cells[0] for cells in rows] == ["gue/tf/0 (mcc)", "", "", "", "gue/tf/1 (mcc)"] + [
+        ""
+    ] * 3
+
+
+def test_warnings_notes_pretraining_seeds_and_selection_are_on_the_page(tmp_path):
+    labels = labels_of("gue/tf/0")
+    epochs = [binary(labels, chance, 5) for chance in (0.6, 0.95)]
+    chosen = selected_epoch(epochs, 1)
+    more = {"notes": ("5,000 training rows",), "pretraining_seeds": True, "selected_epoch": chosen}
+    given = facts(contender="tiny", **more)
+    write_run(tmp_path, given, epochs[0], split(labels), resamples=5)
+    write_run(
+        tmp_path, facts(contender="composition", draws=False), epochs[0], split(labels), resamples=5
+    )
+    found = summary(read_runs(tmp_path), "composition", resamples=50)
+    text = to_markdown(found)
+    assert "**Warning** (at least 80%): gue/tf/0: length and letter composition alone" in text
+    assert "100% of tiny" in text
+    assert "Note: 5,000 training rows." in text
+    assert "Seeds include pretraining for tiny only." in text
+    assert "inflated by selection on the test split by" in text
+    assert found.table.set_index("contender").loc["tiny", "inflation"] == chosen.inflation
+    assert f"+{chosen.inflation:.3f}" in text
