@@ -12,17 +12,18 @@ READY = $(VENV)/.ready
 export MPLBACKEND = Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench gpu clean
+.PHONY: help setup demo test check format bench gpu gpu-evaluate clean
 
 help:
-	@echo "make setup    the environment in $(VENV) (the other targets call it)"
-	@echo "make demo     genome -> pretrained model -> task -> predictions, one table, minutes"
-	@echo "make test     all tests"
-	@echo "make check    format, lint, types, import order"
-	@echo "make format   rewrite files in the project's format"
-	@echo "make bench    speed and memory, each as a ratio against a limit"
-	@echo "make gpu      GPU tests and GPU benchmarks, results in build/gpu.txt"
-	@echo "make clean    remove the environment, caches and what the demo wrote"
+	@echo "make setup         the environment in $(VENV) (the other targets call it)"
+	@echo "make demo          genome -> pretrained model -> task -> predictions, one table, minutes"
+	@echo "make test          all tests"
+	@echo "make check         format, lint, types, import order"
+	@echo "make format        rewrite files in the project's format"
+	@echo "make bench         speed and memory, each as a ratio against a limit"
+	@echo "make gpu           GPU tests and GPU benchmarks, results in build/gpu.txt"
+	@echo "make gpu-evaluate  the full GUE table in pieces of nine minutes: MODELS='base=runs/base' DATA=folder"
+	@echo "make clean         remove the environment, caches and what the demo wrote"
 
 setup: $(READY)
 
@@ -64,6 +65,17 @@ gpu: $(READY)
 	else \
 	  echo "make gpu: PyTorch sees no CUDA device here, so no GPU test and no GPU benchmark was run."; \
 	fi
+
+# The models of the full table, NAME=FOLDER each, and the folder with the suite's data.
+MODELS ?= $(foreach run,$(wildcard runs/gpu/*),$(notdir $(run))=$(run))
+DATA ?= ../shared/data
+
+gpu-evaluate: $(READY)
+	@test -n "$(MODELS)" || { \
+	  echo "no model to evaluate: pretrain some into runs/gpu/NAME, or make gpu-evaluate MODELS='base=FOLDER'" >&2; \
+	  exit 1; }
+	$(BIN)/python benchmarks/gue.py full $(foreach m,$(MODELS),-m $(m)) --data $(DATA) \
+	  --budget 9m --publish docs/results/gue
 
 SHELL = /bin/bash
 

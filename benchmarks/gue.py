@@ -1,0 +1,103 @@
+"""GUE by `findna evaluate`, in pieces that can be stopped and started.
+
+    python benchmarks/gue.py PIECE -m human=runs/first-light/human-30m [--data ../shared/data]
+
+A piece is an evaluation folder of its own below `-o`:
+
+    probes        complete sets, all rows, five seeds: probes and cheap baselines
+    finetune      complete sets, 5,000 training rows, three epochs, three seeds: marked as reduced
+    dev-as-train  sets whose train files are not here: the dev rows are the training rows
+    full          complete sets, all rows, five seeds, every mode: for a GPU
+
+`--publish DIR` copies what a reader needs (tables, picture, settings, command, log) to DIR/PIECE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from findna.evaluation.evaluate import EvaluateSettings, evaluate
+from findna.report.comparison import draw_comparison
+
+COMPLETE = (
+    "prom/prom_core_all", "prom/prom_core_notata", "prom/prom_300_tata",
+    "tf/0", "tf/1", "tf/2", "tf/3", "mouse/0", "mouse/2", "mouse/3",
+)  # fmt: skip
+WITHOUT_TRAIN = (
+    "prom/prom_300_all", "prom/prom_300_notata", "splice/reconstructed", "mouse/1",
+    "EMP/H3", "EMP/H3K14ac", "EMP/H3K4me3",
+)  # fmt: skip
+PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "probes": (COMPLETE, {"modes": ("linear", "knn")}),
+    "finetune": (
+        COMPLETE,
+        {"modes": ("finetune",), "train_rows": 5000, "epochs": 3, "seeds": 3},
+    ),
+    "dev-as-train": (WITHOUT_TRAIN, {"modes": ("linear", "knn"), "dev_as_train": True}),
+    "full": (COMPLETE, {}),
+}
+PUBLISHED = (
+    "settings.yaml", "results.tsv", "table.tsv", "across.tsv", "published.tsv", "table.md",
+    "comparison.png", "log.txt", "command.txt",
+)  # fmt: skip
+
+
+def publish(folder: Path, place: Path) -> None:
+    """Copy what a reader needs; the answers of every run stay where they are."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in PUBLISHED:
+        shutil.copy(folder / name, place / name)
+    shutil.copytree(folder / "leakage", place / "leakage", dirs_exist_ok=True)
+
+
+def main() -> None:
+    """Go on with a piece, then draw and copy."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("piece", choices=PIECES)
+    parser.add_argument("-m", "--model", action="append", required=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/gue"))
+    parser.add_argument("--task", action="append", help="some of the piece's tasks only")
+    parser.add_argument("--pretraining-genome", type=Path)
+    parser.add_argument("--budget", help="end between two runs after this time, such as 9m")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--publish", type=Path)
+    given = parser.parse_args()
+    folder = given.output / given.piece
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    log_file = given.output / f"{given.piece}.log"
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(log_file)],
+    )
+    tasks, settings = PIECES[given.piece]
+    result = evaluate(
+        None,
+        folder,
+        models=given.model,
+        suite="gue",
+        tasks=given.task or tasks,
+        root=given.data,
+        settings=EvaluateSettings(**settings, budget=given.budget),
+        pretraining_genome=given.pretraining_genome,
+    )
+    draw_comparison(result.table, result.published, folder / "comparison.png")
+    shutil.copy(log_file, folder / "log.txt")
+    (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
+    if given.publish:
+        publish(folder, given.publish / given.piece)
+
+
+if __name__ == "__main__":
+    main()
