@@ -92,6 +92,8 @@ def main() -> None:
         settings=EvaluateSettings(**settings, budget=given.budget),
         pretraining_genome=given.pretraining_genome,
     )
+    if not len(result.table):
+        return
     draw_comparison(result.table, result.published, folder / "comparison.png")
     shutil.copy(log_file, folder / "log.txt")
     (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")

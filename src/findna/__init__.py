@@ -22,6 +22,7 @@ _PUBLIC = {
     "FindnaError": ("findna.files", "FindnaError"),
     "Genome": ("findna.sequence.genome", "Genome"),
     "Model": ("findna.model.model", "Model"),
+    "doctor": ("findna.evaluation.doctor.diagnosis", "doctor"),
     "evaluate": ("findna.evaluation.evaluate", "evaluate"),
     "example": ("findna.sequence.simulate", "write_example"),
     "fetch": ("findna.evaluation.fetch.suites", "fetch"),
@@ -32,6 +33,7 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from findna.evaluation.doctor.diagnosis import doctor
     from findna.evaluation.evaluate import evaluate
     from findna.evaluation.fetch.suites import fetch
     from findna.files import BadInput, FindnaError
@@ -49,6 +51,7 @@ __all__ = [
     "Genome",
     "Model",
     "__version__",
+    "doctor",
     "evaluate",
     "example",
     "fetch",

@@ -248,5 +248,7 @@ def test_a_budget_ends_between_two_runs_and_the_next_start_goes_on(tmp_path):
     assert (first.left, cut.left) == (0, 1)
     assert "kmer" not in set(cut.table["contender"])
     assert evaluate(task_data(), out, settings=_linear(1), device="cpu").left == 0
+    nothing = evaluate(task_data(), tmp_path / "new", settings=short, device="cpu")
+    assert nothing.left == 5 and not len(nothing.table)
     with pytest.raises(BadInput, match="no time"):
         EvaluateSettings.parse({"budget": "soon"}, source="here")

@@ -110,8 +110,9 @@ def evaluate(
         device=device,
         overwrite=overwrite,
     )
-    draw_comparison(result.table, result.published, result.folder / "comparison.png")
-    log.info("tables and picture in %s; to read: %s", output, output / "table.md")
+    if len(result.table):
+        draw_comparison(result.table, result.published, output / "comparison.png")
+        log.info("tables and picture in %s; to read: %s", output, output / "table.md")
     if result.failed:
         raise FindnaError("some runs could not be made:\n  " + "\n  ".join(result.failed))
 

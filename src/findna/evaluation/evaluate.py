@@ -125,7 +125,7 @@ def evaluate(
     root: str | Path | None = None,
     others: Sequence[Contender] = (),
     features: Sequence[Features] = (),
-    settings: EvaluateSettings | None = None,
+    settings: EvaluateSettings | Mapping[str, Any] | None = None,
     genome: Genome | str | Path | None = None,
     pretraining_genome: Genome | str | Path | None = None,
     device: str = "auto",
@@ -142,7 +142,7 @@ def evaluate(
         root: where the suite's data lie; the cache folder if None.
         others: more contenders, such as tables of predictions.
         features: vectors made elsewhere, which pass through the probes.
-        settings: protocol, modes and grids; defaults if None.
+        settings: protocol, modes and grids, or a mapping of those that are not the defaults.
         genome: FASTA or opened genome for labelled intervals.
         pretraining_genome: what the first model was pretrained on: rows are looked for in it.
         device: auto, cpu, cuda or mps.
@@ -151,7 +151,8 @@ def evaluate(
     Raises:
         BadInput: what a user can mend; among it a test split that is the validation split.
     """
-    settings = settings or EvaluateSettings()
+    if not isinstance(settings, EvaluateSettings):
+        settings = EvaluateSettings.parse(settings or {}, source="settings")
     deadline = time.monotonic() + (seconds(settings.budget) if settings.budget else math.inf)
     if suite == PAPER:
         settings = settings.model_copy(update={"every_epoch": True})
@@ -402,6 +403,9 @@ def _tabled(
 ) -> EvaluateResult:
     """Every table, made anew from the runs in the folder."""
     runs = read_runs(folder)
+    if not runs:  # the budget ended before the first
+        nothing = pd.DataFrame()
+        return EvaluateResult(folder, nothing, nothing, nothing, tuple(failed), left)
     names = {run.record.contender for run in runs}
     found = summary(runs, _reference(settings, begun, names), resamples=settings.resamples)
     published = _published({run.record.task for run in runs})
