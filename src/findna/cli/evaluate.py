@@ -60,7 +60,11 @@ def evaluate(
     ] = None,
     hugging_face: Annotated[
         list[str] | None,
-        typer.Option("--hf", help="A Hugging Face model, by name or folder: it takes the probes."),
+        typer.Option(
+            "--hf",
+            help="A Hugging Face model that is on this machine (hf download NAME), by name or"
+            " folder: it takes the probes.",
+        ),
     ] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with an --hf model.")

@@ -59,7 +59,8 @@ class HuggingFaceEmbedder:
         """Load tokenizer and model.
 
         Args:
-            name_or_folder: name on the hub, or a folder that `save_pretrained` wrote.
+            name_or_folder: name on the hub of a model that `hf download` has brought to this
+                machine, or a folder that `save_pretrained` wrote.
             trust_remote_code: run the code that comes with the model.
             revision: commit, tag or branch on the hub; a commit makes the result repeatable.
             strand: average both strands, or read the given one.
@@ -72,7 +73,12 @@ class HuggingFaceEmbedder:
         """
         library = _transformers()
         source = str(name_or_folder)
-        options = {"trust_remote_code": trust_remote_code, "revision": revision}
+        # Nothing is downloaded in passing: what a comparison rests on is fetched knowingly.
+        options = {
+            "trust_remote_code": trust_remote_code,
+            "revision": revision,
+            "local_files_only": True,
+        }
         self.name = re.sub(r"[^A-Za-z0-9_-]+", "-", source.rstrip("/").split("/")[-1])
         self.strand, self.device = strand, pick_device(device)
         self.tokenizer = _loaded((library.AutoTokenizer,), source, options)
@@ -177,7 +183,12 @@ def _loaded(classes: Sequence[Any], source: str, options: dict[str, Any]) -> Any
         except (OSError, ValueError, ImportError, KeyError) as error:
             problems.append(error)
     reason = str(problems[0]).strip() or type(problems[0]).__name__
-    remedy = "check the name, the network, and whether the model needs --trust-remote-code"
+    remedy = (
+        "check the name; findna evaluate downloads nothing: fetch the model first with hf download"
+        f" {source}, or give its folder"
+    )
+    if "cached files" in reason:
+        reason = "is neither a folder here nor a model that was downloaded"
     if "trust_remote_code" in reason:
         remedy = "it brings code of its own: read it, then give --trust-remote-code to run it"
         reason = "the model needs code from the hub, which does not run unasked"
