@@ -51,6 +51,9 @@ def test_without_one_a_tenth_of_train_chooses_anew_for_each_seed():
     assert len(first["dev"]) == 20
     assert sorted(ids_of(*first.values())) == sorted(data.splits["train"].ids)
     assert first["dev"].labels.mean() == pytest.approx(0.5, abs=0.05)
+    tenths = [set(found.parts(seed).splits["dev"].ids) for seed in range(10)]
+    assert len(set.union(*tenths)) == 200  # disjoint: every row chooses once
+    assert set(found.parts(10).splits["dev"].ids) not in tenths
 
 
 def test_whole_chromosomes_choose_where_places_are_known():

@@ -125,13 +125,17 @@ def _fill_up(held: NDArray[np.float64], stratum: int, rows: int) -> Ints:
     return np.repeat(np.arange(folds), share)
 
 
-def stratified_holdout(strata: Ints, groups: Ints, fraction: float, seed: int) -> Bools:
+def stratified_holdout(
+    strata: Ints, groups: Ints, fraction: float, seed: int, part: int = 0
+) -> Bools:
     """True (n,) for about `fraction` of the rows: whole groups, each stratum in its share.
 
-    A stratum that would lie in held rows only stays with the others: it must be learned.
+    Parts 0, 1, ... are disjoint until all rows have been held once; then rows are dealt anew. A
+    stratum that would lie in held rows only stays with the others: it must be learned.
     """
     folds = max(2, round(1 / fraction))
-    held = stratified_folds(strata, groups, folds, seed, repeat=1_000_003) == 0
+    deal, part = divmod(part, folds)
+    held = stratified_folds(strata, groups, folds, seed, repeat=1_000_003 + deal) == part
     return np.asarray(held & np.isin(strata, strata[~held]))
 
 
@@ -177,10 +181,10 @@ def groups_of(rows: LabelledSplit) -> Ints:
 
 
 def parted(
-    rows: LabelledSplit, groups: Ints, kind: TaskKind, *, fraction: float, seed: int
+    rows: LabelledSplit, groups: Ints, kind: TaskKind, *, fraction: float, seed: int, part: int = 0
 ) -> tuple[LabelledSplit, LabelledSplit]:
-    """Rows to learn from, and about `fraction` of them to choose by."""
-    held = stratified_holdout(strata_of(rows.labels, kind), groups, fraction, seed)
+    """Rows to learn from, and about `fraction` of them to choose by; see `stratified_holdout`."""
+    held = stratified_holdout(strata_of(rows.labels, kind), groups, fraction, seed, part)
     return rows.where(~held), rows.where(held)
 
 

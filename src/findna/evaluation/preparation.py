@@ -114,7 +114,8 @@ class Prepared:
             fraction = max(fraction, _FEW_SHOT_FRACTION)
         elif self.dev is not None:
             return replace(self.data, splits={"train": train, "dev": self.dev})
-        learn, choose = parted(train, groups, self.data.kind, fraction=fraction, seed=seed)
+        # Another part for another seed: large groups would fall into the same one at every draw.
+        learn, choose = parted(train, groups, self.data.kind, fraction=fraction, seed=0, part=seed)
         return replace(self.data, splits={"train": learn, "dev": choose})
 
 
