@@ -6,11 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from findna.cli.running import Overwrite, resolved, verb
-from findna.data.labelled import read_labelled
 from findna.evaluation.doctor.diagnosis import DoctorSettings
 from findna.evaluation.doctor.diagnosis import doctor as examine
 from findna.files import atomic_file, write_json
-from findna.sequence.genome import Genome
 
 
 @verb(DoctorSettings)
@@ -41,9 +39,7 @@ def doctor(
     if not any((data, genome, model, vcf, bed)):
         raise typer.BadParameter("give DATA, -g, -m, --vcf or --bed: there is nothing to look at")
     settings = resolved(lambda: DoctorSettings.parse(given, source="settings"))
-    opened = Genome.open(genome) if genome else None
-    rows = read_labelled(data, genome=opened, settings=settings) if data else None
-    found = examine(rows, genome=opened, model=model, vcf=vcf, bed=bed, settings=settings)
+    found = examine(data, genome=genome, model=model, vcf=vcf, bed=bed, settings=settings)
     typer.echo(found.text())
     if output is not None:
         with atomic_file(output, overwrite) as made:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
 from findna.data.similarity import lengths_of
 from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
 from findna.evaluation.doctor.file_checks import Finding, check_bed, check_genome, check_vcf
@@ -77,9 +77,9 @@ class Diagnosis:
 
 
 def doctor(
-    data: LabelledData | None = None,
+    data: LabelledData | str | Path | None = None,
     *,
-    genome: Genome | None = None,
+    genome: Genome | str | Path | None = None,
     model: Model | str | Path | None = None,
     vcf: str | Path | None = None,
     bed: str | Path | None = None,
@@ -88,14 +88,18 @@ def doctor(
     """Look at what is given, and at how the parts fit each other.
 
     Args:
-        data: labelled rows.
-        genome: FASTA; with a model, the one it was pretrained on.
+        data: labelled rows, or a folder or file of them.
+        genome: FASTA or opened genome; with a model, the one it was pretrained on.
         model: a model, its folder or run, or the name of a preset.
         vcf: variants, held against the genome.
         bed: intervals, held against the genome.
         settings: limits, and the fine-tuning whose cost is measured.
     """
     settings = settings or DoctorSettings()
+    if isinstance(genome, str | Path):
+        genome = Genome.open(genome)
+    if isinstance(data, str | Path):
+        data = read_labelled(data, genome=genome, settings=settings)
     loaded = _loaded(model)
     findings: list[Finding] = []
     report = None
