@@ -81,6 +81,7 @@ def test_everyone_takes_part_and_every_answer_is_kept(tmp_path, model):
     assert (found.table["reference"].dropna() == "finetune-mine").all()
     text = (out / "table.md").read_text()
     assert "official validation split, test read once" in text
+    assert "* mine: " in text and "* random: weights drawn from the seed of each run" in text
 
 
 def test_test_rows_are_read_once_a_run_and_after_learning(tmp_path, model, monkeypatch):

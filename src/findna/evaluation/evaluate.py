@@ -418,11 +418,32 @@ def _tabled(
     ):
         write_table(table, folder / f"{name}.tsv")
     text = to_markdown(found, published)
-    if failed:
-        text += "\n## Not run\n\n" + "\n".join(f"* {reason}" for reason in failed) + "\n"
+    for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
+        if listed := "\n".join(f"* {line}" for line in lines):
+            text += f"\n## {title}\n\n{listed}\n"
     with atomic_file(folder / "table.md", overwrite=True) as made:
         made.write_text(text, encoding="utf-8")
     return EvaluateResult(folder, found.table, results, published, tuple(failed), left)
+
+
+def _told(start: Start) -> str:
+    """What a start is and what its pretraining saw, in a line."""
+    if not start.models:
+        return f"{start.name}: weights drawn from the seed of each run"
+    seen = start.models[0].provenance
+    facts = [f"{len(start.models)} pretraining seeds"] if start.pretraining_seeds else []
+    facts += [
+        f"{name} {seen[key]}"
+        for name, key in (
+            ("pretrained on", "genome"),
+            ("held out:", "held_out"),
+            ("steps", "steps"),
+            ("held-out masked loss", "mask_loss"),
+        )
+        if key in seen
+    ]
+    parameters = f"{start.models[0].parameters_count:,} parameters"
+    return f"{start.name}: {', '.join([parameters, *facts])}"
 
 
 def _reference(settings: EvaluateSettings, begun: Sequence[Start], names: set[str]) -> str:

@@ -1,0 +1,83 @@
+"""`findna evaluate` as a person calls it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from findna.cli import app
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.model import ModelConfig, new_model
+
+QUICK = ["--seeds", "1", "--modes", "linear", "--resamples", "100", "-q"]
+
+
+def _call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    shape = ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3)
+    new_model(ModelConfig(backbone=shape), 0).save(tmp_path / "small")
+    return tmp_path / "small"
+
+
+def _rows(n: int, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    sequences = ["".join(random.choice(list("ACGT"), 60)) for _ in range(n)]
+    return pd.DataFrame({"id": [f"{seed}-{i}" for i in range(n)], "sequence": sequences})
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    for name, n, seed in (("train", 60, 1), ("dev", 20, 2), ("test", 20, 3)):
+        rows = _rows(n, seed)
+        rows.assign(label=np.arange(n) % 2).to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def test_one_command_gives_table_and_picture(task: Path, model: Path, tmp_path: Path) -> None:
+    rows = pd.concat(pd.read_csv(task / f"{name}.csv") for name in ("train", "dev", "test"))
+    table = tmp_path / "guess.tsv"
+    answers = pd.DataFrame({"id": rows["id"], "p_0": 0.4, "p_1": 0.6})
+    answers.to_csv(table, sep="\t", index=False)
+    out = tmp_path / "out"
+    result = _call("evaluate", task, "-m", model, "-o", out, "--table", table, *QUICK)
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(out / "table.tsv", sep="\t").set_index("contender")
+    assert {"guess", "linear-small", "linear-random", "kmer", "cnn"} <= set(found.index)
+    assert (out / "comparison.png").stat().st_size > 10_000
+    assert found["task"].unique().tolist() == ["task"]
+
+
+def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lines = [f">chr{c}\n{''.join(random.choice(list('ACGT'), 20_000))}\n" for c in range(1, 4)]
+    (tmp_path / "genome.fa").write_text("".join(lines))
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("".join(f"chr1\t{300 * i}\t{300 * i + 100}\tp{i}\n" for i in range(40)))
+    arguments = ["evaluate", bed, "--negatives", tmp_path / "genome.fa", "-m", model]
+    result = _call(*arguments, "-o", tmp_path / "out", *QUICK)
+    assert result.exit_code == 0, result.output
+    sizes = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").iloc[0]
+    assert sizes["test_rows"] == 16 and 50 <= sizes["train_rows"] <= 64
+
+
+def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for arguments, code, words in (
+        ((task, "--suite", "gue"), 3, "either labelled data or a suite"),
+        (("--suite", "gue", "--task", "tf/00"), 3, "did you mean"),
+        (("--suite", "gue", "--task", "tf/0", "--data", tmp_path), 3, "findna fetch"),
+        (("--negatives", tmp_path / "g.fa"), 2, "--negatives goes with DATA"),
+        ((task, "--seeds", "0"), 2, "seeds"),
+        ((task, "-m", tmp_path / "none"), 3, "no model folder"),
+    ):
+        result = _call("evaluate", *arguments, "-o", out)
+        assert (result.exit_code, words in result.stderr) == (code, True), result.stderr
+        assert not out.exists()
