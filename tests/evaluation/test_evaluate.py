@@ -165,6 +165,18 @@ def test_other_settings_or_another_folder_are_refused(tmp_path):
     evaluate(task_data(), out, settings=other, device="cpu", overwrite=True)
 
 
+def test_a_name_that_means_another_model_or_other_rows_is_refused(tmp_path, model):
+    out = tmp_path / "out"
+    evaluate(task_data(), out, models=[f"mine={model}"], settings=_linear(1), device="cpu")
+    other = tmp_path / "other"
+    new_model(SMALL, 6).save(other)
+    with pytest.raises(BadInput, match="model mine 0 was another"):
+        evaluate(task_data(), out, models=[f"mine={other}"], settings=_linear(1), device="cpu")
+    with pytest.raises(BadInput, match="test rows of own was another"):
+        evaluate(task_data(test=rows_of(50, 4)), out, settings=_linear(1), device="cpu")
+    evaluate(task_data(), out, models=[f"new={other}"], settings=_linear(1), device="cpu")
+
+
 def test_what_cannot_be_evaluated_leaves_no_folder(tmp_path):
     data = task_data(test=task_data().splits["dev"])
     with pytest.raises(BadInput, match="same sequences as dev"):

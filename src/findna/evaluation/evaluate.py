@@ -16,20 +16,14 @@ by tasks, models and seeds.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
-import yaml
-from pydantic import Field, field_validator
+from typing import Any
 
 from findna.data.labelled import LabelledData, read_labelled
 from findna.evaluation.comparison import SelectedEpoch, selected_epoch
-from findna.evaluation.contenders.lineup import ContenderSettings, contenders, folders_of, starts
+from findna.evaluation.contenders.lineup import contenders, folders_of, starts
 from findna.evaluation.contenders.networks import FinetuneContender, FinetunedNetwork, Start
 from findna.evaluation.contenders.probes import (
     Features,
@@ -37,15 +31,16 @@ from findna.evaluation.contenders.probes import (
     NeighbourProbe,
     NetworkFeatures,
 )
+from findna.evaluation.folder import digest_of_model, digest_of_rows, open_folder
 from findna.evaluation.leakage.check import drop_leaks, leakage
-from findna.evaluation.markdown import to_markdown
 from findna.evaluation.preparation import Prepared, prepare
 from findna.evaluation.protocol import Contender, Learned
-from findna.evaluation.results import RunFacts, read_runs, run_file, tidy, write_run
-from findna.evaluation.suites.registry import PAPER, published_for, suites, tasks_of
+from findna.evaluation.results import RunFacts, run_file, write_run
+from findna.evaluation.settings import EvaluateSettings
+from findna.evaluation.suites.registry import PAPER, tasks_of
 from findna.evaluation.suites.rows import read_task
-from findna.evaluation.summary import summary
-from findna.files import BadInput, FindnaError, atomic_file, cache_folder, log, read_json
+from findna.evaluation.tabulate import EvaluateResult, tabulate
+from findna.files import BadInput, FindnaError, cache_folder, log, read_json
 from findna.inference.predict import pick_device
 from findna.metrics import Answers, Metric
 from findna.model.model import PRESETS
@@ -53,66 +48,9 @@ from findna.sequence.genome import Genome
 from findna.training.judgement import write_table
 from findna.training.recipes import seconds
 
+__all__ = ["EvaluateResult", "EvaluateSettings", "evaluate"]
+
 OWN = "own data"
-
-
-class EvaluateSettings(ContenderSettings):
-    """Everything that decides what an evaluation computes."""
-
-    seeds: int = Field(5, ge=1, description="Runs of each contender that draws anything.")
-    first_seed: int = Field(0, ge=0, description="The first of the seeds.")
-    tune: Literal["first", "each"] = Field(
-        "first",
-        description="Try the whole grid at the first seed and keep what it chose, or at each seed.",
-    )
-    dev_as_train: bool = Field(
-        False, description="Where a set has no train split, learn from its validation split."
-    )
-    drop: bool = Field(
-        False, description="Leave out training rows that match validation or test rows in any way."
-    )
-    budget: str | None = Field(
-        None,
-        description="End after this time, such as 9m, between two runs; the next start goes on.",
-    )
-    reference: str | None = Field(
-        None,
-        description="The contender that the others are compared with; if not given, the first"
-        " pretrained model: fine-tuned, else its linear or kNN probe.",
-    )
-    resamples: int = Field(2000, ge=100, description="Resamples of every bootstrap.")
-
-    @field_validator("budget")
-    @classmethod
-    def _a_time(cls, budget: str | None) -> str | None:
-        if budget is not None:
-            seconds(budget)
-        return budget
-
-    @property
-    def every_seed(self) -> range:
-        """The seeds."""
-        return range(self.first_seed, self.first_seed + self.seeds)
-
-
-# These may grow from one start to the next; everything else must stay as it was.
-_MAY_DIFFER = {"seeds", "resamples", "modes", "reference", "budget"}
-
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """The folder, its tables, and the runs that could not be made, each with its reason.
-
-    `left` runs were not begun within the budget. `table` has a row a task and contender, `results`
-    a row a task, contender, seed and metric, `published` a row a published figure of these tasks.
-    """
-
-    folder: Path
-    table: pd.DataFrame
-    results: pd.DataFrame
-    published: pd.DataFrame
-    failed: tuple[str, ...]
-    left: int
 
 
 def evaluate(
@@ -160,7 +98,7 @@ def evaluate(
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(_prepared(data, suite, tasks, root, genome, settings))
-    folder = _opened(Path(output), settings, overwrite)
+    folder = open_folder(Path(output), settings, _digests(begun, prepared), overwrite)
     _report_leakage(folder, prepared, models, pretraining_genome)
     failed: list[str] = []
     left = 0
@@ -180,7 +118,7 @@ def evaluate(
             kept.forget()
     if left:
         log.warning("%d runs are left: the same command goes on with them", left)
-    return _tabled(folder, settings, begun, failed, left)
+    return tabulate(folder, settings, begun, failed, left)
 
 
 # ---------------------------------------------------------------- tasks
@@ -224,46 +162,14 @@ def _safe(name: str) -> str:
     return "_".join(name.split()) or "task"
 
 
-# ---------------------------------------------------------------- the folder
-
-
-def _opened(folder: Path, settings: EvaluateSettings, overwrite: bool) -> Path:
-    """The folder of the evaluation, new or one with the same settings.
-
-    Raises:
-        BadInput: it is something else, or its settings differ; it names them.
-    """
-    file = folder / "settings.yaml"
-    now = settings.model_dump(mode="json")
-    if overwrite and folder.exists():
-        _refuse_strange(folder)
-        shutil.rmtree(folder)
-    if folder.exists() and any(folder.iterdir()):
-        _refuse_strange(folder)
-        kept = yaml.safe_load(file.read_text(encoding="utf-8"))["settings"]
-        before = EvaluateSettings.parse(kept, source=str(file)).model_dump(mode="json")
-        changed = [k for k in now if now[k] != before[k] and k not in _MAY_DIFFER]
-        if changed:
-            listed = ", ".join(f"{k} (was {before[k]!r}, now {now[k]!r})" for k in changed)
-            raise BadInput(
-                f"holds an evaluation with other settings: {listed}",
-                file=folder,
-                remedy="use the same settings to go on, another folder, or --overwrite",
-            )
-    with atomic_file(file, overwrite=True) as made:
-        text = yaml.safe_dump({"verb": "evaluate", "settings": now}, sort_keys=False)
-        made.write_text(text, encoding="utf-8")
-    return folder
-
-
-def _refuse_strange(folder: Path) -> None:
-    """Refuse to write into, or to remove, what is no evaluation."""
-    file = folder / "settings.yaml"
-    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    if not isinstance(described, dict) or described.get("verb") != "evaluate":
-        raise BadInput(
-            "is there and holds no evaluation", file=folder, remedy="name another folder with -o"
-        )
+def _digests(begun: Sequence[Start], prepared: Sequence[Prepared]) -> dict[str, str]:
+    """What stands behind the names of models and tasks."""
+    models = {
+        f"model {start.name} {at}": digest_of_model(model)
+        for start in begun
+        for at, model in enumerate(start.models)
+    }
+    return models | {f"test rows of {task.name}": digest_of_rows(task.test) for task in prepared}
 
 
 # ---------------------------------------------------------------- runs
@@ -389,80 +295,3 @@ def _report_leakage(
         for split in ("train", "dev"):
             if share := report.share("test", split):
                 log.warning("%s: %.1f %% of test rows match %s", task.name, 100 * share, split)
-
-
-# ---------------------------------------------------------------- tables
-
-
-def _tabled(
-    folder: Path,
-    settings: EvaluateSettings,
-    begun: Sequence[Start],
-    failed: Sequence[str],
-    left: int,
-) -> EvaluateResult:
-    """Every table, made anew from the runs in the folder."""
-    runs = read_runs(folder)
-    if not runs:  # the budget ended before the first
-        nothing = pd.DataFrame()
-        return EvaluateResult(folder, nothing, nothing, nothing, tuple(failed), left)
-    names = {run.record.contender for run in runs}
-    found = summary(runs, _reference(settings, begun, names), resamples=settings.resamples)
-    published = _published({run.record.task for run in runs})
-    results = tidy(runs)
-    for name, table in (
-        ("results", results),
-        ("table", found.table),
-        ("across", found.across),
-        ("published", published),
-    ):
-        write_table(table, folder / f"{name}.tsv")
-    text = to_markdown(found, published)
-    for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
-        if listed := "\n".join(f"* {line}" for line in lines):
-            text += f"\n## {title}\n\n{listed}\n"
-    with atomic_file(folder / "table.md", overwrite=True) as made:
-        made.write_text(text, encoding="utf-8")
-    return EvaluateResult(folder, found.table, results, published, tuple(failed), left)
-
-
-def _told(start: Start) -> str:
-    """What a start is and what its pretraining saw, in a line."""
-    if not start.models:
-        return f"{start.name}: weights drawn from the seed of each run"
-    seen = start.models[0].provenance
-    facts = [f"{len(start.models)} pretraining seeds"] if start.pretraining_seeds else []
-    facts += [
-        f"{name} {seen[key]}"
-        for name, key in (
-            ("pretrained on", "genome"),
-            ("held out:", "held_out"),
-            ("steps", "steps"),
-            ("held-out masked loss", "mask_loss"),
-        )
-        if key in seen
-    ]
-    parameters = f"{start.models[0].parameters_count:,} parameters"
-    return f"{start.name}: {', '.join([parameters, *facts])}"
-
-
-def _reference(settings: EvaluateSettings, begun: Sequence[Start], names: set[str]) -> str:
-    """The contender that was named, or the first model in the strongest mode that ran."""
-    if settings.reference:
-        return settings.reference
-    starts = [*(s for s in begun if s.models), *begun]
-    wanted = (f"{mode}-{s.name}" for s in starts for mode in ("finetune", "linear", "knn"))
-    return next((name for name in wanted if name in names), "kmer")
-
-
-def _published(tasks: set[str]) -> pd.DataFrame:
-    """Published figures of the tasks that the registry knows."""
-    known = {task.name: task for suite in suites() for task in suite.tasks}
-    columns = ["task", "model", "parameters", "metric", "value", "protocol", "source", "note"]
-    rows = [
-        {column: getattr(figure, column) for column in columns}
-        | {"protocol": f"{figure.protocol}: {figure.protocol_meaning}"}
-        for name in sorted(tasks & known.keys())
-        for figure in published_for(known[name])
-    ]
-    return pd.DataFrame(rows, columns=columns)

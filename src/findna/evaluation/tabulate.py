@@ -1,0 +1,108 @@
+"""Every table of an evaluation, made anew from the runs in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from findna.evaluation.contenders.networks import Start
+from findna.evaluation.markdown import to_markdown
+from findna.evaluation.results import read_runs, tidy
+from findna.evaluation.settings import EvaluateSettings
+from findna.evaluation.suites.registry import published_for, suites
+from findna.evaluation.summary import summary
+from findna.files import atomic_file
+from findna.training.judgement import write_table
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """The folder, its tables, and the runs that could not be made, each with its reason.
+
+    `left` runs were not begun within the budget. `table` has a row a task and contender, `results`
+    a row a task, contender, seed and metric, `published` a row a published figure of these tasks.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    results: pd.DataFrame
+    published: pd.DataFrame
+    failed: tuple[str, ...]
+    left: int
+
+
+def tabulate(
+    folder: Path,
+    settings: EvaluateSettings,
+    begun: Sequence[Start],
+    failed: Sequence[str],
+    left: int,
+) -> EvaluateResult:
+    """Every table, made anew from the runs in the folder."""
+    runs = read_runs(folder)
+    if not runs:  # the budget ended before the first
+        nothing = pd.DataFrame()
+        return EvaluateResult(folder, nothing, nothing, nothing, tuple(failed), left)
+    names = {run.record.contender for run in runs}
+    found = summary(runs, _reference(settings, begun, names), resamples=settings.resamples)
+    published = _published({run.record.task for run in runs})
+    results = tidy(runs)
+    for name, table in (
+        ("results", results),
+        ("table", found.table),
+        ("across", found.across),
+        ("published", published),
+    ):
+        write_table(table, folder / f"{name}.tsv")
+    text = to_markdown(found, published)
+    for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
+        if listed := "\n".join(f"* {line}" for line in lines):
+            text += f"\n## {title}\n\n{listed}\n"
+    with atomic_file(folder / "table.md", overwrite=True) as made:
+        made.write_text(text, encoding="utf-8")
+    return EvaluateResult(folder, found.table, results, published, tuple(failed), left)
+
+
+def _told(start: Start) -> str:
+    """What a start is and what its pretraining saw, in a line."""
+    if not start.models:
+        return f"{start.name}: weights drawn from the seed of each run"
+    seen = start.models[0].provenance
+    facts = [f"{len(start.models)} pretraining seeds"] if start.pretraining_seeds else []
+    facts += [
+        f"{name} {seen[key]}"
+        for name, key in (
+            ("pretrained on", "genome"),
+            ("held out:", "held_out"),
+            ("steps", "steps"),
+            ("held-out masked loss", "mask_loss"),
+        )
+        if key in seen
+    ]
+    parameters = f"{start.models[0].parameters_count:,} parameters"
+    return f"{start.name}: {', '.join([parameters, *facts])}"
+
+
+def _reference(settings: EvaluateSettings, begun: Sequence[Start], names: set[str]) -> str:
+    """The contender that was named, or the first model in the strongest mode that ran."""
+    if settings.reference:
+        return settings.reference
+    starts = [*(s for s in begun if s.models), *begun]
+    wanted = (f"{mode}-{s.name}" for s in starts for mode in ("finetune", "linear", "knn"))
+    return next((name for name in wanted if name in names), "kmer")
+
+
+def _published(tasks: set[str]) -> pd.DataFrame:
+    """Published figures of the tasks that the registry knows."""
+    known = {task.name: task for suite in suites() for task in suite.tasks}
+    columns = ["task", "model", "parameters", "metric", "value", "protocol", "source", "note"]
+    rows = [
+        {column: getattr(figure, column) for column in columns}
+        | {"protocol": f"{figure.protocol}: {figure.protocol_meaning}"}
+        for name in sorted(tasks & known.keys())
+        for figure in published_for(known[name])
+    ]
+    return pd.DataFrame(rows, columns=columns)
