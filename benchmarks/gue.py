@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--task", action="append", help="some of the piece's tasks only")
     parser.add_argument("--pretraining-genome", type=Path)
     parser.add_argument("--budget", help="end between two runs after this time, such as 9m")
+    parser.add_argument("--precision", default="auto", help="fp32, bf16 or auto")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--publish", type=Path)
     given = parser.parse_args()
@@ -89,7 +90,7 @@ def main() -> None:
         suite="gue",
         tasks=given.task or tasks,
         root=given.data,
-        settings=EvaluateSettings(**settings, budget=given.budget),
+        settings=EvaluateSettings(**settings, budget=given.budget, precision=given.precision),
         pretraining_genome=given.pretraining_genome,
     )
     if not len(result.table):

@@ -118,7 +118,7 @@ def test_the_linear_probe_equals_scikit_learn():
 
 def test_a_network_is_asked_once_for_a_set_of_rows(monkeypatch):
     model = new_model(SMALL, 0)
-    features = NetworkFeatures(Start("small", SMALL, (model,)), CPU)
+    features = NetworkFeatures(Start("small", SMALL, (model,)), CPU, precision="fp32")
     data, test, _ = data_and_table()
     calls = []
     real = embeddings
@@ -137,9 +137,11 @@ def test_a_network_is_asked_once_for_a_set_of_rows(monkeypatch):
 
 def test_random_weights_differ_by_seed_and_pretrained_ones_do_not():
     rows = rows_of(5, 1)
-    random = NetworkFeatures(Start("random", SMALL), CPU)
-    fixed = NetworkFeatures(Start("fixed", SMALL, (new_model(SMALL, 3),)), CPU)
-    each = NetworkFeatures(Start("each", SMALL, (new_model(SMALL, 3), new_model(SMALL, 4))), CPU)
+    random = NetworkFeatures(Start("random", SMALL), CPU, precision="fp32")
+    fixed = NetworkFeatures(Start("fixed", SMALL, (new_model(SMALL, 3),)), CPU, precision="fp32")
+    each = NetworkFeatures(
+        Start("each", SMALL, (new_model(SMALL, 3), new_model(SMALL, 4))), CPU, precision="fp32"
+    )
     assert random.draws and each.draws and not fixed.draws
     for features, same in ((random, False), (fixed, True), (each, False)):
         one, two = (features.vectors(rows, seed, "mean") for seed in (0, 1))
@@ -148,7 +150,7 @@ def test_random_weights_differ_by_seed_and_pretrained_ones_do_not():
 
 
 def test_poolings_are_parts_of_one_pass():
-    features = NetworkFeatures(Start("small", SMALL, (new_model(SMALL, 0),)), CPU)
+    features = NetworkFeatures(Start("small", SMALL, (new_model(SMALL, 0),)), CPU, precision="fp32")
     rows = rows_of(4, 1)
     every = [features.vectors(rows, 0, part) for part in ("mean", "max", "summary")]
     assert (np.concatenate(every, axis=1) == features.vectors(rows, 0, "all")).all()

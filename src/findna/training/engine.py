@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Literal
 
 import torch
@@ -40,7 +41,13 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     if device.type != "cpu":
         return "fp32"
-    return "bf16" if _product_time(torch.bfloat16) < 0.75 * _product_time(torch.float32) else "fp32"
+    return "bf16" if _cpu_prefers_bf16() else "fp32"
+
+
+@cache
+def _cpu_prefers_bf16() -> bool:
+    """Timed once a process: numbers that are compared must not differ in precision."""
+    return _product_time(torch.bfloat16) < 0.75 * _product_time(torch.float32)
 
 
 def _product_time(dtype: torch.dtype) -> float:

@@ -139,7 +139,10 @@ def contenders(
         KmerContender(),
         CnnContender(device=str(device)),
     ]
-    vectors = [*(NetworkFeatures(start, device, settings.strand) for start in begun), *features]
+    networks = (
+        NetworkFeatures(start, device, settings.strand, settings.precision) for start in begun
+    )
+    vectors = [*networks, *features]
     probes: Mapping[Mode, list[Contender]] = {
         "linear": [LinearProbe(each) for each in vectors],
         "knn": [NeighbourProbe(each) for each in vectors],

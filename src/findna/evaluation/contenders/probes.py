@@ -24,7 +24,7 @@ from findna.inference.embed import ALL_POOLINGS, Embeddings, embeddings
 from findna.inference.predict import BATCH_BASES, Strand
 from findna.metrics import choose_threshold
 from findna.model.heads import Pooling
-from findna.training.engine import autocast, resolve_precision
+from findna.training.engine import Precision, autocast, resolve_precision
 
 Floats = NDArray[np.float64]
 
@@ -62,6 +62,7 @@ class NetworkFeatures:
     start: Start
     device: torch.device
     strand: Strand = "both"
+    precision: Precision = "auto"
     batch_bases: int = BATCH_BASES
     _kept: dict[tuple[str, int], Embeddings] = field(default_factory=dict)
 
@@ -97,7 +98,7 @@ class NetworkFeatures:
 
     def _computed(self, rows: LabelledSplit, seed: int) -> Embeddings:
         model = self.start.network(seed).to(self.device).eval()
-        with autocast(self.device, resolve_precision("auto", self.device)):
+        with autocast(self.device, resolve_precision(self.precision, self.device)):
             return embeddings(
                 model,
                 rows.codes,
