@@ -68,6 +68,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--finetunings", type=int, default=3)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     # What two minutes are on two idle cores.
     parser.add_argument("--steps", type=int, default=280)
     parser.add_argument("-o", "--output", type=Path, default=Path("build/gain"))
@@ -75,7 +76,7 @@ def main() -> int:
     given.output.mkdir(parents=True, exist_ok=True)
     places = [run_demo(seed, given.steps, given.output) for seed in given.seeds]
     missed = 0
-    for task in TASKS:
+    for task in given.tasks:
         gains = np.array([gain(place, task, given.finetunings) for place in places])
         half = stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains) if len(gains) > 1 else np.inf
         print(f"{task}: gains {gains.round(3).tolist()}, mean {gains.mean():.3f} ± {half:.3f}")
