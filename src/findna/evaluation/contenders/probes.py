@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -121,25 +121,33 @@ def digest_of(rows: LabelledSplit) -> str:
     return digest.hexdigest()
 
 
-# ---------------------------------------------------------------- a linear model on top
-
-
 @dataclass(frozen=True, eq=False)
-class LinearProbe:
-    """Logistic or ridge regression on frozen vectors; vectors and strength chosen on validation."""
+class _Probe:
+    """What probes share: where their vectors come from, and a name made of that."""
 
+    kind: ClassVar[str]
     source: Features
-    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
 
     @property
     def name(self) -> str:
-        """`linear-` and where the vectors come from."""
-        return f"linear-{self.source.name}"
+        """The kind of probe, and where the vectors come from."""
+        return f"{self.kind}-{self.source.name}"
 
     @property
     def draws(self) -> bool:
         """Only if the vectors do."""
         return self.source.draws
+
+
+# ---------------------------------------------------------------- a linear model on top
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProbe(_Probe):
+    """Logistic or ridge regression on frozen vectors; vectors and strength chosen on validation."""
+
+    kind = "linear"
+    strengths: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
 
     @property
     def grid(self) -> tuple[Mapping[str, Any], ...]:
@@ -181,21 +189,11 @@ class LinearProbe:
 
 
 @dataclass(frozen=True, eq=False)
-class NeighbourProbe:
+class NeighbourProbe(_Probe):
     """Labels of the nearest training rows, weighed by similarity."""
 
-    source: Features
+    kind = "knn"
     neighbours: tuple[int, ...] = (5, 20, 100)
-
-    @property
-    def name(self) -> str:
-        """`knn-` and where the vectors come from."""
-        return f"knn-{self.source.name}"
-
-    @property
-    def draws(self) -> bool:
-        """Only if the vectors do."""
-        return self.source.draws
 
     @property
     def grid(self) -> tuple[Mapping[str, Any], ...]:
