@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 from findna.cli.running import Device, Overwrite, verb
-from findna.inference.predict import BATCH_BASES
 from findna.inference.predict import predict as answer
 
 
@@ -27,8 +26,14 @@ def predict(
         str | None, typer.Option("--strand", metavar="both|forward", help="Overrules the model.")
     ] = None,
     batch_bases: Annotated[
-        int, typer.Option("-b", "--batch-bases", min=1, help="Bases a batch; bounds memory.")
-    ] = BATCH_BASES,
+        int | None,
+        typer.Option(
+            "-b",
+            "--batch-bases",
+            min=1,
+            help="Bases a batch, which bounds memory; what suits the device if not given.",
+        ),
+    ] = None,
     sequence_column: Annotated[
         str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
     ] = None,

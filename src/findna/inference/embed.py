@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from findna.data.batches import by_length
 from findna.data.ragged import Ragged
-from findna.inference.predict import BATCH_BASES, Strand
+from findna.inference.predict import Strand, usual_batch_bases
 from findna.model.heads import Pooling, pool
 from findna.model.model import Model, reverse_complement
 from findna.sequence.alphabet import Codes
@@ -26,7 +26,7 @@ def embeddings(
     *,
     pooling: Sequence[Pooling] = ("mean",),
     strand: Strand = "both",
-    batch_bases: int = BATCH_BASES,
+    batch_bases: int | None = None,
 ) -> Embeddings:
     """Vectors (n, len(pooling) * D) of n sequences in their order.
 
@@ -38,7 +38,8 @@ def embeddings(
     width = model.config.backbone.width * len(pooling)
     vectors = np.empty((len(sequences), width), np.float32)
     with torch.inference_mode():
-        for rows in by_length(sequences.lengths.cpu().numpy(), batch_bases):
+        bases = batch_bases or usual_batch_bases(model.device)
+        for rows in by_length(sequences.lengths.cpu().numpy(), bases):
             batch, lengths = sequences.batch(rows)
             vector = pool(model.encode(batch, lengths), pooling)
             if strand == "both":

@@ -38,7 +38,9 @@ from findna.sequence.records import Record, read_records
 Strand = Literal["both", "forward"]
 Floats = NDArray[np.float64]
 
-BATCH_BASES = 65_536
+# On a CPU the activations of a batch should stay in its cache: `tiny` is twice as fast at 16 kb
+# as at 64 kb. A GPU wants enough work for every launch.
+_CPU_BATCH_BASES, _GPU_BATCH_BASES = 16_384, 262_144
 _CHUNK_BATCHES = 32
 _CHUNK_ROWS = 16_384
 _ENDINGS = (".tsv", ".csv", ".parquet")
@@ -60,7 +62,7 @@ def predict(
     *,
     genome: Genome | str | Path | None = None,
     strand: Strand | None = None,
-    batch_bases: int = BATCH_BASES,
+    batch_bases: int | None = None,
     device: str = "auto",
     sequence_column: str | None = None,
     id_column: str | None = None,
@@ -77,7 +79,7 @@ def predict(
             the table back.
         genome: FASTA or opened genome for BED input.
         strand: None obeys what fine-tuning decided.
-        batch_bases: bases a batch, which bounds memory.
+        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
         device: auto, cpu, cuda or mps.
         sequence_column: column of the sequences in a table; guessed if None.
         id_column: column of the names in a table; guessed if None.
@@ -128,6 +130,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def usual_batch_bases(device: torch.device) -> int:
+    """Bases a batch, padding included, that suit a device."""
+    return _CPU_BATCH_BASES if device.type == "cpu" else _GPU_BATCH_BASES
+
+
 def _require_task(model: Model, where: str | Path | None = None) -> TaskConfig:
     if model.config.task is None:
         raise BadInput(
@@ -146,7 +153,7 @@ def task_outputs(
     codes: Sequence[Codes] | Ragged,
     *,
     strand: Strand | None = None,
-    batch_bases: int = BATCH_BASES,
+    batch_bases: int | None = None,
 ) -> Floats:
     """Logits (n, outputs) of n sequences in their order.
 
@@ -156,7 +163,7 @@ def task_outputs(
     lengths = sequences.lengths.cpu().numpy()
     outputs = np.zeros((len(sequences), _require_task(model).outputs))
     with torch.inference_mode():
-        for rows in by_length(lengths, batch_bases):
+        for rows in by_length(lengths, batch_bases or usual_batch_bases(model.device)):
             logits = model.task_logits(*sequences.batch(rows), strand=strand)
             outputs[rows] = logits.float().cpu().numpy()
     return outputs
@@ -224,10 +231,12 @@ def _answers(
     model: Model,
     task: TaskConfig,
     strand: Strand | None,
-    batch_bases: int,
+    batch_bases: int | None,
 ) -> Iterator[pd.DataFrame]:
     warner = LengthWarning(model)
-    for chunk in _chunks(records, _CHUNK_BATCHES * batch_bases):
+    for chunk in _chunks(
+        records, _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
+    ):
         codes = [record.codes for record in chunk]
         warner.look_at(np.array([len(c) for c in codes]))
         logits = task_outputs(model, codes, strand=strand, batch_bases=batch_bases)

@@ -21,7 +21,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.linear import LearnedLinear, mean_loss, tuned
 from findna.evaluation.contenders.networks import Start
 from findna.inference.embed import ALL_POOLINGS, Embeddings, embeddings
-from findna.inference.predict import BATCH_BASES, Strand
+from findna.inference.predict import Strand
 from findna.metrics import choose_threshold
 from findna.model.heads import Pooling
 from findna.training.engine import Precision, autocast, resolve_precision
@@ -63,7 +63,6 @@ class NetworkFeatures:
     device: torch.device
     strand: Strand = "both"
     precision: Precision = "auto"
-    batch_bases: int = BATCH_BASES
     _kept: dict[tuple[str, int], Embeddings] = field(default_factory=dict)
 
     @property
@@ -104,7 +103,6 @@ class NetworkFeatures:
                 rows.codes,
                 pooling=ALL_POOLINGS,
                 strand=self.strand,
-                batch_bases=self.batch_bases,
             )
 
 
