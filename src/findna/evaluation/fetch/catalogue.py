@@ -15,6 +15,7 @@ from importlib.resources import files
 
 import pandas as pd
 
+from findna.evaluation.suites.registry import find_task
 from findna.files import BadInput
 
 GENOMIC_BENCHMARKS = "genomic_benchmarks"
@@ -143,7 +144,6 @@ _BENCHMARKS_AT = (
 _GUE_COMMIT = "f1e5ad5751fc784575a3e293c7a5053b4b55a950"
 _GUE_AT = f"https://raw.githubusercontent.com/xinhexing/DNABERT_2/{_GUE_COMMIT}/finetune/GUE"
 _GUE_HUB = "https://huggingface.co/datasets/leannmlindsey/GUE/resolve/main/GUE"
-_GUE_HUB_NAMES = {"EMP": "emp_", "tf": "human_tf_", "mouse": "mouse_", "prom": ""}
 
 # GenomicBenchmarks: the build of every class, from the metadata.yaml of each task.
 REFERENCES: Mapping[str, str | Mapping[str, str]] = {
@@ -190,7 +190,7 @@ def _interval_file(name: str, file: str, size: str, checksum: str) -> RemoteFile
 
 def _gue_file(name: str, file: str, size: str, checksum: str) -> RemoteFile:
     group, task = name.removeprefix(f"{GUE}/").split("/")
-    on_hub = f"{_GUE_HUB_NAMES.get(group, f'{group}_')}{task}"
+    on_hub = find_task(name).hub_name
     urls = (f"{_GUE_AT}/{group}/{task}/{file}", f"{_GUE_HUB}/{on_hub}/{file}")
     known = int(size) if size else None
     return RemoteFile(f"{name}/{file}", urls, checksum, size=known, revision=_GUE_COMMIT)
