@@ -38,8 +38,8 @@ from findna.sequence.records import Record, read_records
 Strand = Literal["both", "forward"]
 Floats = NDArray[np.float64]
 
-# On a CPU the activations of a batch should stay in its cache: `tiny` is twice as fast at 16 kb
-# as at 64 kb. A GPU wants enough work for every launch.
+# On a CPU the activations of a batch should stay in its cache: `tiny` is 1.7 times as fast at 16 kb
+# as at 64 kb (benchmarks/batch_size.py). A GPU wants enough work for every launch.
 _CPU_BATCH_BASES, _GPU_BATCH_BASES = 16_384, 262_144
 _CHUNK_BATCHES = 32
 _CHUNK_ROWS = 16_384
