@@ -9,29 +9,26 @@ prediction joins its labels with `;`; a regression of several targets has one
 
 from __future__ import annotations
 
-import gzip
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import IO, Literal, Protocol, cast
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from findna.data.batches import by_length
 from findna.data.labelled import decide
 from findna.data.ragged import Ragged
-from findna.files import STDIN, BadInput, atomic_file, log
+from findna.files import STDIN, BadInput, log
+from findna.inference.rows import LengthWarning, chunks, described, not_empty
+from findna.inference.writing import write_tables
 from findna.model.heads import TaskConfig
 from findna.model.model import Model, load_model
-from findna.sequence.alphabet import Codes, N
+from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records
 
@@ -42,8 +39,6 @@ Floats = NDArray[np.float64]
 # as at 64 kb (benchmarks/batch_size.py). A GPU wants enough work for every launch.
 _CPU_BATCH_BASES, _GPU_BATCH_BASES = 16_384, 262_144
 _CHUNK_BATCHES = 32
-_CHUNK_ROWS = 16_384
-_ENDINGS = (".tsv", ".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -100,11 +95,11 @@ def predict(
             inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
         )
     model = model.to(pick_device(device)).eval()
-    tables = _answers(_not_empty(inputs, source), model, task, strand, batch_bases)
+    tables = _answers(not_empty(inputs, source), model, task, strand, batch_bases)
     if output is None:
         table = pd.concat(list(tables), ignore_index=True)
         return PredictResult(len(table), None, table)
-    rows = _write(tables, output, overwrite)
+    rows = write_tables(tables, output, overwrite)
     log.info(
         "%s: %s predictions", output if str(output) != STDIN else "standard output", f"{rows:,}"
     )
@@ -214,18 +209,6 @@ def label_words(labels: NDArray[np.int64], task: TaskConfig) -> list[str]:
 # ---------------------------------------------------------------- from records to tables
 
 
-def _not_empty(records: Iterable[Record], source: str | Path | None) -> Iterator[Record]:
-    """The records; `BadInput` at the end if there was none."""
-    found = False
-    for record in records:
-        found = True
-        yield record
-    if not found:
-        raise BadInput(
-            "the input holds no sequences", file=source, remedy="look whether it is the right file"
-        )
-
-
 def _answers(
     records: Iterable[Record],
     model: Model,
@@ -234,143 +217,8 @@ def _answers(
     batch_bases: int | None,
 ) -> Iterator[pd.DataFrame]:
     warner = LengthWarning(model)
-    for chunk in _chunks(
-        records, _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
-    ):
+    for chunk in chunks(records, _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))):
         codes = [record.codes for record in chunk]
         warner.look_at(np.array([len(c) for c in codes]))
         logits = task_outputs(model, codes, strand=strand, batch_bases=batch_bases)
-        yield pd.DataFrame({**_described(chunk), **answer_columns(scores_of(logits, task), task)})
-
-
-def _chunks(records: Iterable[Record], bases: int) -> Iterator[list[Record]]:
-    """Runs of records that hold at least `bases` bases, or many short ones."""
-    chunk: list[Record] = []
-    held = 0
-    for record in records:
-        chunk.append(record)
-        held += len(record.codes)
-        if held >= bases or len(chunk) >= _CHUNK_ROWS:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
-
-
-def _described(records: list[Record]) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = {"id": [r.id for r in records]}
-    if records[0].chrom is not None:
-        for name in ("chrom", "start", "end", "strand"):
-            columns[name] = [getattr(r, name) for r in records]
-    columns["length"] = [len(r.codes) for r in records]
-    columns["frac_n"] = [float((r.codes == N).mean()) for r in records]
-    return columns
-
-
-class LengthWarning:
-    """Says once that sequences lie outside the lengths a model was trained on."""
-
-    def __init__(self, model: Model) -> None:
-        """Read the range from the model's provenance; without one nothing is ever said."""
-        self.range = model.provenance.get("trained_lengths")
-        self.said = False
-
-    def look_at(self, lengths: NDArray[np.int64]) -> None:
-        """Warn about the first lengths (n,) that are shorter or longer."""
-        if self.range is None or self.said or not len(lengths):
-            return
-        low, high = self.range
-        outside = lengths[(lengths < low) | (lengths > high)]
-        if len(outside):
-            self.said = True
-            log.warning(
-                "%s bp is outside the %s to %s bp this model was trained on: trust it less",
-                f"{outside[0]:,}",
-                f"{low:,}",
-                f"{high:,}",
-            )
-
-
-# ---------------------------------------------------------------- from tables to files
-
-
-class _Sink(Protocol):
-    def write(self, table: pd.DataFrame) -> None: ...
-
-
-class _Text:
-    """Rows as text with one header line; floats with six significant digits, gaps as NA."""
-
-    def __init__(self, stream: IO[str], separator: str) -> None:
-        self.stream, self.separator, self.first = stream, separator, True
-
-    def write(self, table: pd.DataFrame) -> None:
-        table.to_csv(
-            self.stream,
-            sep=self.separator,
-            index=False,
-            header=self.first,
-            float_format="%.6g",
-            na_rep="NA",
-            lineterminator="\n",
-        )
-        self.first = False
-
-
-class _Parquet:
-    """One row group a chunk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.writer: pq.ParquetWriter | None = None
-
-    def write(self, table: pd.DataFrame) -> None:
-        rows = pa.Table.from_pandas(table, preserve_index=False)
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, rows.schema)
-        self.writer.write_table(rows)
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-
-def _write(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
-    if str(output) == STDIN:
-        return _pour(tables, _Text(sys.stdout, "\t"))
-    ending = _ending(Path(output))
-    with atomic_file(output, overwrite) as made, _sink(made, ending, Path(output)) as sink:
-        return _pour(tables, sink)
-
-
-def _pour(tables: Iterator[pd.DataFrame], sink: _Sink) -> int:
-    rows = 0
-    for table in tables:
-        sink.write(table)
-        rows += len(table)
-    return rows
-
-
-def _ending(output: Path) -> str:
-    ending = Path(output.name.lower().removesuffix(".gz")).suffix
-    if ending not in _ENDINGS or (ending == ".parquet" and output.suffix == ".gz"):
-        raise BadInput(
-            "the name does not say which format to write",
-            file=output,
-            remedy="end it in .tsv, .csv, .tsv.gz, .csv.gz or .parquet",
-        )
-    return ending
-
-
-@contextmanager
-def _sink(made: Path, ending: str, output: Path) -> Iterator[_Sink]:
-    if ending == ".parquet":
-        sink = _Parquet(made)
-        try:
-            yield sink
-        finally:
-            sink.close()
-        return
-    opener = gzip.open if output.name.lower().endswith(".gz") else open
-    with opener(made, "wt", encoding="utf-8", newline="") as stream:
-        yield _Text(cast(IO[str], stream), "," if ending == ".csv" else "\t")
+        yield pd.DataFrame({**described(chunk), **answer_columns(scores_of(logits, task), task)})

@@ -25,6 +25,8 @@ from findna.sequence.alphabet import ALPHABET_NAME, COMPLEMENT
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+# Models that come with the package, by name: their folders hold weights in half precision.
+SHIPPED = {folder.name: folder for folder in sorted((Path(__file__).parent / "weights").iterdir())}
 
 
 class ModelConfig(Settings):
@@ -195,10 +197,13 @@ class Model(nn.Module):
         fresh.provenance = dict(self.provenance)
         return fresh
 
-    def save(self, folder: str | Path, *, card: str = "", overwrite: bool = False) -> None:
-        """Write the model folder, all of it or nothing."""
+    def save(
+        self, folder: str | Path, *, card: str = "", overwrite: bool = False, half: bool = False
+    ) -> None:
+        """Write the model folder, all of it or nothing; ``half`` keeps 16 bits a weight."""
+        dtype = torch.float16 if half else None
         weights = {
-            name: tensor.detach().to("cpu", copy=True).contiguous()
+            name: tensor.detach().to("cpu", dtype, copy=True).contiguous()
             for name, tensor in self.state_dict().items()
             if not (self.config.projection.kind == "shared" and name.startswith("projection."))
         }
@@ -257,7 +262,11 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
 
 
 def model_folder(path: str | Path) -> Path:
-    """The model folder that ``path`` means: itself, or ``model/`` of a run folder."""
+    """The model folder that ``path`` means: itself, ``model/`` of a run folder, or a name in
+    ``SHIPPED``.
+    """
+    if str(path) in SHIPPED and not Path(path).exists():
+        return SHIPPED[str(path)]
     path = Path(path)
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
@@ -265,7 +274,8 @@ def model_folder(path: str | Path) -> Path:
     raise BadInput(
         "this is no model folder: it has no config.json",
         file=path,
-        remedy="give a folder written by findna pretrain or finetune",
+        remedy="give a folder written by findna pretrain or finetune, or the name of a model that"
+        f" comes with findna: {', '.join(SHIPPED)}",
     )
 
 

@@ -31,7 +31,8 @@ from findna.data.splits import (
     planned_folds,
 )
 from findna.files import BadInput, log, write_json
-from findna.inference.predict import LengthWarning, Strand, scores_of
+from findna.inference.predict import Strand, scores_of
+from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
 from findna.model.heads import TaskConfig
 from findna.model.model import PRESETS, Model, load_model, new_model

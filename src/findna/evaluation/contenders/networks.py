@@ -18,7 +18,8 @@ from torch import Tensor
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.files import log
-from findna.inference.predict import LengthWarning, scores_of
+from findna.inference.predict import scores_of
+from findna.inference.rows import LengthWarning
 from findna.model.model import Model, ModelConfig, new_model
 from findna.training.engine import resolve_precision
 from findna.training.finetune import task_for

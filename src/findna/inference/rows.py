@@ -1,0 +1,77 @@
+"""Records on their way to answers: chunks of bounded size, and the first columns of every table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from findna.files import BadInput, log
+from findna.model.model import Model
+from findna.sequence.alphabet import N
+from findna.sequence.records import Record
+
+_CHUNK_ROWS = 16_384
+
+
+def not_empty(records: Iterable[Record], source: str | Path | None) -> Iterator[Record]:
+    """The records; `BadInput` at the end if there was none."""
+    found = False
+    for record in records:
+        found = True
+        yield record
+    if not found:
+        raise BadInput(
+            "the input holds no sequences", file=source, remedy="look whether it is the right file"
+        )
+
+
+def chunks(records: Iterable[Record], bases: int) -> Iterator[list[Record]]:
+    """Runs of records that hold at least `bases` bases, or many short ones."""
+    chunk: list[Record] = []
+    held = 0
+    for record in records:
+        chunk.append(record)
+        held += len(record.codes)
+        if held >= bases or len(chunk) >= _CHUNK_ROWS:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def described(records: list[Record]) -> dict[str, list[object]]:
+    """The columns that say what a row answers: id, place if there is one, length, frac_n."""
+    columns: dict[str, list[object]] = {"id": [r.id for r in records]}
+    if records[0].chrom is not None:
+        for name in ("chrom", "start", "end", "strand"):
+            columns[name] = [getattr(r, name) for r in records]
+    columns["length"] = [len(r.codes) for r in records]
+    columns["frac_n"] = [float((r.codes == N).mean()) for r in records]
+    return columns
+
+
+class LengthWarning:
+    """Says once that sequences lie outside the lengths a model was trained on."""
+
+    def __init__(self, model: Model) -> None:
+        """Read the range from the model's provenance; without one nothing is ever said."""
+        self.range = model.provenance.get("trained_lengths")
+        self.said = False
+
+    def look_at(self, lengths: NDArray[np.int64]) -> None:
+        """Warn about the first lengths (n,) that are shorter or longer."""
+        if self.range is None or self.said or not len(lengths):
+            return
+        low, high = self.range
+        outside = lengths[(lengths < low) | (lengths > high)]
+        if len(outside):
+            self.said = True
+            log.warning(
+                "%s bp is outside the %s to %s bp this model was trained on: trust it less",
+                f"{outside[0]:,}",
+                f"{low:,}",
+                f"{high:,}",
+            )

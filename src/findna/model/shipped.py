@@ -1,0 +1,30 @@
+"""Models by name: those that come with the package, and the one that is used when none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from findna.files import log
+from findna.model.model import SHIPPED, Model, load_model
+
+DEFAULT = "findna-human-tiny"
+
+__all__ = ["DEFAULT", "SHIPPED", "pick_model"]
+
+
+def pick_model(model: Model | str | Path | None) -> Model:
+    """A model as it is, from its folder or by its name; None is the one that comes with findna.
+
+    What is used without being asked for is said: the model, its species and how much of the genome
+    it has seen.
+
+    Raises:
+        BadInput: as `load_model`.
+    """
+    if isinstance(model, Model):
+        return model
+    if model is not None:
+        return load_model(model)
+    found = load_model(DEFAULT)
+    log.info("no model is named: using %s, trained on %s", DEFAULT, found.provenance["trained_on"])
+    return found
