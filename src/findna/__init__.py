@@ -23,13 +23,19 @@ _PUBLIC = {
     "Genome": ("findna.sequence.genome", "Genome"),
     "Model": ("findna.model.model", "Model"),
     "doctor": ("findna.evaluation.doctor.diagnosis", "doctor"),
+    "embed": ("findna.inference.embed", "embed"),
     "evaluate": ("findna.evaluation.evaluate", "evaluate"),
     "example": ("findna.sequence.simulate", "write_example"),
     "fetch": ("findna.evaluation.fetch.suites", "fetch"),
     "finetune": ("findna.training.finetune", "finetune"),
+    "index_genome": ("findna.inference.search_build", "index_genome"),
     "load": ("findna.model.model", "load_model"),
+    "mutagenesis": ("findna.inference.mutagenesis", "mutagenesis"),
     "predict": ("findna.inference.predict", "predict"),
     "pretrain": ("findna.training.pretrain", "pretrain"),
+    "scan": ("findna.inference.scan", "scan"),
+    "score_variants": ("findna.inference.score_variants", "score_variants"),
+    "search": ("findna.inference.search", "search"),
 }
 
 if TYPE_CHECKING:
@@ -37,7 +43,13 @@ if TYPE_CHECKING:
     from findna.evaluation.evaluate import evaluate
     from findna.evaluation.fetch.suites import fetch
     from findna.files import BadInput, FindnaError
+    from findna.inference.embed import embed
+    from findna.inference.mutagenesis import mutagenesis
     from findna.inference.predict import predict
+    from findna.inference.scan import scan
+    from findna.inference.score_variants import score_variants
+    from findna.inference.search import search
+    from findna.inference.search_build import index_genome
     from findna.model.model import Model
     from findna.model.model import load_model as load
     from findna.sequence.genome import Genome
@@ -52,13 +64,19 @@ __all__ = [
     "Model",
     "__version__",
     "doctor",
+    "embed",
     "evaluate",
     "example",
     "fetch",
     "finetune",
+    "index_genome",
     "load",
+    "mutagenesis",
     "predict",
     "pretrain",
+    "scan",
+    "score_variants",
+    "search",
 ]
 
 

@@ -134,9 +134,8 @@ TABLES = {
 
 def test_a_table_without_rows() -> None:
     Path("bad.csv").write_text("sequence,label\n")
-    refused(call("predict", "bad.csv", "-m", "model", "-o", "out.tsv"), "bad.csv: the input holds")
     assert call("finetune", "bad.csv", "-m", "model", "-o", "run").exit_code == 3
-    assert not Path("out.tsv").exists() and not Path("run").exists()
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize("what", TABLES)

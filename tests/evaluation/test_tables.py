@@ -16,6 +16,9 @@ from findna.evaluation.contenders.tables import (
     rows_to_embed,
 )
 from findna.files import BadInput
+from findna.inference.embed import embed, embeddings
+from findna.model.model import ModelConfig, new_model
+from findna.sequence.records import Record
 
 
 def split_of(ids, labels, seed=0):
@@ -114,6 +117,22 @@ def test_a_parquet_column_of_lists_is_the_same_table(tmp_path):
     lists.at[3, "vector"] = [1.0]
     with pytest.raises(BadInput, match=r"has not the 2 numbers.*train-3"):
         open_answers(written(lists, tmp_path / "ragged.parquet"))
+
+
+@pytest.mark.parametrize("ending", ["parquet", "tsv", "npz"])
+def test_what_embed_wrote_is_a_table_of_vectors(tmp_path, ending, capsys):
+    data = data_of()
+    split = data.splits["test"]
+    records = [Record(name, codes) for name, codes in zip(split.ids, split.codes, strict=True)]
+    shape = {"width": 24, "hidden": 24, "track_size": 8, "depth": 2, "summary_tokens": 2}
+    model = new_model(ModelConfig.parse({"backbone": shape}, source="test"), seed=0).eval()
+    path = tmp_path / f"vectors.{ending}"
+    embed(records, model, "-" if ending == "tsv" else path)
+    if ending == "tsv":
+        path.write_text(capsys.readouterr().out)
+    source = open_answers(path)
+    want = embeddings(model, split.codes)
+    assert np.allclose(source.vectors(split, 0, "table"), want, atol=1e-5)
 
 
 def test_whole_numbers_as_ids_and_ids_that_look_like_gaps_are_read_as_written(tmp_path):

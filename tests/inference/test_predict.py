@@ -25,6 +25,8 @@ SMALL = ModelConfig(
     projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
 )
 BINARY = TaskConfig(kind="binary", classes=("no", "yes"), threshold=0.6)
+KNOWN = BINARY.model_copy(update={"prevalence": (0.5, 0.5)})
+MANY = TaskConfig(kind="multiclass", classes=("a", "b", "c"), prevalence=(0.2, 0.3, 0.5))
 
 
 def task_model(task=BINARY, seed=0):
@@ -95,7 +97,7 @@ def test_input_is_streamed_in_bounded_chunks(monkeypatch):
             pulled += 1
             yield record
 
-    seen = predicting._answers(endless(), task_model(), BINARY, None, 50)
+    seen = predicting._answered(endless(), task_model(), None, 50)
     next(seen)
     assert pulled < 60
     for _ in seen:
@@ -197,14 +199,54 @@ def test_lengths_outside_training_are_said_once(caplog):
     assert not caplog.text
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv.gz", "a.parquet"])
+def test_an_empty_input_gives_an_empty_table(tmp_path, name, caplog):
+    model = task_model()
+    done = predict([], model, tmp_path / name, device="cpu")
+    assert done.rows == 0 and "no sequences" in caplog.text
+    read = pd.read_parquet if name.endswith("parquet") else pd.read_csv
+    found = read(
+        tmp_path / name, **({} if name.endswith("parquet") else {"sep": None, "engine": "python"})
+    )
+    full = predict(records(2), model, device="cpu").table
+    assert len(found) == 0 and list(found.columns) == list(full.columns)
+    table = predict([], model, device="cpu").table
+    assert table.dtypes.tolist() == full.dtypes.tolist()
+
+
+def test_an_empty_bed_has_the_columns_of_places(tmp_path, capsys):
+    (tmp_path / "g.fa").write_text(">chr1\nACGTACGTTTTTA\n")
+    (tmp_path / "a.bed").write_text("# nothing\n")
+    predict(tmp_path / "a.bed", task_model(), "-", genome=tmp_path / "g.fa", device="cpu")
+    header = "id\tchrom\tstart\tend\tstrand\tlength\tfrac_n\tprediction\tp_no\tp_yes\n"
+    assert capsys.readouterr().out == header
+
+
+@pytest.mark.parametrize(
+    ("task", "prevalence", "words"),
+    [
+        (BINARY, 0.1, "does not know how common"),
+        (KNOWN, 1.0, "leaves nothing to ask"),
+        (KNOWN, {"maybe": 0.1}, "names the class 'maybe'"),
+        (KNOWN, {"no": 0.5, "yes": 0.6}, "add up to 1.1"),
+        (MANY, 0.1, "one prevalence does not do for the 3"),
+        (MANY, {"a": 0.1}, "add up to"),
+        (TaskConfig(kind="regression", classes=("y",)), 0.1, "no prevalence"),
+    ],
+)
+def test_a_prevalence_that_makes_no_sense(task, prevalence, words):
+    with pytest.raises(BadInput, match=words):
+        predict(records(1), task_model(task), prevalence=prevalence, device="cpu")
+
+
 def test_refusals(tmp_path):
     everyone, model = records(3), task_model()
     with pytest.raises(BadInput, match="no task"):
         predict(everyone, new_model(SMALL, 0), device="cpu")
     with pytest.raises(BadInput, match="which format"):
         predict(everyone, model, tmp_path / "a.xlsx", device="cpu")
-    with pytest.raises(BadInput, match="no sequences"):
-        predict([], model, tmp_path / "a.tsv", device="cpu")
+    with pytest.raises(BadInput, match="have none"):
+        predict(everyone, model, tmp_path / "a.bw", device="cpu")
     (tmp_path / "b.tsv").write_text("mine")
     with pytest.raises(BadInput, match="exists"):
         predict(everyone, model, tmp_path / "b.tsv", device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -102,6 +103,21 @@ def test_pooling_leaves_padding_out(model: Model) -> None:
     bases = encoded.bases[1, :3]
     wanted = torch.cat([bases.mean(0), bases.amax(0), encoded.summary[1].mean(0)])
     torch.testing.assert_close(pool(encoded, ("mean", "max", "summary"))[1], wanted)
+
+
+def test_bins_are_means_of_equal_parts_in_order(model: Model) -> None:
+    codes = torch.tensor([[0, 1, 2, 3, 0, 1, 2], [3, 2, 1, 6, 6, 6, 6]])
+    lengths = torch.tensor([7, 3])
+    encoded = model.encode(codes, lengths)
+    binned = pool(encoded, ("bins",), 4).view(2, 4, -1)
+    for row, length in enumerate(lengths.tolist()):
+        bases = encoded.bases[row, :length]
+        places = np.arange(length) * 4 // length
+        for part in range(4):
+            kept = bases[torch.from_numpy(places == part)]
+            wanted = kept.mean(0) if len(kept) else torch.zeros(bases.shape[1])
+            torch.testing.assert_close(binned[row, part], wanted)
+    torch.testing.assert_close(pool(encoded, ("bins",), 1), encoded.mean())
 
 
 def test_projection_scores_are_cosines(model: Model) -> None:

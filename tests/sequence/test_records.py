@@ -130,7 +130,6 @@ def test_records_come_one_at_a_time(write: Callable[..., Path]) -> None:
         ('sequence,y\n"AC\n', "line 2: unexpected end of data"),
         ("ACGTACGTAA,1\nACGTACGTAC,0\n", "there is no header"),
         ("sequence,sequence\nA,C\n", "two columns are named 'sequence'"),
-        ("", "is empty"),
         (b"sequence,y\nACGT,\xe9\n", "iconv"),
         (b"PK\x03\x04....", "Save As > CSV"),
         (">a\n\n>b\nAC\n", r"record a, line 1: a record without letters"),
@@ -143,6 +142,12 @@ def test_records_come_one_at_a_time(write: Callable[..., Path]) -> None:
 def test_bad_files(write: Callable[..., Path], content: str | bytes, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         listed(write(content))
+
+
+def test_a_file_without_a_byte_holds_no_record(write: Callable[..., Path]) -> None:
+    assert listed(write("")) == []
+    with pytest.raises(BadInput, match="is empty"):
+        list(read_records(write("\n"), format="table"))
 
 
 # BED with a genome ----------------------------------------------------------------------------

@@ -15,6 +15,11 @@ VERBS = {
     "pretrain": "Pretrain a model on a genome by self-distillation.",
     "finetune": "Train a model on labelled sequences and test it once.",
     "predict": "Answer for every sequence of a file, in its order.",
+    "embed": "Write a vector for every sequence of a file, in its order.",
+    "score-variants": "Score every allele of a VCF; the same rows come out, in order.",
+    "mutagenesis": "Mutate every base of sequences and say what it does to the answer.",
+    "scan": "Scan a genome into tracks for a browser: surprise, components, classes.",
+    "search": "Find the regions of a genome that are most like a region or a sequence.",
     "evaluate": "Compare models with random weights and cheap baselines, on equal terms.",
     "doctor": "Check data, genome and model before time is spent.",
     "fetch": "Bring genomes and benchmark data to the cache folder.",
@@ -39,7 +44,8 @@ class _Verbs(TyperGroup):
 
 def verb_command(name: str) -> Any:
     """The command of a verb, from the function of the same name in the module of that name."""
-    function = getattr(import_module(f"findna.cli.{name}"), name)
+    module = name.replace("-", "_")
+    function = getattr(import_module(f"findna.cli.{module}"), module)
     alone = typer.Typer(
         add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
     )

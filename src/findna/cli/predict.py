@@ -14,14 +14,36 @@ def predict(
     inputs: Annotated[
         str,
         typer.Argument(
-            metavar="IN", help="FASTA, FASTQ, CSV, TSV, parquet, BED with -g; - is stdin."
+            metavar="IN",
+            help="FASTA, FASTQ, CSV, TSV, parquet, BED with -g, a genome with --tile; - is stdin.",
         ),
     ],
     model: Annotated[Path, typer.Option("-m", "--model", help="A fine-tuned model, or its run.")],
     output: Annotated[
-        str, typer.Option("-o", "--output", help=".tsv, .csv or .parquet; - is a TSV on stdout.")
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help=".tsv, .csv or .parquet; .bw or .bedgraph for a track; - is a TSV on stdout.",
+        ),
     ],
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            "--tile",
+            metavar="WINDOW[,STEP]",
+            help="Cut the genome IN, or the regions IN of -g, into windows of so many bases.",
+        ),
+    ] = None,
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            "--prevalence",
+            metavar="SHARE|CLASS=SHARE,...",
+            help="Turn probabilities to another share of the (second) class than in training.",
+        ),
+    ] = None,
     strand: Annotated[
         str | None, typer.Option("--strand", metavar="both|forward", help="Overrules the model.")
     ] = None,
@@ -43,12 +65,18 @@ def predict(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Answer for every sequence of a file, in its order, one row each."""
+    """Answer for every sequence of a file, in its order, one row each; or along a genome.
+
+    p_CLASS is calibrated where fine-tuning had rows enough for it. A track holds ln odds of a class
+    minus those of its prevalence in training, or with --prevalence probabilities.
+    """
     answer(
         inputs,
         model,
         output,
         genome=genome,
+        tile=_tile(tile),
+        prevalence=_prevalence(prevalence),
         strand=_strand(strand),
         batch_bases=batch_bases,
         device=device,
@@ -66,3 +94,27 @@ def _strand(text: str | None) -> Literal["both", "forward"] | None:
     if text is None:
         return None
     raise typer.BadParameter(f"--strand is both or forward, not {text!r}")
+
+
+def _tile(text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+        raise typer.BadParameter(f"--tile is WINDOW or WINDOW,STEP in bases, not {text!r}")
+    window, *step = (int(part) for part in parts)
+    return (window, step[0]) if step else window
+
+
+def _prevalence(text: str | None) -> float | dict[str, float] | None:
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = (part.rpartition("=") for part in text.split(","))
+        return {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError:
+        raise typer.BadParameter(
+            f"--prevalence is a share such as 0.01, or CLASS=SHARE,..., not {text!r}"
+        ) from None

@@ -31,7 +31,7 @@ from findna.evaluation.contenders.probes import (
     NeighbourProbe,
     NetworkFeatures,
 )
-from findna.evaluation.folder import digest_of_model, digest_of_rows, open_folder
+from findna.evaluation.folder import digest_of_rows, open_folder
 from findna.evaluation.leakage.check import drop_leaks, leakage
 from findna.evaluation.preparation import Prepared, prepare
 from findna.evaluation.protocol import Contender, Learned
@@ -43,7 +43,7 @@ from findna.evaluation.tabulate import EvaluateResult, tabulate
 from findna.files import BadInput, FindnaError, cache_folder, log, read_json
 from findna.inference.predict import pick_device
 from findna.metrics import Answers, Metric
-from findna.model.model import PRESETS
+from findna.model.model import PRESETS, weights_digest
 from findna.sequence.genome import Genome
 from findna.training.judgement import write_table
 from findna.training.recipes import seconds
@@ -165,7 +165,7 @@ def _safe(name: str) -> str:
 def _digests(begun: Sequence[Start], prepared: Sequence[Prepared]) -> dict[str, str]:
     """What stands behind the names of models and tasks."""
     models = {
-        f"model {start.name} {at}": digest_of_model(model)
+        f"model {start.name} {at}": weights_digest(model)
         for start in begun
         for at, model in enumerate(start.models)
     }

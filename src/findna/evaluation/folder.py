@@ -14,7 +14,6 @@ from findna.data.labelled import LabelledSplit
 from findna.evaluation.contenders.probes import digest_of
 from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput, atomic_file
-from findna.model.model import Model
 
 SETTINGS = "settings.yaml"
 _REMEDY = "use the same to go on, another folder, or --overwrite"
@@ -73,14 +72,6 @@ def _refuse_other(folder: Path, known: Mapping[str, str], digests: Mapping[str, 
         raise BadInput(
             f"holds runs in which {', '.join(other)} was another", file=folder, remedy=_REMEDY
         )
-
-
-def digest_of_model(model: Model) -> str:
-    """Digest of the weights by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def digest_of_rows(rows: LabelledSplit) -> str:

@@ -1,23 +1,72 @@
-"""Embeddings: one vector for each sequence, from a model as it stands."""
+"""Embeddings: one vector for each sequence, or for each base, from a model as it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from findna.data.batches import by_length
 from findna.data.ragged import Ragged
-from findna.inference.predict import Strand, usual_batch_bases
+from findna.files import STDIN, BadInput, log
+from findna.inference.embedding.files import (
+    PER_BASE,
+    Answers,
+    Columns,
+    Facts,
+    Floats,
+    PerBase,
+    Pooled,
+    check_output,
+    extend,
+    whole_records,
+    write_embeddings,
+)
+from findna.inference.embedding.input import records_of, watched
+from findna.inference.embedding.stitching import (
+    BASE_SPAN,
+    SPAN_BATCHES,
+    Reading,
+    Span,
+    base_vectors,
+    encoded_batches,
+    pooled_vectors,
+)
+from findna.inference.predict import Strand, pick_device, usual_batch_bases
+from findna.inference.progress import RecordProgress
+from findna.inference.rows import described
+from findna.inference.tiles import usual_window
 from findna.model.heads import Pooling, pool
-from findna.model.model import Model, reverse_complement
+from findna.model.model import Model, software_versions, weights_digest
+from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Codes
+from findna.sequence.genome import Genome
+from findna.sequence.records import Record
 
 Embeddings = NDArray[np.float32]
+EmbedPooling = Literal["mean", "max", "summary", "base"]
 
 ALL_POOLINGS: tuple[Pooling, ...] = ("mean", "max", "summary")
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What was embedded: `rows` records, and `output`, where it stands.
+
+    Without an output, `table` has a row of describing columns for each record, and `vectors` are
+    (rows, D), or one (L, D) a record where every base has its own. `facts` say how it was made.
+    """
+
+    rows: int
+    output: Path | None
+    table: pd.DataFrame | None
+    vectors: Floats | list[Floats] | None
+    facts: Facts
 
 
 def embeddings(
@@ -28,7 +77,7 @@ def embeddings(
     strand: Strand = "both",
     batch_bases: int | None = None,
 ) -> Embeddings:
-    """Vectors (n, len(pooling) * D) of n sequences in their order.
+    """Vectors (n, len(pooling) * D) of n sequences in their order, each read as one window.
 
     Mean pooling over bases is the default: over 57 data sets it served better than maximum or
     summary tokens (Feng et al. 2025, Nat Commun 16:10780). Strands are averaged unless `strand` is
@@ -36,14 +85,167 @@ def embeddings(
     """
     sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
     width = model.config.backbone.width * len(pooling)
-    vectors = np.empty((len(sequences), width), np.float32)
+    vectors = np.zeros((len(sequences), width), np.float32)
+    turns = (False, True) if strand == "both" else (False,)
+    bases = batch_bases or usual_batch_bases(model.device)
     with torch.inference_mode():
-        bases = batch_bases or usual_batch_bases(model.device)
-        for rows in by_length(sequences.lengths.cpu().numpy(), bases):
-            batch, lengths = sequences.batch(rows)
-            vector = pool(model.encode(batch, lengths), pooling)
-            if strand == "both":
-                turned = reverse_complement(batch, lengths)
-                vector = (vector + pool(model.encode(turned, lengths), pooling)) / 2
-            vectors[rows] = vector.float().cpu().numpy()
-    return vectors
+        for turned in turns:
+            for rows, encoded in encoded_batches(model, sequences, turned, bases):
+                vectors[rows] += pool(encoded, pooling).float().cpu().numpy()
+    return vectors / np.float32(len(turns))
+
+
+def embed(
+    inputs: str | Path | Iterable[Record | str],
+    model: Model | str | Path | None = None,
+    output: str | Path | None = None,
+    *,
+    genome: Genome | str | Path | None = None,
+    pooling: EmbedPooling = "mean",
+    strand: Strand = "both",
+    window: int | None = None,
+    batch_bases: int | None = None,
+    device: str = "auto",
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    half: bool = False,
+    overwrite: bool = False,
+) -> EmbedResult:
+    """Embed every sequence of a FASTA, FASTQ, CSV, TSV, parquet or BED file ("-" is standard
+    input).
+
+    A sequence longer than a window is read in overlapping windows and stitched: see
+    `stitching.pooled_vectors`. A sequence and its reverse complement get the same vector; of
+    vectors a base, one is the other backwards.
+
+    Args:
+        inputs: file, "-", records, or a list of sequences as text.
+        model: a model, its folder, its run or its name; None is the one that comes with findna.
+        output: `.parquet`, `.npz` or `.h5ad`; "-" for a TSV on standard output; None to get table
+            and vectors back.
+        genome: FASTA or opened genome for BED input.
+        pooling: "mean" over bases, "max", the mean of the "summary" tokens, or "base" for a vector
+            a base (parquet and npz).
+        strand: "both" averages the two strands, "forward" reads the given one.
+        window: longest piece that is read at once; None takes the longest the model was trained on.
+        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        device: auto, cpu, cuda or mps.
+        sequence_column: column of the sequences in a table; guessed if None.
+        id_column: column of the names in a table; guessed if None.
+        half: keep 16 bits a number instead of 32.
+        overwrite: replace an existing output.
+
+    Raises:
+        BadInput: an unreadable record (with its place), an output that exists or has no known
+            ending, a missing library.
+        ValueError: another pooling or strand, a window below 1.
+    """
+    _refuse_unknown(pooling, strand, window)
+    if output is not None:
+        check_output(output, pooling)
+    network = pick_model(model).to(pick_device(device)).eval()
+    bases = batch_bases or usual_batch_bases(network.device)
+    reading = Reading(window or usual_window(network), strand, bases)
+    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    dtype = np.dtype(np.float16 if half else np.float32)
+    facts = _facts(model, network, genome, pooling, reading, dtype)
+    records = records_of(inputs, genome, sequence_column, id_column)
+    chunk_bases = BASE_SPAN if pooling == PER_BASE else SPAN_BATCHES * bases
+    chunks = watched(records, network, reading.window, chunk_bases)
+    with RecordProgress("embed") as progress:
+        answers = _answers(chunks, network, pooling, reading, dtype, progress)
+        if output is None:
+            return _in_memory(answers, facts)
+        rows = write_embeddings(answers, output, facts, overwrite)
+    piped = str(output) == STDIN
+    log.info("%s: %s embeddings", "standard output" if piped else output, f"{rows:,}")
+    return EmbedResult(rows, None if piped else Path(output), None, None, facts)
+
+
+def _refuse_unknown(pooling: str, strand: str, window: int | None) -> None:
+    if pooling not in get_args(EmbedPooling) or strand not in get_args(Strand):
+        raise ValueError(f"no such pooling or strand: {pooling!r}, {strand!r}")
+    if window is not None and window < 1:
+        raise ValueError(f"a window of {window} bases")
+
+
+def _facts(
+    named: Model | str | Path | None,
+    model: Model,
+    genome: Genome | None,
+    pooling: EmbedPooling,
+    reading: Reading,
+    dtype: np.dtype[Any],
+) -> Facts:
+    """How the vectors were made, for whoever reads them later."""
+    name = model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
+    whence = {} if genome is None else {"genome": genome.source, "genome_digest": genome.digest}
+    return {
+        "findna": software_versions()["findna"],
+        "model": name,
+        "model_digest": weights_digest(model),
+        **whence,
+        "pooling": pooling,
+        "strand": reading.strand,
+        "window": reading.window,
+        "width": model.config.backbone.width,
+        "dtype": dtype.name,
+    }
+
+
+# ---------------------------------------------------------------- from records to answers
+
+
+def _answers(
+    chunks: Iterator[list[Record]],
+    model: Model,
+    pooling: EmbedPooling,
+    reading: Reading,
+    dtype: np.dtype[Any],
+    progress: RecordProgress,
+) -> Answers:
+    for records in chunks:
+        codes = [record.codes for record in records]
+        if pooling == "base":
+            spans = base_vectors(model, codes, reading)
+            yield PerBase(_columns(records), _heard(spans, dtype, progress))
+        else:
+            vectors = pooled_vectors(
+                model, codes, pooling, reading, lambda bases: progress.advance(0, bases)
+            )
+            yield Pooled(_columns(records), _narrowed(vectors, dtype))
+        progress.advance(len(records), 0)
+
+
+def _heard(
+    spans: Iterator[tuple[Span, Embeddings]], dtype: np.dtype[Any], progress: RecordProgress
+) -> Iterator[tuple[Span, Floats]]:
+    for span, vectors in spans:
+        progress.advance(0, len(vectors))
+        yield span, _narrowed(vectors, dtype)
+
+
+def _columns(records: list[Record]) -> Columns:
+    return described(records) if records else {"id": [], "length": [], "frac_n": []}
+
+
+def _narrowed(vectors: Embeddings, dtype: np.dtype[Any]) -> Floats:
+    if np.abs(vectors).max(initial=0) > np.finfo(dtype).max:
+        raise BadInput(
+            "a vector of this model is too large for half precision", remedy="leave out --half"
+        )
+    return vectors.astype(dtype)
+
+
+def _in_memory(answers: Answers, facts: Facts) -> EmbedResult:
+    columns: Columns = {}
+    pooled: list[Floats] = []
+    by_base: list[Floats] = []
+    for answer in answers:
+        if isinstance(answer, Pooled):
+            pooled.append(answer.vectors)
+        else:
+            by_base.extend(whole_records(answer.spans))
+        extend(columns, answer.columns)
+    vectors = by_base if facts["pooling"] == PER_BASE else np.concatenate(pooled)
+    return EmbedResult(len(columns["id"]), None, pd.DataFrame(columns), vectors, facts)

@@ -5,6 +5,10 @@ put back in order. Columns: `id`, then `chrom, start, end, strand` where the inp
 (0-based half-open), `length`, `frac_n`, `prediction`, and `p_<class>` for every class. A multilabel
 prediction joins its labels with `;`; a regression of several targets has one
 `prediction_<target>` each.
+
+Windows of a genome can also go to a track: ln(p / (1 - p)) of a class minus that of its prevalence
+in training, so that 0 says "as common as there", or the probability itself once a prevalence is
+given that it is meant for.
 """
 
 from __future__ import annotations
@@ -24,8 +28,18 @@ from findna.data.batches import by_length
 from findna.data.labelled import decide
 from findna.data.ragged import Ragged
 from findna.files import STDIN, BadInput, log
-from findna.inference.rows import LengthWarning, chunks, described, not_empty
-from findna.inference.writing import write_tables
+from findna.inference.calibration import (
+    Prevalence,
+    at_prevalence,
+    calibrated,
+    relative_log_odds,
+    require_prevalence,
+)
+from findna.inference.progress import RecordProgress
+from findna.inference.rows import LengthWarning, chunks, described
+from findna.inference.tiles import usual_window
+from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
+from findna.inference.writing import is_track, track_files, write_tables, write_tracks
 from findna.model.heads import TaskConfig
 from findna.model.model import Model, load_model
 from findna.sequence.alphabet import Codes
@@ -34,6 +48,7 @@ from findna.sequence.records import Record, read_records
 
 Strand = Literal["both", "forward"]
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 # On a CPU the activations of a batch should stay in its cache: `tiny` is 1.7 times as fast at 16 kb
 # as at 64 kb (benchmarks/batch_size.py). A GPU wants enough work for every launch.
@@ -43,10 +58,10 @@ _CHUNK_BATCHES = 32
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What was answered: `rows`, where it stands, and the table itself when no output was named."""
+    """What was answered: `rows`, the files, and the table itself when no output was named."""
 
     rows: int
-    output: Path | None
+    outputs: tuple[Path, ...]
     table: pd.DataFrame | None
 
 
@@ -56,6 +71,8 @@ def predict(
     output: str | Path | None = None,
     *,
     genome: Genome | str | Path | None = None,
+    tile: Tiling | None = None,
+    prevalence: Prevalence | None = None,
     strand: Strand | None = None,
     batch_bases: int | None = None,
     device: str = "auto",
@@ -64,15 +81,19 @@ def predict(
     overwrite: bool = False,
 ) -> PredictResult:
     """Answer every sequence of a FASTA, FASTQ, CSV, TSV, parquet or BED file ("-" is standard
-    input).
+    input), or every window of a genome.
 
     Args:
         inputs: file, "-", or records.
         model: a fine-tuned model, its folder, or the folder of its run.
-        output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; "-" for a TSV on standard
-            output; None to get
-            the table back.
+        output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; `.bw` or `.bedgraph` (or
+            `.bedgraph.gz`) for a track of places, one a class where there are more than two; "-"
+            for a TSV on standard output; None to get the table back.
         genome: FASTA or opened genome for BED input.
+        tile: bases of a window, or of a window and from one start to the next: `inputs`, a FASTA,
+            or the regions of a BED, is cut into windows.
+        prevalence: share of the second class, or shares by class, that the probabilities are
+            turned to; they are for that of the training rows otherwise.
         strand: None obeys what fine-tuning decided.
         batch_bases: bases a batch, which bounds memory; None takes what suits the device.
         device: auto, cpu, cuda or mps.
@@ -82,28 +103,37 @@ def predict(
 
     Raises:
         BadInput: the model has no task, an unreadable record (with its place), an output that
-            exists.
+            exists, a track of sequences that have no place.
     """
     where = model if isinstance(model, str | Path) else None
     model = load_model(model) if isinstance(model, str | Path) else model
     task = _require_task(model, where)
-    if isinstance(genome, str | Path):
-        genome = Genome.open(genome)
-    source = inputs if isinstance(inputs, str | Path) else None
-    if isinstance(inputs, str | Path):
-        inputs = read_records(
+    if prevalence is not None:
+        task = at_prevalence(task, prevalence)
+    track = output is not None and str(output) != STDIN and is_track(output)
+    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    if tile is not None:
+        genome, records = cut_from(inputs, genome, tile)
+    elif track:
+        genome, records = placed_in(inputs, genome, usual_window(model))
+    elif isinstance(inputs, str | Path):
+        records = read_records(
             inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
         )
+    else:
+        records = iter(inputs)
     model = model.to(pick_device(device)).eval()
-    tables = _answers(not_empty(inputs, source), model, task, strand, batch_bases)
+    answered = _answered(records, model, strand, batch_bases)
+    if track and genome is not None and output is not None:
+        return _write_tracks(answered, task, prevalence is None, genome, Path(output), overwrite)
+    tables = _tables(answered, task, placed=genome is not None)
     if output is None:
         table = pd.concat(list(tables), ignore_index=True)
-        return PredictResult(len(table), None, table)
+        return PredictResult(len(table), (), table)
     rows = write_tables(tables, output, overwrite)
-    log.info(
-        "%s: %s predictions", output if str(output) != STDIN else "standard output", f"{rows:,}"
-    )
-    return PredictResult(rows, None if str(output) == STDIN else Path(output), None)
+    shown = "standard output" if str(output) == STDIN else str(output)
+    log.info("%s: %s predictions", shown, f"{rows:,}")
+    return PredictResult(rows, () if str(output) == STDIN else (Path(output),), None)
 
 
 def pick_device(name: str) -> torch.device:
@@ -166,8 +196,9 @@ def task_outputs(
 
 def scores_of(logits: Floats, task: TaskConfig) -> Floats:
     """Probabilities (n, classes), or values (n, targets) in the units of the labels, from logits
-    (n, outputs).
+    (n, outputs); calibrated, if the task is.
     """
+    logits = calibrated(logits, task)
     if task.kind == "regression":
         spread, middle = np.array(task.target_sd or 1.0), np.array(task.target_mean or 0.0)
         return np.asarray(logits * spread + middle)
@@ -181,20 +212,32 @@ def scores_of(logits: Floats, task: TaskConfig) -> Floats:
     return np.concatenate([np.exp(-np.logaddexp(0, logits)), positive], axis=1)
 
 
-def answer_columns(
-    scores: Floats, task: TaskConfig, threshold: float | Floats | None = None
-) -> dict[str, list[str] | Floats]:
-    """The columns `prediction` and `p_<class>` of a table of answers.
+def decisions(logits: Floats, task: TaskConfig) -> Labels | None:
+    """Class index (n,), 0/1 (n, K) for multilabel, from logits; None for a regression.
 
-    `threshold` stands in for that of the task.
+    A calibration, and another prevalence, change how sure an answer is and never the answer: the
+    threshold of a binary task has moved along, and other tasks decide by the network's own logits.
     """
     if task.kind == "regression":
+        return None
+    if task.kind != "binary":
+        task = task.model_copy(update={"calibration": None})
+    return decide(task.kind, scores_of(logits, task), task.threshold)
+
+
+def answer_columns(
+    scores: Floats, said: Labels | None, task: TaskConfig
+) -> dict[str, list[str] | Floats]:
+    """The columns `prediction` and `p_<class>` of a table of answers, from `decisions` and scores.
+
+    A regression has no decisions: its `prediction` is its value.
+    """
+    if said is None:
         several = len(task.classes) > 1
         return {
             f"prediction_{c}" if several else "prediction": scores[:, t]
             for t, c in enumerate(task.classes)
         }
-    said = decide(task.kind, scores, task.threshold if threshold is None else threshold)
     words = label_words(said, task)
     return {"prediction": words, **{f"p_{c}": scores[:, k] for k, c in enumerate(task.classes)}}
 
@@ -208,17 +251,71 @@ def label_words(labels: NDArray[np.int64], task: TaskConfig) -> list[str]:
 
 # ---------------------------------------------------------------- from records to tables
 
+_Answered = Iterator[tuple[list[Record], Floats]]
 
-def _answers(
-    records: Iterable[Record],
-    model: Model,
-    task: TaskConfig,
-    strand: Strand | None,
-    batch_bases: int | None,
-) -> Iterator[pd.DataFrame]:
+
+def _answered(
+    records: Iterable[Record], model: Model, strand: Strand | None, batch_bases: int | None
+) -> _Answered:
+    """Records in chunks of bounded size, with their logits (n, outputs)."""
     warner = LengthWarning(model)
-    for chunk in chunks(records, _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))):
-        codes = [record.codes for record in chunk]
-        warner.look_at(np.array([len(c) for c in codes]))
-        logits = task_outputs(model, codes, strand=strand, batch_bases=batch_bases)
-        yield pd.DataFrame({**described(chunk), **answer_columns(scores_of(logits, task), task)})
+    bases = _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
+    with RecordProgress("predict") as progress:
+        for chunk in chunks(records, bases):
+            codes = [record.codes for record in chunk]
+            lengths = np.array([len(c) for c in codes])
+            warner.look_at(lengths)
+            yield chunk, task_outputs(model, codes, strand=strand, batch_bases=batch_bases)
+            progress.advance(len(chunk), int(lengths.sum()))
+
+
+def _tables(answered: _Answered, task: TaskConfig, placed: bool) -> Iterator[pd.DataFrame]:
+    """One table a chunk; without any record, one that has columns and no rows."""
+    found = False
+    for chunk, logits in answered:
+        found = True
+        yield _table(chunk, logits, task)
+    if not found:
+        log.warning("the input holds no sequences: the output has columns and no rows")
+        place = ("", 0, 1, ".") if placed else ()
+        anyone = Record("", np.zeros(1, np.uint8), *place)
+        yield _table([anyone], np.zeros((1, task.outputs)), task)[:0]
+
+
+def _table(records: list[Record], logits: Floats, task: TaskConfig) -> pd.DataFrame:
+    answers = answer_columns(scores_of(logits, task), decisions(logits, task), task)
+    return pd.DataFrame({**described(records), **answers})
+
+
+# ---------------------------------------------------------------- from places to tracks
+
+
+def track_values(logits: Floats, task: TaskConfig, relative: bool) -> Floats:
+    """What a track shows (n, tracks): log-odds relative to the training prevalence if `relative`,
+    else probabilities; of a binary task the second class, of a regression the values.
+    """
+    if task.kind == "regression":
+        return scores_of(logits, task)
+    found = relative_log_odds(logits, task) if relative else scores_of(logits, task)
+    return found[:, -task.outputs :]
+
+
+def _write_tracks(
+    answered: _Answered,
+    task: TaskConfig,
+    relative: bool,
+    genome: Genome,
+    output: Path,
+    overwrite: bool,
+) -> PredictResult:
+    what = "values"
+    if task.kind != "regression":
+        require_prevalence(task)
+        what = "ln odds over those of training" if relative else "probabilities"
+    outputs = track_files(output, task.classes[-task.outputs :])
+    values = ((records, track_values(logits, task, relative)) for records, logits in answered)
+    rows = write_tracks(pieces(values), outputs, track_sizes(genome), overwrite)
+    if not rows:
+        log.warning("the input holds no windows: the track is empty")
+    log.info("%s: %s windows, %s", ", ".join(map(str, outputs)), f"{rows:,}", what)
+    return PredictResult(rows, tuple(outputs), None)

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.files import BadInput, log
+from findna.files import log
 from findna.model.model import Model
 from findna.sequence.alphabet import N
 from findna.sequence.records import Record
 
 _CHUNK_ROWS = 16_384
-
-
-def not_empty(records: Iterable[Record], source: str | Path | None) -> Iterator[Record]:
-    """The records; `BadInput` at the end if there was none."""
-    found = False
-    for record in records:
-        found = True
-        yield record
-    if not found:
-        raise BadInput(
-            "the input holds no sequences", file=source, remedy="look whether it is the right file"
-        )
 
 
 def chunks(records: Iterable[Record], bases: int) -> Iterator[list[Record]]:

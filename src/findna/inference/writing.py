@@ -1,11 +1,12 @@
-"""Tables of answers on their way to a file: TSV, CSV or parquet, whole or not at all."""
+"""Answers on their way to files: tables (TSV, CSV, parquet) and tracks, whole or not at all."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Protocol, cast
 
@@ -14,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from findna.files import STDIN, BadInput, atomic_file
+from findna.inference.windowed import Piece
+from findna.sequence.tracks import TrackPiece, track_format, track_writer
 
 _ENDINGS = (".tsv", ".csv", ".parquet")
 
@@ -86,7 +89,8 @@ def _ending(output: Path) -> str:
         raise BadInput(
             "the name does not say which format to write",
             file=output,
-            remedy="end it in .tsv, .csv, .tsv.gz, .csv.gz or .parquet",
+            remedy="end it in .tsv, .csv, .tsv.gz, .csv.gz or .parquet, a track in .bw or"
+            " .bedgraph",
         )
     return ending
 
@@ -103,3 +107,56 @@ def _sink(made: Path, ending: str, output: Path) -> Iterator[_Sink]:
     opener = gzip.open if output.name.lower().endswith(".gz") else open
     with opener(made, "wt", encoding="utf-8", newline="") as stream:
         yield _Text(cast(IO[str], stream), "," if ending == ".csv" else "\t")
+
+
+# ---------------------------------------------------------------- tracks
+
+
+def is_track(output: str | Path) -> bool:
+    """Whether a name ends as a track does."""
+    try:
+        track_format(output)
+    except BadInput:
+        return False
+    return True
+
+
+def track_files(output: Path, names: Sequence[str]) -> list[Path]:
+    """`output` for a single name, else one file a name: `out.bw` becomes `out.NAME.bw`.
+
+    What a file name cannot hold becomes `_`. `BadInput` if two names are then the same.
+    """
+    if len(names) == 1:
+        return [output]
+    ending = "".join(
+        output.suffixes[-2:] if output.suffix.lower() == ".gz" else output.suffixes[-1:]
+    )
+    stem = output.name.removesuffix(ending)
+    plain = [re.sub(r"[^\w.+-]", "_", name) for name in names]
+    if len(set(plain)) < len(plain):
+        raise BadInput(
+            f"class names {', '.join(names)} do not make different file names",
+            file=output,
+            remedy="write a table (.tsv) instead",
+        )
+    return [output.with_name(f"{stem}.{name}{ending}") for name in plain]
+
+
+def write_tracks(
+    pieces: Iterable[Piece], outputs: Sequence[Path], sizes: Mapping[str, int], overwrite: bool
+) -> int:
+    """Write column k of the values of all pieces to `outputs[k]`; the number of intervals.
+
+    Raises:
+        BadInput: as `sequence.tracks.write_track`, before the first piece is asked for.
+    """
+    count = 0
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(track_writer(path, sizes, overwrite=overwrite)) for path in outputs
+        ]
+        for chrom, starts, ends, values in pieces:
+            count += len(starts)
+            for write, column in zip(writers, values.T, strict=True):
+                write(TrackPiece(chrom, starts, ends, column))
+    return count

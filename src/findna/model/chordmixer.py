@@ -216,6 +216,16 @@ class Encoded:
         hidden = self.bases.masked_fill(~self.valid[..., None], -torch.inf)
         return hidden.amax(1)
 
+    def binned(self, count: int) -> Tensor:
+        """Means of ``count`` parts of equal length, (B, count, D); a part without a base is 0."""
+        place = torch.arange(self.bases.shape[1], device=self.lengths.device)
+        part = place * count // self.lengths[:, None]
+        inside = (part[:, None] == torch.arange(count, device=place.device)[:, None]) & (
+            self.valid[:, None]
+        )
+        share = inside / inside.sum(-1, keepdim=True).clamp(min=1)
+        return share.to(self.bases.dtype) @ self.bases
+
 
 class ChordMixer(nn.Module):
     """Embedding, layers and a closing norm: codes to one vector a base and one a summary token."""

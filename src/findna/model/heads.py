@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,7 +16,7 @@ from findna.files import Settings
 from findna.model.chordmixer import Encoded
 
 BASES = 4  # logits over A C G T; N, MASK and PAD are never answers
-Pooling = Literal["mean", "max", "summary"]
+Pooling = Literal["mean", "max", "summary", "bins"]
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 
 
@@ -61,6 +62,25 @@ class ProjectionHead(nn.Module):
         return scores
 
 
+class Calibration(Settings):
+    """What makes probabilities of logits honest: `scale * logits + shift`, one pair a logit.
+
+    The factors are positive, and all alike for a multiclass task, so that the order of the rows
+    (of the classes, but for the shifts) is that of the network.
+    """
+
+    scale: tuple[float, ...] = Field(description="Factor of each logit.")
+    shift: tuple[float, ...] = Field(description="What is added to each logit after that.")
+
+    @model_validator(mode="after")
+    def _finite(self) -> Calibration:
+        if not all(math.isfinite(s) and s > 0 for s in self.scale):
+            raise ValueError("factors of a calibration are positive and finite")
+        if not all(math.isfinite(s) for s in self.shift):
+            raise ValueError("shifts of a calibration are finite")
+        return self
+
+
 class TaskConfig(Settings):
     """What a fine-tuned model answers, and how."""
 
@@ -69,12 +89,25 @@ class TaskConfig(Settings):
     pooling: tuple[Pooling, ...] = Field(
         ("mean", "max", "summary"), description="What is read of a sequence, concatenated."
     )
+    bins: int = Field(
+        16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
     strand: Literal["both", "forward"] = Field(
         "both", description="Average the logits of both strands, or read the given strand only."
     )
     threshold: float = Field(
-        0.5, ge=0, le=1, description="Probability from which a binary task says the second class."
+        0.5,
+        ge=0,
+        le=1,
+        description="Probability, as it is answered, from which a binary task says the second"
+        " class.",
+    )
+    prevalence: tuple[float, ...] = Field(
+        (), description="Share of each class that the probabilities take for granted."
+    )
+    calibration: Calibration | None = Field(
+        None, description="From logits to calibrated logits; none: as the network gives them."
     )
     target_mean: tuple[float, ...] = Field((), description="Mean of each regression target.")
     target_sd: tuple[float, ...] = Field((), description="Standard deviation of each target.")
@@ -88,7 +121,20 @@ class TaskConfig(Settings):
         if not self.classes:
             raise ValueError("a task needs at least one class or target name")
         if not self.pooling:
-            raise ValueError("pooling names at least one of mean, max, summary")
+            raise ValueError("pooling names at least one of mean, max, summary, bins")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_fits(self) -> TaskConfig:
+        if self.prevalence and len(self.prevalence) != len(self.classes):
+            raise ValueError("prevalence has one share a class")
+        if not all(0 < share < 1 for share in self.prevalence):
+            raise ValueError("shares of classes lie between 0 and 1")
+        if self.calibration is None:
+            return self
+        widths = {len(self.calibration.scale), len(self.calibration.shift)}
+        if self.kind == "regression" or widths != {self.outputs}:
+            raise ValueError("a calibration has one factor and one shift a logit of a class")
         return self
 
     @property
@@ -99,12 +145,17 @@ class TaskConfig(Settings):
         return 1 if self.kind == "binary" else len(self.classes)
 
 
-def pool(encoded: Encoded, parts: Sequence[Pooling]) -> Tensor:
-    """Concatenated summaries of each sequence, (B, len(parts) * D); padding never takes part."""
+def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1) -> Tensor:
+    """Concatenated summaries of each sequence, (B, channels); padding never takes part.
+
+    Every part is as wide as the backbone, D, but "bins", which keeps where in a sequence something
+    stands: the means of `bins` parts of equal length, (B, bins * D).
+    """
     read = {
         "mean": encoded.mean,
         "max": encoded.maximum,
         "summary": lambda: encoded.summary.mean(1),
+        "bins": lambda: encoded.binned(bins).flatten(1),
     }
     return torch.cat([read[part]() for part in parts], dim=-1)
 
@@ -123,8 +174,8 @@ class TaskHead(nn.Module):
 
     def __init__(self, width: int, config: TaskConfig) -> None:
         super().__init__()
-        channels = width * len(config.pooling)
-        self.parts = config.pooling
+        channels = width * sum(config.bins if p == "bins" else 1 for p in config.pooling)
+        self.parts, self.bins = config.pooling, config.bins
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
         self.dropout = nn.Dropout(config.dropout)
@@ -132,6 +183,10 @@ class TaskHead(nn.Module):
         # A fresh head says nothing: the first loss is that of the class frequencies, not of noise.
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+
+    def pooled(self, encoded: Encoded) -> Tensor:
+        """What the head reads of each sequence, (B, channels)."""
+        return pool(encoded, self.parts, self.bins)
 
     @torch.no_grad()
     def standardise(self, pooled: Tensor) -> None:
@@ -141,6 +196,6 @@ class TaskHead(nn.Module):
 
     def forward(self, encoded: Encoded) -> Tensor:
         """Encoded batch → logits (B, outputs)."""
-        features = (pool(encoded, self.parts) - self.mean) / self.deviation
+        features = (self.pooled(encoded) - self.mean) / self.deviation
         logits: Tensor = self.linear(self.dropout(features))
         return logits

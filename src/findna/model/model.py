@@ -7,6 +7,7 @@ missing, extra or of another shape is refused.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -234,6 +235,14 @@ class Model(nn.Module):
             "## Limits\n\nResearch use. Sequences outside the trained lengths are answered with a"
             " warning.\n"
         )
+
+
+def weights_digest(model: Model) -> str:
+    """Digest of the weights by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def software_versions() -> dict[str, str]:

@@ -36,7 +36,9 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over a common x axis, and level lines to compare them with."""
+    """Lines over a common x axis, which counts unless `whole` is False, and level lines to compare
+    them with.
+    """
 
     title: str
     x_label: str
@@ -45,6 +47,7 @@ class Chart:
     levels: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, Sequence[tuple[float, float, float]]] = field(default_factory=dict)
     smooth: bool = False
+    whole: bool = True
 
 
 def draw_chart(chart: Chart) -> str:
@@ -57,7 +60,7 @@ def draw_chart(chart: Chart) -> str:
             _draw_band(axes, chart.bands.get(name, ()), colour)
         for style, (name, level) in zip((":", "--", "-."), chart.levels.items(), strict=False):
             axes.axhline(level, color="#444444", linestyle=style, linewidth=1, label=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=chart.whole))
         axes.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
         if len(chart.lines) + len(chart.levels) > 1:
             axes.legend(loc="best", fontsize=8)

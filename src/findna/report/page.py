@@ -233,6 +233,7 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
             ("what", "value"),
             _flat(facts),
         ),
+        *_calibration_part(found.get("calibration") or {}),
         Part("Learning", _LEARNING, _learning_charts(files)),
     ]
 
@@ -240,6 +241,40 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
 _LEARNING = (
     "Validation rows choose the epoch, the strand and the threshold; their scores are no result."
 )
+
+
+_CALIBRATION = (
+    " An answer of 0.8 should be right in 8 of 10 rows: points on the diagonal are honest, and the"
+    " expected calibration error is the mean distance from it."
+)
+
+
+def _calibration_part(found: Row) -> list[Part]:
+    """Judged probabilities before and after calibration; nothing for a run that has none."""
+    judged = {when: found[when] for when in ("before", "after") if when in found}
+    if not judged:
+        return []
+    lines = {
+        when: [(p, share) for p, share, _ in each["reliability"]] for when, each in judged.items()
+    }
+    chart = Chart(
+        "Reliability",
+        "mean probability",
+        "share of rows that are so",
+        {**lines, "honest": [(0, 0), (1, 1)]},
+        whole=False,
+    )
+    names = [name for name in judged["before"] if name != "reliability"]
+    rows = [(name, *(_shown(each[name]) for each in judged.values())) for name in names]
+    return [
+        Part(
+            "Calibration",
+            f"{str(found.get('what', '')).capitalize()}.{_CALIBRATION}",
+            _chart(chart),
+            ("number", *judged),
+            rows,
+        )
+    ]
 
 
 def _sentence(found: Row) -> str:

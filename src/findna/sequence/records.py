@@ -68,10 +68,12 @@ def read_records(
     parquet), or a BED, which needs `genome`. A table's column of sequences and of names go by
     their usual names unless given; without a name a row is called by its number, from 1, and a BED
     row chrom:start-end, 0-based half-open. IUPAC letters become N, U becomes T, and both are
-    counted aloud at the end. `BadInput`: an unknown letter, an empty sequence, a place off the
-    genome, and all that is wrong with a file.
+    counted aloud at the end. A file without a byte holds no record. `BadInput`: an unknown letter,
+    an empty sequence, a place off the genome, and all that is wrong with a file.
     """
     with open_bytes(path) as stream:
+        if format == "auto" and not stream.peek(1):
+            return
         kind = _sniff(stream, path) if format == "auto" else format
         if kind == "fasta":
             yield from _fasta_records(stream, path)

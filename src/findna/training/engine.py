@@ -1,20 +1,15 @@
-"""One engine for every device: accelerate finds it, torch's autocast sets the precision."""
+"""One engine for every device: accelerate finds it."""
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager
-from functools import cache
 from typing import Literal
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from findna.inference.predict import pick_device
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 def open_engine(device: str = "auto") -> Accelerator:
@@ -27,44 +22,6 @@ def open_engine(device: str = "auto") -> Accelerator:
     if device != "auto":
         pick_device(device)
     return Accelerator(cpu=device == "cpu", mixed_precision="no")
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """What "auto" means here: bf16 where the hardware multiplies it faster than fp32.
-
-    A CPU says it only by doing it (AVX512-BF16 and AMX do, emulation is slower), so a small
-    product is timed.
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    if device.type != "cpu":
-        return "fp32"
-    return "bf16" if _cpu_prefers_bf16() else "fp32"
-
-
-@cache
-def _cpu_prefers_bf16() -> bool:
-    """Timed once a process: numbers that are compared must not differ in precision."""
-    return _product_time(torch.bfloat16) < 0.75 * _product_time(torch.float32)
-
-
-def _product_time(dtype: torch.dtype) -> float:
-    left = torch.ones(1024, 1024, dtype=dtype)
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        left @ left
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def autocast(
-    device: torch.device, precision: Literal["fp32", "bf16"]
-) -> AbstractContextManager[None]:
-    """Matrix products in bf16 with fp32 weights, or everything in fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def total(accelerator: Accelerator, value: Tensor) -> Tensor:

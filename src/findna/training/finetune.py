@@ -5,6 +5,10 @@ split is read once, at the end. Without one: repeated stratified cross-validatio
 choice is made inside each fold on rows that are not judged; then the model is fitted to all rows
 with what the folds chose. A validation score is never reported as performance.
 
+Probabilities are calibrated on rows that the network did not learn from: the out-of-fold rows of
+cross-validation, else the validation rows, which have chosen the epoch before and are so a little
+too kind. Decisions stay as they were.
+
     predictions.tsv   one row per judged row: id, row, label, prediction, probabilities
     confusion.tsv     labels in rows, answers in columns
     metrics.json      metrics with intervals, sizes, and what was chosen
@@ -31,16 +35,24 @@ from findna.data.splits import (
     planned_folds,
 )
 from findna.files import BadInput, log, write_json
+from findna.inference.precision import resolve_precision
 from findna.inference.predict import Strand, scores_of
+from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
 from findna.model.heads import TaskConfig
 from findna.model.model import PRESETS, Model, load_model, new_model
 from findna.sequence.genome import Genome
-from findna.training.engine import open_engine, resolve_precision
+from findna.training.calibration import (
+    OutOfFold,
+    calibrate,
+    cross_fitted,
+    in_words,
+    prevalence_of,
+)
+from findna.training.engine import open_engine
 from findna.training.fit import FinetuneSettings, Fit, NonFiniteLoss, fit, logits_of, retasked
 from findna.training.judgement import RESAMPLES, Judgement, write_table
-from findna.training.progress import StepProgress
 from findna.training.run_state import MetricsLog, Run, open_run
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
@@ -213,8 +225,16 @@ class _Job:
         fraction, seed = self.settings.validation_fraction, self.settings.seed
         return parted(rows, groups, self.data.kind, fraction=fraction, seed=seed)
 
-    def _scores(self, model: Model, rows: LabelledSplit) -> Floats:
-        return scores_of(logits_of(model, rows, self.precision), _task_of(model))
+    # -------------------------------------------------------- calibrating
+
+    def _calibrate(self, model: Model, rows: OutOfFold) -> None:
+        task, self.calibration = calibrate(_task_of(model), rows)
+        model.config = model.config.model_copy(update={"task": task})
+
+    def _held_out(self, model: Model, valid: LabelledSplit) -> OutOfFold:
+        """Rows that chose the epoch, the strand and the threshold, but taught nothing."""
+        logits = logits_of(model, valid, self.precision)[None]
+        return OutOfFold(logits, valid.labels, "validation rows, which also chose the epoch")
 
     # -------------------------------------------------------- judged by a test split
 
@@ -225,13 +245,17 @@ class _Job:
             train, valid = self._parted(self.rows, self.groups)
         chosen = self._choose(train, valid, stage="fit")
         self.sizes = {"train": len(train), "validation": len(valid)}
+        plain = _task_of(chosen.model)
+        self._calibrate(chosen.model, self._held_out(chosen.model, valid))
         # The first and only time that the test split is touched.
         test = self.data.splits["test"]
-        task = _task_of(chosen.model)
-        scores = self._scores(chosen.model, test)
-        answers = Answers(task.kind, task.classes, test.labels, scores, task.threshold)
+        logits = logits_of(chosen.model, test, self.precision)
+        scores, shown = scores_of(logits, plain), scores_of(logits, _task_of(chosen.model))
+        answers = Answers(plain.kind, plain.classes, test.labels, scores, plain.threshold)
         self.sizes |= {"test": len(test), "test_also_in_train": _shared(test, self.rows)}
-        return chosen, Judgement("test split, read once at the end", test, [answers], test.groups)
+        fitted = _task_of(chosen.model).calibration is not None
+        protocol, calibrated = "test split, read once at the end", [shown] if fitted else []
+        return chosen, Judgement(protocol, test, [answers], test.groups, [], calibrated)
 
     # -------------------------------------------------------- judged by cross-validation
 
@@ -240,17 +264,22 @@ class _Job:
         if not self.folds:
             train, valid = self._parted(self.rows, self.groups)
             self.sizes = {"train": len(train), "validation": len(valid)}
-            return self._choose(train, valid, stage="fit"), None
+            chosen = self._choose(train, valid, stage="fit")
+            self._calibrate(chosen.model, self._held_out(chosen.model, valid))
+            return chosen, None
         repeats = max(fold.repeat for fold in self.folds) + 1
         shape = (repeats, len(self.rows))
         scores = np.zeros((*shape, len(self.data.classes)))
+        logits = np.zeros((*shape, 1 if self.data.kind == "binary" else len(self.data.classes)))
         thresholds, numbers = np.zeros(shape), np.zeros(shape, np.int64)
         fits = []
         for fold in self.folds:
             here = (fold.repeat, fold.test)
             chosen = self._learned(fold)
-            scores[here] = self._scores(chosen.model, self.rows.where(fold.test))
-            thresholds[here], numbers[here] = _task_of(chosen.model).threshold, fold.number
+            task = _task_of(chosen.model)
+            logits[here] = logits_of(chosen.model, self.rows.where(fold.test), self.precision)
+            scores[here] = scores_of(logits[here], task)
+            thresholds[here], numbers[here] = task.threshold, fold.number
             fits.append(_Choice.of(chosen))
         kind, classes, labels = self.data.kind, self.data.classes, self.rows.labels
         answers = [
@@ -260,8 +289,13 @@ class _Job:
             f"{int(numbers.max()) + 1}-fold cross-validation repeated {repeats} times, stratified,"
             " groups and near-duplicates kept together, every choice made inside its fold"
         )
-        judgement = Judgement(protocol, self.rows, answers, self.groups, list(numbers))
-        return self._refitted(fits), judgement
+        final, rows = self._refitted(fits), OutOfFold(logits, labels, "rows, each by its fold")
+        plain = _task_of(final.model)
+        self._calibrate(final.model, rows)
+        fitted = _task_of(final.model).calibration is not None
+        calibrated = list(cross_fitted(plain, rows, numbers)) if fitted else []
+        folds = list(numbers)
+        return final, Judgement(protocol, self.rows, answers, self.groups, folds, calibrated)
 
     def _learned(self, fold: Fold) -> Fit:
         inside = self.rows.where(fold.train)
@@ -292,12 +326,15 @@ class _Job:
         p_values = judgement.p_values(seed) if judgement else {}
         for name, p in p_values.items():
             log.info("%s: permutation p-value %s", name, "undefined" if p is None else f"{p:.4f}")
+        honesty = judgement.honesty() if judgement else {}
+        log.info("calibration: %s%s", self.calibration, in_words(honesty))
         return {
             "task": {"kind": task.kind, "classes": list(task.classes)},
             "protocol": judgement.protocol if judgement else "not judged: no test split, no folds",
             "rows": self.sizes,
             "metrics": {name: metric.as_dict() for name, metric in judged.items()},
             "permutation_p_values": p_values,
+            "calibration": {"what": self.calibration, **honesty},
             "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups",
             "chosen": {
                 "epoch": chosen.epoch,
@@ -331,6 +368,7 @@ class _Job:
             "seed": self.settings.seed,
             "protocol": metrics["protocol"],
             "metrics": metrics["metrics"],
+            "calibration": self.calibration,
             "started_from": self.start.provenance or "random initialisation",
         }
 
@@ -364,10 +402,17 @@ def task_for(
         spread = train.labels.std(axis=0)
         moments["target_mean"] = tuple(float(m) for m in train.labels.mean(axis=0))
         moments["target_sd"] = tuple(float(s) if s > 0 else 1.0 for s in spread)
+    else:
+        # Rows weighted to balance classes teach a network that all are equally common.
+        even = np.full(len(data.classes), 1 / len(data.classes))
+        balanced = settings.class_weights == "balanced"
+        shares = even if balanced else prevalence_of(data.kind, train.labels, len(data.classes))
+        moments["prevalence"] = tuple(shares.tolist())
     return TaskConfig(
         kind=data.kind,
         classes=data.classes,
         pooling=settings.pooling,
+        bins=settings.bins,
         dropout=settings.dropout,
         strand=strand,
         **moments,

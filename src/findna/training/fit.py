@@ -24,11 +24,11 @@ from findna.data.labelled import LabelledSplit
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.files import FindnaError
+from findna.inference.precision import Precision, autocast
 from findna.inference.predict import Strand, scores_of, task_outputs
 from findna.metrics import Answers, choose_threshold, primary_metric, value
-from findna.model.heads import Pooling, TaskConfig, pool
+from findna.model.heads import Pooling, TaskConfig
 from findna.model.model import Model
-from findna.training.engine import Precision, autocast
 from findna.training.optimizer import parameter_groups
 from findna.training.schedules import warmup_cosine
 
@@ -64,6 +64,9 @@ class FinetuneSettings(LabelSettings):
     )
     pooling: tuple[Pooling, ...] = Field(
         ("mean", "max", "summary"), description="What the head reads of a sequence."
+    )
+    bins: int = Field(
+        16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
     validation_fraction: float = Field(
@@ -176,7 +179,7 @@ def _standardise(model: Model, train: LabelledSplit, settings: FinetuneSettings)
     some = np.unique(np.linspace(0, len(train) - 1, _ROWS_TO_STANDARDISE).astype(np.int64))
     rows = Ragged([train.codes[i] for i in some], model.device)
     pooled = [
-        pool(model.encode(*rows.batch(part)), model.task_head.parts)
+        model.task_head.pooled(model.encode(*rows.batch(part)))
         for part in by_length(train.lengths[some], settings.batch_bases)
     ]
     model.task_head.standardise(torch.cat(pooled))

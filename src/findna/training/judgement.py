@@ -15,6 +15,7 @@ from findna.files import atomic_file
 from findna.inference.predict import answer_columns, label_words
 from findna.metrics import Answers, Metric, confusion, measure, permutation_p_value, primary_metric
 from findna.model.heads import TaskConfig
+from findna.training.calibration import measured
 
 RESAMPLES = 1000
 PERMUTATIONS = 1000
@@ -25,7 +26,9 @@ class Judgement:
     """Answers to rows that took no part in any choice; one entry of `answers` per repeat.
 
     `folds` holds the fold number (n,) of every row in each repeat and is empty for a test split;
-    intervals are drawn over whole `groups` (n,) where they are given.
+    intervals are drawn over whole `groups` (n,) where they are given. `calibrated` holds the
+    probabilities (n, classes) that stand in tables in place of those of `answers`, and is empty
+    where nothing was calibrated; metrics are about ranks and decisions, those of `answers`.
     """
 
     protocol: str
@@ -33,6 +36,7 @@ class Judgement:
     answers: list[Answers]
     groups: NDArray[np.int64] | None
     folds: list[NDArray[np.int64]] = field(default_factory=list)
+    calibrated: list[NDArray[np.float64]] = field(default_factory=list)
 
     def metrics(self, seed: int) -> dict[str, Metric]:
         """Every metric of the task with its interval, averaged over repeats."""
@@ -48,6 +52,15 @@ class Judgement:
         )
         return {name: found}
 
+    def honesty(self) -> dict[str, dict[str, Any]]:
+        """How honest probabilities are, `before` and, where there is one, `after` calibration."""
+        kind = self.answers[0].kind
+        if kind == "regression":
+            return {}
+        found = {"before": [each.scores for each in self.answers], "after": self.calibrated}
+        labels = self.rows.labels
+        return {when: measured(kind, labels, np.array(s)) for when, s in found.items() if s}
+
     def predictions(self, task: TaskConfig) -> pd.DataFrame:
         """One row for each judged row in its order, repeat after repeat."""
         tables = [self._table(task, at) for at in range(len(self.answers))]
@@ -55,6 +68,8 @@ class Judgement:
 
     def _table(self, task: TaskConfig, at: int) -> pd.DataFrame:
         rows, answers = self.rows, self.answers[at]
+        scores = self.calibrated[at] if self.calibrated else answers.scores
+        said = None if answers.kind == "regression" else answers.predicted
         rounds = {"repeat": at + 1, "fold": self.folds[at] + 1} if self.folds else {}
         return pd.DataFrame(
             {
@@ -63,7 +78,7 @@ class Judgement:
                 "length": rows.lengths,
                 **rounds,
                 **_label_columns(rows, task),
-                **answer_columns(answers.scores, task, answers.threshold),
+                **answer_columns(scores, said, task),
             }
         )
 

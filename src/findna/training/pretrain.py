@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from findna.data.batches import PretrainBatch, make_batch
 from findna.data.windows import Split, WindowSampler, split_genome
 from findna.files import BadInput, FindnaError, log
+from findna.inference.precision import resolve_precision
+from findna.inference.progress import StepProgress
 from findna.model.model import PRESETS, Model, load_model, new_model
 from findna.sequence.genome import Genome
-from findna.training.engine import open_engine, resolve_precision, total
-from findna.training.progress import StepProgress
+from findna.training.engine import open_engine, total
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import (
     MetricsLog,

@@ -12,8 +12,8 @@ from findna.data.masking import HidingSettings
 from findna.data.views import ViewSettings
 from findna.data.windows import SamplingSettings
 from findna.files import Settings
+from findna.inference.precision import Precision
 from findna.model.model import PRESETS
-from findna.training.engine import Precision
 from findna.training.self_distillation import DistillationSettings
 from findna.training.validation import ValidationSettings
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from findna.data.batches import PretrainBatch
 from findna.files import Settings
+from findna.inference.precision import autocast
 from findna.model.model import Model
-from findna.training.engine import autocast, total
+from findna.training.engine import total
 from findna.training.losses import (
     balanced_distribution,
     distillation_sum,

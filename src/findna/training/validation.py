@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from findna.data.masking import HidingSettings, hide
 from findna.data.windows import fixed_windows
 from findna.files import Settings
+from findna.inference.precision import autocast
 from findna.model.model import Model, reverse_complement
 from findna.sequence.alphabet import codes_of
 from findna.sequence.genome import Genome
-from findna.training.engine import autocast
 from findna.training.markov import yardsticks
 
 YOUNG = 300  # steps before which summary tokens that say little are no sign of a collapse

@@ -27,9 +27,9 @@ from findna.evaluation.contenders.words import KmerContender
 from findna.evaluation.preparation import ProtocolSettings
 from findna.evaluation.protocol import Contender
 from findna.files import BadInput
+from findna.inference.precision import Precision
 from findna.inference.predict import Strand
 from findna.model.model import PRESETS, ModelConfig, load_model
-from findna.training.engine import Precision
 from findna.training.fit import FinetuneSettings
 
 Mode = Literal["linear", "knn", "finetune"]

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.files import log
+from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, ModelConfig, new_model
-from findna.training.engine import resolve_precision
 from findna.training.finetune import task_for
 from findna.training.fit import FinetuneSettings, Fit, NonFiniteLoss, fit, logits_of
 

@@ -21,10 +21,10 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.linear import LearnedLinear, mean_loss, tuned
 from findna.evaluation.contenders.networks import Start
 from findna.inference.embed import ALL_POOLINGS, Embeddings, embeddings
+from findna.inference.precision import Precision, autocast, resolve_precision
 from findna.inference.predict import Strand
 from findna.metrics import choose_threshold
 from findna.model.heads import Pooling
-from findna.training.engine import Precision, autocast, resolve_precision
 
 Floats = NDArray[np.float64]
 

@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 Embeddings = NDArray[np.float32]
 
 _SHOWN = 5
+# What `findna embed` says of a sequence beside its vector, and what it calls the vectors.
+_DESCRIBING = {"chrom", "start", "end", "strand", "length", "frac_n"}
+_VECTORS = "embedding"
 
 
 def read_numbers(path: Path) -> pd.DataFrame:
@@ -69,6 +72,8 @@ def _read_npz(path: Path) -> pd.DataFrame:
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise BadInput(f"is not an npz file of plain arrays: {error}", file=path) from None
     others = [name for name in named if name != "id"]
+    if _VECTORS in others:
+        others = [_VECTORS]
     if "id" not in named or len(others) != 1 or named[others[0]].ndim != 2:
         held = ", ".join(f"{name} {array.shape}" for name, array in named.items())
         raise BadInput(
@@ -86,8 +91,12 @@ def _read_npz(path: Path) -> pd.DataFrame:
 
 
 def as_vectors(frame: pd.DataFrame, path: Path) -> Embeddings:
-    """Vectors (n, D) of a table of numbers, or of one column of lists."""
+    """Vectors (n, D) of a table of numbers, of one column of lists, or of what `embed` wrote."""
     columns = [column for column in frame.columns if column != "id"]
+    if _VECTORS in columns:
+        columns = [_VECTORS]
+    elif {"length", "frac_n"} <= set(columns):
+        columns = [column for column in columns if column not in _DESCRIBING]
     if not columns:
         raise BadInput("holds no numbers beside id", file=path)
     if len(columns) == 1 and frame[columns[0]].dtype == object:

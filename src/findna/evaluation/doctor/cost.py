@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.inference.precision import resolve_precision
 from findna.inference.predict import pick_device
 from findna.model.model import Model
-from findna.training.engine import resolve_precision
 from findna.training.finetune import task_for
 from findna.training.fit import FinetuneSettings, fit
 

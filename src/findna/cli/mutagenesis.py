@@ -1,0 +1,105 @@
+"""`findna mutagenesis`: what every base of a sequence is worth to a model."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from findna.cli.running import Device, Output, Overwrite, verb
+from findna.files import atomic_folder, log
+from findna.inference.mutagenesis import mutagenesis as mutate
+from findna.report.attribution import require_logos, write_attribution_page
+
+
+@verb()
+def mutagenesis(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN",
+            help="FASTA, FASTQ, CSV, TSV, parquet, BED with -g, - for stdin; or regions with -g,"
+            " chr7:1,001-2,000, counted from 1, both ends included.",
+        ),
+    ],
+    output: Output,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="A model, its run or its name; again for models that differ in their seed, whose"
+            " agreement is then measured. The one that comes with findna if not given.",
+        ),
+    ] = None,
+    genome: Annotated[
+        Path | None, typer.Option("-g", "--genome", help="FASTA of a BED or of regions.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Class or target to explain; binary: the second class."),
+    ] = None,
+    strand: Annotated[
+        Literal["both", "forward"] | None,
+        typer.Option("--strand", help="Average both strands or read one; else as the model says."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window", min=16, help="Bases a pretrained model reads at once; else as trained."
+        ),
+    ] = None,
+    sets: Annotated[
+        int | None,
+        typer.Option(
+            "--sets",
+            min=2,
+            help="A pretrained model hides every so many-th base at once: as many passes a window"
+            " instead of one a base.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option("--pictures", min=0, help="Draw the first so many records.")
+    ] = 10,
+    batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "-b",
+            "--batch-bases",
+            min=1,
+            help="Bases a batch, which bounds memory; what suits the device if not given.",
+        ),
+    ] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
+    ] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Mutate every base and say what it does to the answer.
+
+    The folder holds effects.parquet (every substitution), ohe.npz and attr.npz for TF-MoDISco,
+    effects.bw where sequences have places, a heat map and a logo of the first records, and
+    index.html, which says whether strands and models agree.
+    """
+    if pictures:
+        require_logos()
+    with atomic_folder(output, overwrite) as made:
+        mutate(
+            inputs[0] if len(inputs) == 1 else inputs,
+            model,
+            made,
+            genome=genome,
+            target=target,
+            strand=strand,
+            window=window,
+            sets=sets,
+            batch_bases=batch_bases,
+            device=device,
+            sequence_column=sequence_column,
+            id_column=id_column,
+        )
+        write_attribution_page(made, pictures)
+    log.info(f"page in {output / 'index.html'}")

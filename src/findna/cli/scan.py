@@ -1,0 +1,140 @@
+"""`findna scan`: a genome as tracks for a browser."""
+
+from typing import Annotated, Any
+
+import typer
+
+from findna.cli.running import Device, Output, Overwrite, verb
+from findna.inference.scan import scan as into_tracks
+from findna.inference.scanning.plan import KINDS
+
+
+@verb()
+def scan(
+    genome: Annotated[str, typer.Argument(metavar="GENOME", help="FASTA; - is stdin.")],
+    output: Output,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "-m", "--model", help="A model, its run or its name; else the one that comes along."
+        ),
+    ] = None,
+    tracks: Annotated[
+        str | None,
+        typer.Option(
+            "--tracks",
+            metavar="A,B",
+            help=f"Of {', '.join(KINDS)}. Default: classes if the model has any, else the others.",
+        ),
+    ] = None,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--regions",
+            metavar="BED|CHROM:START-END",
+            help="A BED, or a region counted from 1, both ends included (several times). Default:"
+            " the whole genome.",
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=1, help="Bases read at once. Default: as the model learned."),
+    ] = None,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", min=1, help="From window to window. Default: half a window."),
+    ] = None,
+    bin: Annotated[
+        int | None,
+        typer.Option(
+            "--bin", min=1, help="Bases a value of surprise. Default: 1, above 200 Mb 10."
+        ),
+    ] = None,
+    components: Annotated[
+        int, typer.Option("--components", min=1, help="How many principal components.")
+    ] = 3,
+    sets: Annotated[
+        int,
+        typer.Option(
+            "--sets", min=1, help="Surprise hides one base in so many at once; 8 costs twice 4."
+        ),
+    ] = 4,
+    strand: Annotated[
+        str | None,
+        typer.Option(
+            "--strand",
+            metavar="both|forward",
+            help="Default: both; of classes what fine-tuning decided.",
+        ),
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", metavar="bigwig|bedgraph", help="Of the tracks.")
+    ] = "bigwig",
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Keep the vectors of windows as parquet.")
+    ] = False,
+    assembly: Annotated[
+        str | None,
+        typer.Option("--assembly", help="Name at UCSC and IGV, if it has one: hg38, sacCer3."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of the sample that components are fitted on.")
+    ] = 0,
+    batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "-b",
+            "--batch-bases",
+            min=1,
+            help="Bases a batch, which bounds memory; what suits the device if not given.",
+        ),
+    ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="fp32|bf16|auto",
+            help="bf16 is faster where the hardware has it, and rounds by a hundredth of a bit.",
+        ),
+    ] = "fp32",
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Scan a genome into tracks: surprise of bases, components and classes of windows."""
+    into_tracks(
+        genome,
+        model,
+        output,
+        tracks=_kinds(tracks),
+        regions=_regions(regions),
+        window=window,
+        step=step,
+        bin=bin,
+        components=components,
+        sets=sets,
+        strand=_one_of("--strand", strand, ("both", "forward", None)),
+        format=_one_of("--format", format, ("bigwig", "bedgraph")),
+        embeddings=embeddings,
+        assembly=assembly,
+        seed=seed,
+        batch_bases=batch_bases,
+        precision=_one_of("--precision", precision, ("fp32", "bf16", "auto")),
+        device=device,
+        overwrite=overwrite,
+    )
+
+
+def _kinds(text: str | None) -> Any:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _regions(given: list[str] | None) -> str | list[str] | None:
+    """One BED, or several regions."""
+    return given[0] if given is not None and len(given) == 1 else given
+
+
+def _one_of(flag: str, text: str | None, allowed: tuple[str | None, ...]) -> Any:
+    if text not in allowed:
+        said = " or ".join(choice for choice in allowed if choice)
+        raise typer.BadParameter(f"{flag} is {said}, not {text!r}")
+    return text

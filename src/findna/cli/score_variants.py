@@ -1,0 +1,100 @@
+"""`findna score-variants`: what a model makes of every allele of a VCF."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from findna.cli.running import Device, Overwrite, verb
+from findna.inference.score_variants import score_variants as score
+from findna.inference.variants.shards import merge_shards
+
+
+@verb()
+def score_variants(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN", help="VCF or BCF, compressed or not; - is stdin. With --merge: shards."
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            help=".vcf.gz, .vcf, .bcf, .tsv.gz, .tsv or .parquet; - is VCF on stdout.",
+        ),
+    ],
+    genome: Annotated[
+        Path | None, typer.Option("-g", "--genome", help="FASTA the variants were called on.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("-m", "--model", help="A model or its run; else the one findna comes with."),
+    ] = None,
+    circular: Annotated[
+        list[str] | None,
+        typer.Option("--circular", help="Chromosome to read across its origin; may be repeated."),
+    ] = None,
+    strand: Annotated[str, typer.Option("--strand", metavar="both|forward")] = "both",
+    window: Annotated[
+        int | None,
+        typer.Option("--window", min=1, help="Bases the model sees; else what it was trained on."),
+    ] = None,
+    percentiles: Annotated[
+        bool,
+        typer.Option(
+            "--percentiles/--no-percentiles",
+            help="Rank each score among random variants of this genome.",
+        ),
+    ] = True,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="i/n", help="Score part i of n only, for a job array."),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Join the shards IN to what one job would write.")
+    ] = False,
+    batch_bases: Annotated[
+        int | None,
+        typer.Option(
+            "-b",
+            "--batch-bases",
+            min=1,
+            help="Bases a batch, which bounds memory; what suits the device if not given.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Score every allele of a VCF; one row out for each row in, in order."""
+    if merge:
+        if genome or model or circular or shard or window:
+            raise typer.BadParameter("--merge takes shards, -o and --overwrite only")
+        merge_shards(inputs, output, overwrite=overwrite)
+        return
+    if genome is None:
+        raise typer.BadParameter("-g GENOME is needed")
+    if len(inputs) != 1:
+        raise typer.BadParameter("one VCF is scored at a time; --merge takes several shards")
+    score(
+        inputs[0],
+        genome,
+        model,
+        output,
+        circular=circular or (),
+        shard=shard,
+        strand=_strand(strand),
+        window=window,
+        percentiles=percentiles,
+        batch_bases=batch_bases,
+        device=device,
+        overwrite=overwrite,
+    )
+
+
+def _strand(text: str) -> Literal["both", "forward"]:
+    if text not in ("both", "forward"):
+        raise typer.BadParameter(f"--strand is both or forward, not {text!r}")
+    return "both" if text == "both" else "forward"

@@ -1,0 +1,1 @@
+"""What every base is worth to an answer."""

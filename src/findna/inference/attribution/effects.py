@@ -1,0 +1,278 @@
+"""What a model says of single bases of one sequence: substitutions, gradients, masked marginals.
+
+Every function answers with one matrix a strand, (S, L, 4) for L bases and the letters A C G T of
+the sequence as given. Answers of the other strand are turned back, so that the mean over strands is
+what a model that averages strands says. N has no answer: NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from findna.files import BadInput
+from findna.inference.masked import hidden_log_probs
+from findna.inference.predict import Strand, usual_batch_bases
+from findna.inference.tiles import tile
+from findna.model.heads import BASES, TaskConfig
+from findna.model.model import Model
+from findna.sequence.alphabet import COMPLEMENT, Codes, Flags, reverse_complement
+from findna.sequence.records import Record
+
+Matrix = NDArray[np.float64]
+Tick = Callable[[int], None]
+
+
+def no_tick(bases: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What a model, or several, say of the bases of a record of L bases.
+
+    `effects` (L, 4) of putting A C G T at each base, 0 for the one that stands there;
+    `contributions` (L, 4), hypothetical, with mean 0 over letters. NaN at N. `strands` and `models`
+    are the agreement of what was averaged, NaN where there was one only.
+    """
+
+    record: Record
+    effects: Matrix
+    contributions: Matrix
+    strands: float
+    models: float
+
+    @property
+    def codes(self) -> Codes:
+        """Bases (L,), in reading direction."""
+        return self.record.codes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The number of a fine-tuned model that is explained: a logit, or a value in its own units."""
+
+    name: str
+    output: int
+    factor: float
+    unit: str
+
+    def read(self, logits: Tensor) -> Tensor:
+        """Logits (B, outputs) → the number (B,)."""
+        return logits[:, self.output] * self.factor
+
+
+def target_of(task: TaskConfig, name: str | None = None) -> Target:
+    """The class or regression target called `name`; None is the second class of a binary task, or
+    the only target of a regression.
+
+    A binary task has one logit, that of its second class; the first class is its negative.
+
+    Raises:
+        BadInput: there is no such class, or several and none is named.
+    """
+    if name is None and task.outputs > 1:
+        raise BadInput(
+            f"this model has {task.outputs} outputs, and one is explained at a time",
+            remedy=f"--target names it: {', '.join(task.classes)}",
+        )
+    name = task.classes[-1] if name is None else name
+    if name not in task.classes:
+        raise BadInput(
+            f"this model has no class or target {name!r}",
+            remedy=f"it has: {', '.join(task.classes)}",
+        )
+    at = task.classes.index(name)
+    if task.kind == "binary":
+        return Target(name, 0, 2.0 * at - 1, f"change of the logit of {name}")
+    if task.kind == "regression":
+        spread = task.target_sd[at] if task.target_sd else 1.0
+        return Target(name, at, spread, f"change of {name}, in its own units")
+    return Target(name, at, 1.0, f"change of the logit of {name}")
+
+
+def substituted(codes: Codes) -> Flags:
+    """Which of (L, 4) letters are substitutions: another base than the one of codes (L,), not N."""
+    return np.asarray((codes < BASES)[:, None] & (codes[:, None] != np.arange(BASES)))
+
+
+def centred(matrix: Matrix) -> Matrix:
+    """A matrix (..., 4) less its mean over letters: the form of hypothetical contributions.
+
+    A sequence has one letter at each place, so what all four share moves no sequence (Majdandzic et
+    al. 2023, Genome Biol 24:109, for gradients).
+    """
+    return np.asarray(matrix - matrix.mean(-1, keepdims=True))
+
+
+# ---------------------------------------------------------------- fine-tuned models
+
+
+def substitution_effects(
+    model: Model,
+    codes: Codes,
+    target: Target,
+    *,
+    strand: Strand = "both",
+    batch_bases: int | None = None,
+    tick: Tick = no_tick,
+) -> Matrix:
+    """What every single-base substitution of codes (L,) does to the target, (S, L, 4).
+
+    3 L forward passes a strand, on the whole sequence; the base that stands there has effect 0.
+    """
+    bases = batch_bases or usual_batch_bases(model.device)
+    return _by_strand(codes, strand, lambda read: _substitute(model, read, target, bases, tick))
+
+
+def _substitute(model: Model, codes: Codes, target: Target, batch_bases: int, tick: Tick) -> Matrix:
+    effects = np.where((codes < BASES)[:, None], np.zeros(BASES), np.nan)
+    places, letters = np.nonzero(substituted(codes))
+    before = _ask(model, codes[None], target)
+    for part in _parts(len(places), batch_bases // len(codes)):
+        where = places[part]
+        changed = np.repeat(codes[None], len(where), 0)
+        changed[np.arange(len(where)), where] = letters[part]
+        effects[where, letters[part]] = _ask(model, changed, target) - before
+        tick(changed.size)
+    return effects
+
+
+def _ask(model: Model, codes: Codes, target: Target) -> Matrix:
+    """The target (n,) of n equally long sequences (n, L), read as they are given."""
+    with torch.inference_mode():
+        batch = torch.from_numpy(codes).to(model.device).long()
+        return np.asarray(target.read(model.task_logits(batch, strand="forward")).double().cpu())
+
+
+def gradients(model: Model, codes: Codes, target: Target, *, strand: Strand = "both") -> Matrix:
+    """Slope of the target along a one-hot input, (S, L, 4): hypothetical contributions.
+
+    The embedding of a base is read as a mixture of the embeddings of A C G T with weights (L, 4);
+    the slope along the weights is taken at the sequence itself and centred over letters. At the
+    base that stands there it is gradient × input (Shrikumar et al. 2017, arXiv 1605.01713).
+    """
+    return _by_strand(codes, strand, lambda read: centred(_slope(model, read, target)))
+
+
+def _slope(model: Model, codes: Codes, target: Target) -> Matrix:
+    if model.task_head is None:
+        raise ValueError("this model has no task head: fine-tune it first")
+    read = torch.from_numpy(codes).to(model.device).long()[None]
+    letters = model.encoder.embedding.weight
+    # Moving the weights of a mixture moves the embedding along the embeddings of the letters.
+    moved = torch.zeros((1, len(codes), letters.shape[1]), dtype=letters.dtype)
+    moved = moved.to(model.device).requires_grad_()
+    with torch.enable_grad():
+        answer = target.read(model.task_head(model.encode(read, noise=moved)))
+        (slope,) = torch.autograd.grad(answer.sum(), moved)
+    found = (slope[0] @ letters[:BASES].T).detach().double().cpu().numpy()
+    return np.where((codes < BASES)[:, None], found, np.nan)
+
+
+# ---------------------------------------------------------------- pretrained models
+
+
+def marginals(
+    model: Model,
+    codes: Codes,
+    asked: Flags,
+    *,
+    window: int,
+    sets: int | None = None,
+    strand: Strand = "both",
+    batch_bases: int | None = None,
+    tick: Tick = no_tick,
+) -> Matrix:
+    """Log-probabilities of A C G T at the asked bases of codes (L,), (S, L, 4).
+
+    Natural logarithms, from everything around the hidden base. Longer sequences are read in
+    overlapping windows. Bases are hidden one at a time, or every `sets`-th at once, which costs
+    `sets` passes a window.
+    """
+    bases = batch_bases or usual_batch_bases(model.device)
+
+    def answer(read: Codes, wanted: Flags) -> Matrix:
+        return _tiled(model, read, wanted & (read < BASES), window, sets or window, bases, tick)
+
+    ahead = answer(codes, asked)
+    if strand == "forward":
+        return ahead[None]
+    return np.stack([ahead, turned_back(answer(reverse_complement(codes), asked[::-1]))])
+
+
+def _tiled(
+    model: Model, codes: Codes, asked: Flags, window: int, sets: int, bases: int, tick: Tick
+) -> Matrix:
+    """(L, 4) of one strand; of the windows that hold a base, the one answers that keeps it."""
+    answers = np.full((len(codes), BASES), np.nan)
+    for start, end, keep_start, keep_end in zip(*tile(len(codes), window), strict=True):
+        wanted = np.zeros(end - start, np.bool_)
+        kept = slice(keep_start - start, keep_end - start)
+        wanted[kept] = asked[keep_start:keep_end]
+        found = _hide_in_turn(model, codes[start:end], wanted, sets, bases, tick)
+        answers[keep_start:keep_end] = found[kept]
+    return answers
+
+
+def _hide_in_turn(
+    model: Model, codes: Codes, asked: Flags, sets: int, bases: int, tick: Tick
+) -> Matrix:
+    """(L, 4) of one window: base i is hidden in pass i % sets."""
+    answers = np.full((len(codes), BASES), np.nan)
+    turns = np.arange(len(codes)) % sets
+    passes = np.unique(turns[asked])
+    for part in _parts(len(passes), bases // len(codes)):
+        hidden = asked & (turns == passes[part, None])
+        shown = np.repeat(codes[None], len(hidden), 0)
+        found = hidden_log_probs(model, shown, hidden, strand="forward", batch_bases=bases)
+        row, place = np.nonzero(hidden)
+        answers[place] = found[row, place]
+        tick(shown.size)
+    return answers
+
+
+def against_reference(log_probs: Matrix, codes: Codes) -> Matrix:
+    """Log-probabilities (..., L, 4) less that of the base that stands there; N stays NaN."""
+    letter = np.minimum(codes, BASES - 1).astype(np.int64)
+    here = log_probs[..., np.arange(len(codes)), letter]
+    return np.asarray(log_probs - here[..., None])
+
+
+# ---------------------------------------------------------------- strands and agreement
+
+
+def turned_back(matrix: Matrix) -> Matrix:
+    """A matrix (..., L, 4) of the other strand, in the order and the letters of the given one."""
+    return np.asarray(matrix[..., ::-1, :][..., COMPLEMENT[:BASES]])
+
+
+def _by_strand(codes: Codes, strand: Strand, answer: Callable[[Codes], Matrix]) -> Matrix:
+    ahead = answer(codes)
+    if strand == "forward":
+        return ahead[None]
+    return np.stack([ahead, turned_back(answer(reverse_complement(codes)))])
+
+
+def agreement(matrices: Sequence[Matrix], codes: Codes) -> float:
+    """Mean Pearson correlation between matrices (L, 4) over the substitutions of codes (L,).
+
+    NaN for fewer than two matrices, fewer than two substitutions, or one without any variation.
+    """
+    asked = substituted(codes)
+    values = np.array([matrix[asked] for matrix in matrices])
+    if len(values) < 2 or values.shape[1] < 2 or (np.ptp(values, axis=1) == 0).any():
+        return float("nan")
+    pairs = np.triu_indices(len(values), 1)
+    return float(np.corrcoef(values)[pairs].mean())
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size`, at least one, over `count` things."""
+    size = max(1, size)
+    yield from (slice(first, first + size) for first in range(0, count, size))

@@ -1,0 +1,152 @@
+"""From the logits of a network to odds one can believe, and to odds of another prevalence.
+
+Both are one affine step in front of the sigmoid or softmax, kept in the task as `Calibration`: a
+fitted one (`training/calibration.py`) says what rows said that the network did not learn from; one
+for another prevalence adds the logarithm of how much commoner a class becomes (Saerens, Latinne
+and Decaestecker 2002, equation 2.4). Decisions are not touched by either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit, logsumexp
+
+from findna.files import BadInput
+from findna.model.heads import Calibration, TaskConfig
+
+Floats = NDArray[np.float64]
+Prevalence = float | Mapping[str, float]
+
+
+def calibrated(logits: Floats, task: TaskConfig) -> Floats:
+    """Calibrated logits (..., outputs); as they are where the task has none."""
+    if task.calibration is None:
+        return logits
+    return np.asarray(logits * task.calibration.scale + np.array(task.calibration.shift))
+
+
+def recalibrated(task: TaskConfig, step: Calibration, prevalence: Floats) -> TaskConfig:
+    """The task with one more step behind its calibration; `prevalence` (classes,) is what it fits.
+
+    The threshold of a binary task moves along, so that it parts the same rows.
+    """
+    before = task.calibration or Calibration(
+        scale=(1.0,) * task.outputs, shift=(0.0,) * task.outputs
+    )
+    scale, shift = np.array(step.scale), np.array(step.shift)
+    threshold = task.threshold
+    if task.kind == "binary":
+        threshold = float(expit(scale[0] * logit(threshold) + shift[0]))
+    changes = {
+        "calibration": Calibration(
+            scale=tuple((scale * before.scale).tolist()),
+            shift=tuple((scale * before.shift + shift).tolist()),
+        ),
+        "threshold": threshold,
+        "prevalence": tuple(prevalence.tolist()),
+    }
+    return TaskConfig(**{**dict(task), **changes})
+
+
+def log_odds(logits: Floats, task: TaskConfig) -> Floats:
+    """ln(p / (1 - p)) (n, classes) of each class against the rest, from logits (n, outputs).
+
+    Taken from logits, so that no probability is rounded to 1 on the way.
+    """
+    found = calibrated(logits, task)
+    if task.kind == "binary":
+        return np.concatenate([-found, found], axis=1)
+    if task.kind == "multilabel":
+        return found
+    rest = np.where(np.eye(found.shape[1], dtype=bool), -np.inf, found[:, None, :])
+    return np.asarray(found - logsumexp(rest, axis=2))
+
+
+def relative_log_odds(logits: Floats, task: TaskConfig) -> Floats:
+    """`log_odds` (n, classes) minus those of the prevalence that probabilities take for granted.
+
+    0 says: no more and no less likely than among the training rows.
+    """
+    return np.asarray(log_odds(logits, task) - logit(require_prevalence(task)))
+
+
+def at_prevalence(task: TaskConfig, prevalence: Prevalence) -> TaskConfig:
+    """The task with probabilities for another prevalence of its classes.
+
+    Args:
+        task: what is answered now.
+        prevalence: share of the second class of a binary task, or shares by class: all of a
+            multiclass task, adding up to 1, and any of a multilabel one.
+
+    Raises:
+        BadInput: shares that are none, a class the task lacks, or a task that does not know its
+            own prevalence.
+    """
+    now, then = require_prevalence(task), _shares(task, prevalence)
+    if task.kind == "multiclass":
+        shift = np.log(then) - np.log(now)
+    else:
+        shift = (logit(then) - logit(now))[-task.outputs :]
+    step = Calibration(scale=(1.0,) * task.outputs, shift=tuple(shift.tolist()))
+    return recalibrated(task, step, then)
+
+
+def require_prevalence(task: TaskConfig) -> Floats:
+    """Shares (classes,) that the probabilities of the task take for granted.
+
+    Raises:
+        BadInput: a regression, or a model that an older findna fine-tuned.
+    """
+    if task.kind == "regression":
+        raise BadInput("a regression has no classes, and so no prevalence")
+    if not task.prevalence:
+        raise BadInput(
+            "this model does not know how common its classes were in training",
+            remedy="fine-tune it again with this version of findna; a table (.tsv) needs no"
+            " prevalence",
+        )
+    return np.array(task.prevalence)
+
+
+def _shares(task: TaskConfig, prevalence: Prevalence) -> Floats:
+    """The asked shares (classes,) in the order of the classes."""
+    by_class = _by_class(task, prevalence)
+    for name, share in by_class.items():
+        if name not in task.classes:
+            raise BadInput(
+                f"--prevalence names the class {name!r}, which this model lacks",
+                remedy=f"its classes are {', '.join(task.classes)}",
+            )
+        if not 0 < share < 1:
+            raise BadInput(
+                f"a prevalence of {share:g} leaves nothing to ask",
+                remedy="give a share between 0 and 1, such as 0.01",
+            )
+    shares = np.array(
+        [by_class.get(c, now) for c, now in zip(task.classes, task.prevalence, strict=True)]
+    )
+    if task.kind != "multilabel" and abs(shares.sum() - 1) > 1e-6:
+        raise BadInput(
+            f"the shares of --prevalence add up to {shares.sum():g}, not to 1",
+            remedy=f"give one for each of {', '.join(task.classes)}",
+        )
+    return shares
+
+
+def _by_class(task: TaskConfig, prevalence: Prevalence) -> dict[str, float]:
+    if task.kind == "binary" and isinstance(prevalence, Mapping) and len(prevalence) == 1:
+        ((name, share),) = prevalence.items()
+        others = [c for c in task.classes if c != name]
+        return {name: share, **({others[0]: 1 - share} if len(others) == 1 else {})}
+    if isinstance(prevalence, Mapping):
+        return dict(prevalence)
+    if task.kind != "binary":
+        raise BadInput(
+            f"one prevalence does not do for the {len(task.classes)} classes of a {task.kind} task",
+            remedy="name them, as in --prevalence "
+            + ",".join(f"{c}=0.1" for c in task.classes[:3]),
+        )
+    return {task.classes[0]: 1 - prevalence, task.classes[1]: prevalence}

@@ -1,0 +1,85 @@
+"""Records on their way to vectors: from a file or a notebook, in chunks, with due warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from findna.files import BadInput, log
+from findna.inference.rows import LengthWarning, chunks
+from findna.model.model import Model
+from findna.sequence.alphabet import encode
+from findna.sequence.genome import Genome
+from findna.sequence.records import Record, read_records
+
+_IDS_COMPARED = 1_000_000  # a set of all of them would be what grows with the input
+
+
+def records_of(
+    inputs: str | Path | Iterable[Record | str],
+    genome: Genome | None,
+    sequence_column: str | None,
+    id_column: str | None,
+) -> Iterator[Record]:
+    """The records of a file, or of what a notebook holds: records, or sequences as text.
+
+    Raises:
+        BadInput: as `read_records`; a sequence that is empty or holds an unknown letter.
+    """
+    if isinstance(inputs, str | Path):
+        return read_records(
+            inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
+        )
+    return _numbered(inputs)
+
+
+def _numbered(inputs: Iterable[Record | str]) -> Iterator[Record]:
+    """Records as they are; sequences given as text are called by their number, from 1."""
+    for row, given in enumerate(inputs, 1):
+        if isinstance(given, Record):
+            record = given
+        else:
+            record = Record(str(row), encode(given, record=str(row)))
+        if not len(record.codes):
+            raise BadInput("the sequence is empty", record=record.id, remedy="leave it out")
+        yield record
+
+
+def watched(
+    records: Iterable[Record], model: Model, window: int, chunk_bases: int
+) -> Iterator[list[Record]]:
+    """Chunks of about `chunk_bases` bases; of no records at all, one empty chunk and a warning.
+
+    Warns of lengths outside training (a longer record is read in windows of `window` bases), and
+    of ids that come again.
+    """
+    lengths_seen, ids_seen, any_found = LengthWarning(model), _IdWarning(), False
+    for chunk in chunks(records, chunk_bases):
+        any_found = True
+        lengths = np.array([len(record.codes) for record in chunk])
+        lengths_seen.look_at(np.minimum(lengths, window))
+        ids_seen.look_at(chunk)
+        yield chunk
+    if not any_found:
+        log.warning("the input holds no sequences: the output has no rows")
+        yield []
+
+
+class _IdWarning:
+    """Says once that an id comes again, among the first million: all rows are kept all the same."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] | None = set()
+
+    def look_at(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if self.seen is None:
+                return
+            if record.id in self.seen:
+                log.warning("the id %s comes more than once; every row is kept", record.id)
+            if record.id in self.seen or len(self.seen) == _IDS_COMPARED:
+                self.seen = None
+            else:
+                self.seen.add(record.id)

@@ -1,0 +1,204 @@
+"""Vectors of sequences of any length: long ones in overlapping windows, every base answered once.
+
+Either strand is cut from its own left end, so that a sequence and its reverse complement are read
+in the same two ways and get the same answer. Work comes in spans of bounded size: memory does not
+grow with the length of a sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from findna.data.batches import by_length
+from findna.data.ragged import Ragged
+from findna.inference.predict import Strand
+from findna.inference.tiles import tile
+from findna.model.chordmixer import Encoded
+from findna.model.heads import Pooling
+from findna.model.model import Model
+from findna.sequence.alphabet import Codes
+
+Vectors = NDArray[np.float32]
+
+BASE_SPAN = 65_536  # bases whose own vectors are held at once: 32 MB for a model of width 128
+SPAN_BATCHES = 32
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How sequences are shown to a model: windows of at most `window` bases, one strand or both,
+    `batch_bases` bases at a time.
+    """
+
+    window: int
+    strand: Strand
+    batch_bases: int
+
+    @property
+    def turns(self) -> tuple[bool, ...]:
+        """Of each strand that is read, whether it is the other one."""
+        return (False, True) if self.strand == "both" else (False,)
+
+
+class Span(NamedTuple):
+    """Bases [start, end) of sequence number `row`; `codes` are all of it, for context."""
+
+    row: int
+    codes: Codes
+    start: int
+    end: int
+
+
+class _Piece(NamedTuple):
+    """A window, and what it answers: its bases [first, last), which begin at `at` in span number
+    `span`. `codes` are of the given strand, the offsets are in reading direction.
+    """
+
+    span: int
+    codes: Codes
+    first: int
+    last: int
+    at: int
+
+
+def encoded_batches(
+    model: Model, windows: Ragged, turned: bool, batch_bases: int
+) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
+    """Row numbers (B,) and what the model says of them, for every batch of n windows; `turned`
+    reads the other strand.
+    """
+    for rows in by_length(windows.lengths.cpu().numpy(), batch_bases):
+        flags = np.ones(len(rows), np.bool_) if turned else None
+        yield rows, model.encode(*windows.batch(rows, flags))
+
+
+def pooled_vectors(
+    model: Model,
+    codes: Sequence[Codes],
+    pooling: Pooling,
+    reading: Reading,
+    tell: Callable[[int], object] = int,
+) -> Vectors:
+    """One vector (n, D) for each of n sequences, pooled over all their bases, each once.
+
+    Of a sequence of several windows, "mean" is the mean and "max" the maximum over the bases that
+    the windows keep; "summary" is the windows' mean, weighted by the bases they keep. `tell` hears
+    of so many more bases.
+    """
+    lengths = np.array([len(c) for c in codes], np.int64)
+    fold, nothing = (np.maximum, -np.inf) if pooling == "max" else (np.add, 0.0)
+    width = model.config.backbone.width
+    strands = np.full((len(reading.turns), len(codes), width), nothing)
+    for spans in _span_groups(codes, max(reading.window, SPAN_BATCHES * reading.batch_bases)):
+        for vectors, turned in zip(strands, reading.turns, strict=True):
+            pieces = list(_pieces(spans, reading.window, turned))
+            found = _pooled(model, pieces, pooling, reading.batch_bases, turned)
+            rows = np.array([spans[piece.span].row for piece in pieces])
+            if pooling != "max":
+                kept = np.array([piece.last - piece.first for piece in pieces])
+                found *= (kept / lengths[rows])[:, None]
+            firsts = np.flatnonzero(np.diff(rows, prepend=-1))
+            present = rows[firsts]
+            vectors[present] = fold(vectors[present], fold.reduceat(found, firsts))
+        tell(sum(span.end - span.start for span in spans))
+    return np.asarray(strands.mean(0), np.float32)
+
+
+def base_vectors(
+    model: Model, codes: Sequence[Codes], reading: Reading
+) -> Iterator[tuple[Span, Vectors]]:
+    """A vector (end - start, D) a base, span by span: the spans cover the n sequences in order."""
+    for spans in _span_groups(codes, max(reading.window, BASE_SPAN)):
+        yield from zip(spans, _bases_of(model, spans, reading), strict=True)
+
+
+# ---------------------------------------------------------------- from sequences to windows
+
+
+def _span_groups(codes: Sequence[Codes], most: int) -> Iterator[list[Span]]:
+    """Spans of at most `most` bases that cover the sequences, in groups below twice that."""
+    group: list[Span] = []
+    held = 0
+    for row, whole in enumerate(codes):
+        for start in range(0, len(whole), most):
+            group.append(Span(row, whole, start, min(start + most, len(whole))))
+            held += group[-1].end - start
+            if held >= most:
+                yield group
+                group, held = [], 0
+    if group:
+        yield group
+
+
+def _pieces(spans: Sequence[Span], window: int, turned: bool) -> Iterator[_Piece]:
+    """The windows that answer for the spans, span by span."""
+    for number, (_, codes, start, end) in enumerate(spans):
+        if turned:
+            start, end = len(codes) - end, len(codes) - start
+        if len(codes) <= window:
+            yield _Piece(number, codes, start, end, 0)
+            continue
+        tiles = tile(len(codes), window)
+        asked = (tiles.keep_starts < end) & (tiles.keep_ends > start)
+        for left, right, keep_start, keep_end in np.stack(tiles, 1)[asked].tolist():
+            first, last = max(keep_start, start), min(keep_end, end)
+            seen = codes[len(codes) - right : len(codes) - left] if turned else codes[left:right]
+            yield _Piece(number, seen, first - left, last - left, first - start)
+
+
+# ---------------------------------------------------------------- from windows to vectors
+
+
+def _pooled(
+    model: Model, pieces: Sequence[_Piece], pooling: Pooling, batch_bases: int, turned: bool
+) -> NDArray[np.float64]:
+    """(k, D): the kept bases of each of k windows, pooled."""
+    windows = Ragged([piece.codes for piece in pieces], model.device)
+    kept = torch.tensor([(piece.first, piece.last) for piece in pieces], device=model.device)
+    found = np.empty((len(pieces), model.config.backbone.width))
+    with torch.inference_mode():
+        for rows, encoded in encoded_batches(model, windows, turned, batch_bases):
+            part = kept[torch.from_numpy(rows).to(model.device)]
+            found[rows] = _pool_kept(encoded, part, pooling).float().cpu().numpy()
+    return found
+
+
+def _pool_kept(encoded: Encoded, kept: Tensor, pooling: Pooling) -> Tensor:
+    """As `heads.pool` over the bases [first, last) of each window, `kept` (B, 2)."""
+    if pooling == "summary":
+        return encoded.summary.mean(1)
+    place = torch.arange(encoded.bases.shape[1], device=kept.device)
+    outside = ((place < kept[:, :1]) | (place >= kept[:, 1:]))[..., None]
+    if pooling == "max":
+        return encoded.bases.masked_fill(outside, -torch.inf).amax(1)
+    summed = encoded.bases.masked_fill(outside, 0).sum(1)
+    return summed / (kept[:, 1:] - kept[:, :1]).to(summed.dtype)
+
+
+def _bases_of(model: Model, spans: Sequence[Span], reading: Reading) -> list[Vectors]:
+    """(end - start, D) of each span."""
+    width = model.config.backbone.width
+    found = [np.zeros((span.end - span.start, width), np.float32) for span in spans]
+    with torch.inference_mode():
+        for turned in reading.turns:
+            pieces = list(_pieces(spans, reading.window, turned))
+            windows = Ragged([piece.codes for piece in pieces], model.device)
+            for rows, encoded in encoded_batches(model, windows, turned, reading.batch_bases):
+                bases = encoded.bases.float().cpu().numpy()
+                for row, vectors in zip(rows.tolist(), bases, strict=True):
+                    _add(found, pieces[row], vectors, turned)
+    return [vectors / np.float32(len(reading.turns)) for vectors in found]
+
+
+def _add(found: list[Vectors], piece: _Piece, vectors: Vectors, turned: bool) -> None:
+    """Add what a window keeps of its vectors (L, D) where it belongs."""
+    into = found[piece.span][::-1] if turned else found[piece.span]
+    kept = vectors[piece.first : piece.last]
+    into[piece.at : piece.at + len(kept)] += kept

@@ -1,0 +1,211 @@
+"""In-silico saturation mutagenesis: what every base of a sequence is worth to a model.
+
+A fine-tuned model answers each substitution with the change of a logit, and gives gradient × input
+beside it; a pretrained model answers with the log-probability of each letter against the one that
+stands there. No answer is better than its repetition: matrices of the two strands, and of models
+that differ in their seed alone, are correlated, and below `AGREEMENT` nothing should be read from
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from findna.files import STDIN, BadInput, atomic_folder, log
+from findna.inference.attribution.effects import Attribution
+from findna.inference.attribution.files import (
+    base_table,
+    write_arrays,
+    write_effect_track,
+    write_effects,
+    write_facts,
+)
+from findna.inference.attribution.panel import AnyModel, Panel, named_models
+from findna.inference.predict import Strand
+from findna.inference.progress import RecordProgress
+from findna.inference.rows import LengthWarning
+from findna.sequence.genome import Genome
+from findna.sequence.records import Record, read_records
+from findna.sequence.regions import parse_region
+
+# The correlation of two repetitions is the share of either that is signal, and the rest is noise:
+# below one half a matrix holds more noise than signal.
+AGREEMENT = 0.5
+STABLE = "stable"
+UNSTABLE = "unstable, do not read motifs from this"
+UNMEASURED = "agreement not measured, read no motifs before a second model says the same"
+
+
+@dataclass(frozen=True)
+class MutagenesisResult:
+    """What was found: agreement by record and, when no output was named, the matrices.
+
+    `agreement` has one row a record: record (from 1), id, length, strands, models (Pearson r, NaN
+    where it was not measured) and verdict.
+    """
+
+    records: int
+    output: Path | None
+    unit: str
+    agreement: pd.DataFrame
+    attributions: list[Attribution] | None
+
+    @property
+    def effects(self) -> pd.DataFrame:
+        """One row a base of every record, the columns of `effects.parquet`."""
+        tables = [base_table(one, number) for number, one in enumerate(self.attributions or (), 1)]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def mutagenesis(
+    inputs: str | Path | Sequence[str] | Iterable[Record],
+    model: AnyModel | Sequence[AnyModel] | None = None,
+    output: str | Path | None = None,
+    *,
+    genome: Genome | str | Path | None = None,
+    target: str | None = None,
+    strand: Strand | None = None,
+    window: int | None = None,
+    sets: int | None = None,
+    batch_bases: int | None = None,
+    device: str = "auto",
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    overwrite: bool = False,
+) -> MutagenesisResult:
+    """The effect of every single-base substitution of every sequence, with its agreement.
+
+    Args:
+        inputs: FASTA, FASTQ, table or BED file, "-" for standard input, a region or regions
+            (`chr7:1,001-2,000`, 1-based closed), or records.
+        model: one model, its folder or run, or several that differ in their seed; None is the one
+            that comes with findna. Matrices of several are averaged and their agreement measured.
+        output: a folder; None to get everything back.
+        genome: FASTA or opened genome for BED and regions; a pretrained model also reads there what
+            lies around a place.
+        target: class or regression target; needed where a model has several outputs.
+        strand: "both" averages the two strands, "forward" reads the given one; None does what a
+            fine-tuned task says, and averages for a pretrained model.
+        window: bases a pretrained model reads at once; None is the longest it was trained on.
+        sets: a pretrained model hides every `sets`-th base at once; None hides one at a time.
+        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        device: auto, cpu, cuda or mps.
+        sequence_column: column of the sequences in a table; guessed if None.
+        id_column: column of the names in a table; guessed if None.
+        overwrite: replace an existing output.
+
+    Raises:
+        BadInput: an unreadable record, a region without genome, models that answer different
+            questions, an output that exists.
+    """
+    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    panel = Panel.of(named_models(model), target, strand, window, sets, batch_bases, device)
+    records = _records(inputs, genome, sequence_column, id_column)
+    answers = _answers(records, panel, genome)
+    if output is None:
+        found = list(answers)
+        table = _agreement_table([(a.record.id, len(a.codes), a.strands, a.models) for a in found])
+        _tell(table)
+        return MutagenesisResult(len(found), None, panel.unit, table, found)
+    with atomic_folder(output, overwrite) as folder:
+        table = _agreement_table(write_effects(folder, answers))
+        write_arrays(folder, table["length"].tolist(), gradient=panel.target is not None)
+        write_effect_track(folder, genome)
+        write_facts(folder, table, {**panel.facts(genome), **_tell(table)})
+    return MutagenesisResult(len(table), Path(output), panel.unit, table, None)
+
+
+# ---------------------------------------------------------------- which sequences
+
+
+def _records(
+    inputs: str | Path | Sequence[str] | Iterable[Record],
+    genome: Genome | None,
+    sequence_column: str | None,
+    id_column: str | None,
+) -> Iterator[Record]:
+    if isinstance(inputs, str | Path):
+        text = str(inputs)
+        if text == STDIN or ":" not in text or Path(text).exists():
+            yield from read_records(
+                text, genome=genome, sequence_column=sequence_column, id_column=id_column
+            )
+            return
+        inputs = [text]
+    for one in inputs:
+        yield one if isinstance(one, Record) else _region_record(one, genome)
+
+
+def _region_record(text: str, genome: Genome | None) -> Record:
+    """The record of a region as people write it, which is also its id."""
+    region = parse_region(text)
+    if genome is None:
+        raise BadInput(f"the region {text!r} needs a genome", remedy="give its FASTA with -g")
+    chrom = genome.resolve(region.chrom)
+    codes, _, inside = genome.fetch(chrom, region.start, region.end)
+    if not inside.all():
+        raise BadInput(
+            f"the region {text!r} does not lie wholly in the genome",
+            file=genome.source,
+            remedy=f"{chrom} ends at {int(genome.ends[genome.records_of(chrom)].max()):,}",
+        )
+    return Record(text, codes, chrom, region.start, region.end, "+")
+
+
+# ---------------------------------------------------------------- answers and agreement
+
+
+def _answers(
+    records: Iterable[Record], panel: Panel, genome: Genome | None
+) -> Iterator[Attribution]:
+    warners = [LengthWarning(model) for model in panel.models]
+    with RecordProgress("mutagenesis") as progress:
+        for record in records:
+            for warner in warners:
+                warner.look_at(np.array([panel.bases_read(record, genome)]))
+            yield panel.answer(record, genome, lambda bases: progress.advance(0, bases))
+            progress.advance(1, 0)
+
+
+def _agreement_table(found: Sequence[tuple[str, int, float, float]]) -> pd.DataFrame:
+    """One row a record, of its id, length, and agreement of strands and of models."""
+    table = pd.DataFrame(found, columns=["id", "length", "strands", "models"])
+    table.insert(0, "record", np.arange(1, len(table) + 1))
+    rows = zip(table["strands"], table["models"], strict=True)
+    table["verdict"] = [_verdict(*measured) for measured in rows]
+    return table
+
+
+def _verdict(*measured: float) -> str:
+    known = [r for r in measured if not np.isnan(r)]
+    if not known:
+        return UNMEASURED
+    return UNSTABLE if min(known) < AGREEMENT else STABLE
+
+
+def _tell(table: pd.DataFrame) -> dict[str, Any]:
+    """Say how well strands and models agree, and what follows; the same as facts for the folder."""
+    if not len(table):
+        log.warning("the input holds no sequences: nothing was mutated")
+    middle = {kind: float(table[kind].median()) for kind in ("strands", "models")}
+    for kind, r in middle.items():
+        if not np.isnan(r):
+            log.info("agreement of %s: r = %.3f (median; records: %s)", kind, r, f"{len(table):,}")
+    verdict, weak = _verdict(*middle.values()), int((table["verdict"] == UNSTABLE).sum())
+    if verdict != STABLE and len(table):
+        log.warning("%s", verdict)
+    if weak:
+        log.warning("%d of %d records: r below %g, %s", weak, len(table), AGREEMENT, UNSTABLE)
+    return {
+        "records": len(table),
+        "agreement": {k: None if np.isnan(r) else r for k, r in middle.items()},
+        "agreement_wanted": AGREEMENT,
+        "unstable_records": weak,
+        "verdict": verdict,
+    }

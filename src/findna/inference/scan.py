@@ -1,0 +1,341 @@
+"""A genome as tracks: how surprising each base is, what kind of DNA each window is, what class.
+
+No annotation is needed. Three kinds of track:
+
+* `surprise`: -log2 P(base | the other bases of its window), bits, each known base hidden once (see
+  `masked`), a value a base or the mean of a bin. 2 bits is what a model that knows nothing gives to
+  four equally frequent letters.
+* `pc1`, `pc2`, ...: principal components of the embeddings of sliding windows.
+* `p_<class>`: probabilities of a fine-tuned model for sliding windows, its second class if there
+  are two; `prediction` or `prediction_<target>` of a regression.
+
+A base of a window track takes the value of the window in whose middle it stands. N is a gap, and so
+are windows of which more than half is N.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from findna.files import atomic_folder, log, write_json
+from findna.inference.embedding.files import Pooled, write_embeddings
+from findna.inference.precision import Precision, autocast, resolve_precision
+from findna.inference.predict import Strand, pick_device
+from findna.inference.scanning.browser import Browsed, write_browser_files
+from findna.inference.scanning.components import Components, Relations
+from findna.inference.scanning.passes import (
+    MAX_N,
+    SETS,
+    Answered,
+    Put,
+    Row,
+    fit,
+    nothing_answered,
+    scan_surprise,
+    scan_windows,
+)
+from findna.inference.scanning.plan import (
+    Kind,
+    Plan,
+    pick_kinds,
+    refuse_impossible,
+    surprise_tracks,
+    tracks_of,
+    usual_bin,
+    window_tracks,
+)
+from findna.inference.scanning.sliding import (
+    Regions,
+    asked_runs,
+    count_windows,
+)
+from findna.inference.scanning.table import table_of, tell
+from findna.inference.tiles import usual_window
+from findna.inference.windowed import track_sizes
+from findna.inference.writing import write_tables
+from findna.model.model import Model, software_versions, weights_digest
+from findna.model.shipped import DEFAULT, pick_model
+from findna.sequence.genome import Genome
+from findna.sequence.tracks import TrackPiece, track_writer
+
+Format = Literal["bigwig", "bedgraph"]
+Floats = NDArray[np.floating[Any]]
+# Takes chunk by chunk what windows answered.
+Consume = Callable[[Iterator[Answered]], object]
+
+TABLE, FACTS, COMPONENTS, EMBEDDINGS = (
+    "tracks.tsv",
+    "scan.json",
+    "components.npz",
+    "embeddings.parquet",
+)
+_ENDINGS: dict[str, str] = {"bigwig": ".bw", "bedgraph": ".bedgraph.gz"}
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What a scan found.
+
+    `table` has a row a track: what it is and how it goes with GC, lower case and N. `values` is
+    track -> chromosome -> data frame of start, end (0-based half-open) and value, and `windows` the
+    windows with their composition and, if asked for, `vectors` (n, D) in their order; these three
+    are None when an output was named.
+    """
+
+    output: Path | None
+    table: pd.DataFrame
+    values: dict[str, dict[str, pd.DataFrame]] | None
+    windows: pd.DataFrame | None
+    vectors: Floats | None
+
+
+def scan(
+    genome: Genome | str | Path,
+    model: Model | str | Path | None = None,
+    output: str | Path | None = None,
+    *,
+    tracks: Sequence[Kind] | None = None,
+    regions: Regions = None,
+    window: int | None = None,
+    step: int | None = None,
+    bin: int | None = None,
+    components: int = 3,
+    sets: int = SETS,
+    strand: Strand | None = None,
+    format: Format = "bigwig",
+    embeddings: bool = False,
+    assembly: str | None = None,
+    seed: int = 0,
+    batch_bases: int | None = None,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    overwrite: bool = False,
+) -> ScanResult:
+    """Scan a genome, or regions of it, into tracks that genome browsers open.
+
+    Args:
+        genome: FASTA or opened genome; contigs of any length, regions of a genome (in source
+            coordinates), no annotation.
+        model: a model, its folder, its run or its name; None is the one that comes with findna.
+        output: folder to write; None to get data frames back, which is meant for regions and small
+            genomes.
+        tracks: "surprise", "components", "classes"; None is "classes" for a fine-tuned model and
+            the other two for a pretrained one.
+        regions: BED, or regions as people write them (`chr1:1,001-2,000`, counted from 1, both ends
+            included); None is all. Values are those of a scan of the whole genome.
+        window: bases the model reads at once; None takes the longest it was trained on.
+        step: bases from one window of embeddings or classes to the next; None takes half a window.
+        bin: bases of a value of surprise; None is 1, above 200 Mb 10.
+        components: how many principal components.
+        sets: surprise hides one base in `sets` at once; 8 costs twice as much as 4.
+        strand: None averages both strands, and obeys what fine-tuning decided for classes.
+        format: "bigwig", or "bedgraph" (bgzipped, with tabix index).
+        embeddings: keep the vectors of the windows, in `embeddings.parquet`.
+        assembly: name of the genome at UCSC and IGV, if it is there (sacCer3, hg38).
+        seed: of the sample of windows that components are fitted on.
+        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        precision: "bf16" is up to twice as fast where the hardware has it, and rounds surprise by
+            a hundredth of a bit; "auto" takes it there.
+        device: auto, cpu, cuda or mps.
+        overwrite: replace an existing output.
+
+    Raises:
+        BadInput: unknown tracks, a window and a step that do not fit, regions the genome lacks, an
+            output that exists, a missing library.
+    """
+    network = pick_model(model).to(pick_device(device)).eval()
+    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    window = window or usual_window(network)
+    asked = asked_runs(genome, regions)
+    plan = Plan(
+        model=network,
+        genome=genome,
+        asked=asked,
+        kinds=pick_kinds(tracks, network),
+        window=window,
+        step=step or window - 2 * (window // 4),
+        bin=bin or usual_bin(asked),
+        components=components,
+        sets=sets,
+        strand=strand,
+        batch_bases=batch_bases,
+        seed=seed,
+        precision=resolve_precision(precision, network.device),
+    )
+    refuse_impossible(plan)
+    if not plan.bases:
+        log.warning("nothing is asked: the tracks are empty")
+    with autocast(network.device, plan.precision):
+        if output is None:
+            return _in_memory(plan, embeddings)
+        how = _How(_ENDINGS[format], assembly, overwrite)
+        return _in_folder(plan, Path(output), _facts(model, plan), embeddings, how)
+
+
+# ---------------------------------------------------------------- where it goes
+
+
+class _How(NamedTuple):
+    """How a folder is written."""
+
+    ending: str
+    assembly: str | None
+    overwrite: bool
+
+
+class _Found(NamedTuple):
+    rows: list[Row]
+    components: Components | None
+
+
+def _run(plan: Plan, put: Put, ending: str, consume: Consume | None, embed: bool) -> _Found:
+    """All tracks of a plan; `consume` takes what windows answered, if anybody wants it, with their
+    embeddings if `embed`.
+    """
+    rows = [scan_surprise(plan, track, put) for track in surprise_tracks(plan, ending)]
+    tracks = window_tracks(plan, ending)
+    if not tracks and consume is None:
+        return _Found(rows, None)
+    components = fit(plan) if "components" in plan.kinds else None
+    total = count_windows(plan.genome, plan.asked, plan.window, plan.flank)
+    relations = Relations(total, plan.seed)
+    (consume or _drain)(scan_windows(plan, components, embed, put, relations))
+    shares = [] if components is None else components.shares.tolist()
+    shares += [float("nan")] * (len(tracks) - len(shares))
+    for number, (track, share) in enumerate(zip(tracks, shares, strict=True)):
+        rows.append(Row(track, relations.of(number), share))
+    return _Found(rows, components)
+
+
+def _drain(stream: Iterator[Answered]) -> None:
+    deque(stream, maxlen=0)
+
+
+def _in_folder(
+    plan: Plan, output: Path, facts: dict[str, Any], embed: bool, how: _How
+) -> ScanResult:
+    sizes = track_sizes(plan.genome)
+    with atomic_folder(output, how.overwrite) as folder:
+        consume = _to_parquet(plan, folder / EMBEDDINGS, facts) if embed else None
+        with _files(plan, folder, how.ending, sizes) as put:
+            found = _run(plan, put, how.ending, consume, embed)
+        table = table_of(found.rows, plan.genome)
+        write_tables(iter([table]), folder / TABLE, overwrite=False)
+        write_json(folder / FACTS, facts)
+        if found.components is not None:
+            np.savez(folder / COMPONENTS, **vars(found.components))
+        browsed = Browsed(plan.genome.source.split(", "), how.assembly, sizes, plan.genome.mapped)
+        write_browser_files(folder, browsed, [row.track for row in found.rows])
+    tell(table, plan, str(output))
+    return ScanResult(output, table, None, None, None)
+
+
+@contextmanager
+def _files(plan: Plan, folder: Path, ending: str, sizes: dict[str, int]) -> Iterator[Put]:
+    """A function that takes the pieces of all tracks, each to its file."""
+    with ExitStack() as stack:
+        writers = {
+            track.name: stack.enter_context(track_writer(folder / track.file, sizes))
+            for track in tracks_of(plan, ending)
+        }
+        yield lambda name, piece: writers[name](piece)
+
+
+def _to_parquet(plan: Plan, path: Path, facts: dict[str, Any]) -> Consume:
+    more = {"pooling": "mean", "width": plan.model.config.backbone.width, "dtype": "float32"}
+
+    def consume(stream: Iterator[Answered]) -> object:
+        pooled = (_pooled(plan, answered) for answered in stream)
+        # Columns stand in the file even if no window does.
+        first = _pooled(plan, nothing_answered(plan))
+        return write_embeddings(chain([first], pooled), path, {**facts, **more}, overwrite=False)
+
+    return consume
+
+
+def _pooled(plan: Plan, answered: Answered) -> Pooled:
+    """The windows that have a vector, with the columns that `embed` writes."""
+    usable = answered.made_of.n <= MAX_N
+    frame = _frame(plan, answered)[usable]
+    places = zip(frame["chrom"], frame["start"], frame["end"], strict=True)
+    columns = {
+        "id": [f"{chrom}:{start}-{end}" for chrom, start, end in places],
+        **{name: frame[name].tolist() for name in ("chrom", "start", "end")},
+        "strand": ["."] * len(frame),
+        "length": (frame["end"] - frame["start"]).tolist(),
+        "frac_n": frame["n"].tolist(),
+    }
+    return Pooled(columns, answered.vectors[usable])
+
+
+def _frame(plan: Plan, answered: Answered) -> pd.DataFrame:
+    """Windows as they are read, 0-based half-open, with composition and values."""
+    genome, windows = plan.genome, answered.windows
+    record = genome.record_at(windows.starts)
+    shift = (genome.starts - genome.offsets)[record]
+    return pd.DataFrame(
+        {
+            "chrom": pd.Series([genome.chroms[r] for r in record.tolist()], dtype="str"),
+            "start": windows.starts + shift,
+            "end": windows.ends + shift,
+            **answered.made_of._asdict(),
+            **{t.name: answered.values[:, k] for k, t in enumerate(window_tracks(plan))},
+        }
+    )
+
+
+def _in_memory(plan: Plan, embed: bool) -> ScanResult:
+    pieces: dict[str, dict[str, list[TrackPiece]]] = {t.name: {} for t in tracks_of(plan)}
+    frames, vectors = [], []
+
+    def put(name: str, piece: TrackPiece) -> None:
+        pieces[name].setdefault(piece.chrom, []).append(piece)
+
+    def consume(stream: Iterator[Answered]) -> None:
+        for answered in chain([nothing_answered(plan)], stream):
+            frames.append(_frame(plan, answered))
+            vectors.append(answered.vectors)
+
+    wanted = embed or bool(window_tracks(plan))
+    found = _run(plan, put, "", consume if wanted else None, embed)
+    table = table_of(found.rows, plan.genome).drop(columns="file")
+    tell(table, plan, "scan")
+    values = {
+        name: {chrom: _values(parts) for chrom, parts in chroms.items()}
+        for name, chroms in pieces.items()
+    }
+    windows = pd.concat(frames, ignore_index=True) if wanted else None
+    return ScanResult(None, table, values, windows, np.concatenate(vectors) if embed else None)
+
+
+def _values(pieces: Sequence[TrackPiece]) -> pd.DataFrame:
+    starts, ends, values = (np.concatenate(part) for part in list(zip(*pieces, strict=True))[1:])
+    return pd.DataFrame({"start": starts, "end": ends, "value": values.astype(np.float32)})
+
+
+def _facts(named: Model | str | Path | None, plan: Plan) -> dict[str, Any]:
+    """How the tracks were made, for whoever reads them later."""
+    model = plan.model
+    name = model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
+    settings = (
+        "kinds", "window", "step", "bin", "components", "sets", "strand", "seed", "precision",
+    )  # fmt: skip
+    return {
+        "findna": software_versions()["findna"],
+        "model": name,
+        "model_digest": weights_digest(model),
+        "genome": plan.genome.source,
+        "genome_digest": plan.genome.digest,
+        "bases": plan.bases,
+        **{setting: getattr(plan, setting) for setting in settings},
+    }

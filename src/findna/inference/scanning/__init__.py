@@ -1,0 +1,1 @@
+"""A genome read window by window, into tracks."""

@@ -1,0 +1,167 @@
+"""A folder of tracks that genome browsers open: chromosome sizes, UCSC hub, IGV session, README."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+SIZES, HUB, GENOMES, TRACKS, SESSION, README = (
+    "genome.chrom.sizes",
+    "hub.txt",
+    "genomes.txt",
+    "trackDb.txt",
+    "igv_session.xml",
+    "README.txt",
+)
+_COLOURS = ("31,119,180", "214,39,40", "44,160,44", "148,103,189", "255,127,14", "23,190,207")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One file of numbers along a genome: its name, its file and one sentence with the unit."""
+
+    name: str
+    file: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Browsed:
+    """The genome as browsers are told: its FASTA files, its name at UCSC if it has one there, and
+    bases of every chromosome; `partial` if only regions of it are known.
+    """
+
+    fastas: Sequence[str]
+    assembly: str | None
+    sizes: Mapping[str, int]
+    partial: bool
+
+    @property
+    def name(self) -> str:
+        """The UCSC name, or one word made from the name of the FASTA."""
+        stem = re.sub(r"\.(gz|bgz)$|\.(fa|fasta|fna|fas)(?=$|\.)", "", Path(self.fastas[0]).name)
+        return self.assembly or re.sub(r"\W", "_", stem) or "genome"
+
+
+def write_browser_files(folder: Path, genome: Browsed, tracks: Sequence[Track]) -> None:
+    """Write what stands beside the tracks in `folder`, all with relative paths to them.
+
+    A UCSC hub is written only for bigWig tracks; UCSC reads no other file from a hub.
+    """
+    texts = {
+        SIZES: "".join(f"{chrom}\t{size}\n" for chrom, size in genome.sizes.items()),
+        SESSION: _session(genome, tracks, folder),
+        README: _readme(genome, tracks),
+    }
+    if all(track.file.endswith(".bw") for track in tracks):
+        texts |= {HUB: _hub(genome), GENOMES: _genomes(genome), TRACKS: _track_db(tracks)}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _hub(genome: Browsed) -> str:
+    return _stanza(
+        hub="findna",
+        shortLabel="findna",
+        longLabel=f"findna scan of {genome.name}",
+        genomesFile=GENOMES,
+        email="unknown@example.org",
+    )
+
+
+def _genomes(genome: Browsed) -> str:
+    """A genome that UCSC has, or an assembly hub that brings its own sequence."""
+    if genome.assembly:
+        return _stanza(genome=genome.assembly, trackDb=TRACKS)
+    longest = max(genome.sizes, key=lambda chrom: genome.sizes[chrom])
+    return _stanza(
+        genome=genome.name,
+        trackDb=TRACKS,
+        twoBitPath="genome.2bit",
+        organism=genome.name,
+        description=genome.name,
+        defaultPos=f"{longest}:1-{min(genome.sizes[longest], 100_000)}",
+    )
+
+
+def _track_db(tracks: Sequence[Track]) -> str:
+    return "\n".join(
+        _stanza(
+            track=f"findna_{re.sub(r'[^A-Za-z0-9_]', '_', track.name)}",
+            bigDataUrl=track.file,
+            shortLabel=track.name[:17],
+            longLabel=track.what[:76],
+            type="bigWig",
+            visibility="full",
+            autoScale="on",
+            color=_COLOURS[number % len(_COLOURS)],
+        )
+        for number, track in enumerate(tracks)
+    )
+
+
+def _stanza(**lines: str) -> str:
+    return "".join(f"{key} {value}\n" for key, value in lines.items())
+
+
+def _session(genome: Browsed, tracks: Sequence[Track], folder: Path) -> str:
+    fasta = genome.assembly or os.path.relpath(genome.fastas[0], folder)
+    resources = "\n".join(
+        f"    <Resource name={quoteattr(track.name)} path={quoteattr(track.file)}/>"
+        for track in tracks
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<Session genome={quoteattr(fasta)} locus="All" version="8">\n'
+        f"  <Resources>\n{resources}\n  </Resources>\n</Session>\n"
+    )
+
+
+def _readme(genome: Browsed, tracks: Sequence[Track]) -> str:
+    paragraphs = [
+        f"Tracks along {genome.name}, written by findna scan. Places count from 0, ends are not\n"
+        "included.",
+        "\n".join(f"{track.file}\t{track.what}" for track in tracks),
+        "tracks.tsv says how each goes with GC, lower case and N; scan.json how all were made.",
+        _igv_note(genome),
+        _ucsc_note(genome, tracks),
+    ]
+    if genome.partial:
+        paragraphs.append(
+            f"The FASTA holds regions of a genome: {SIZES} says where the last region of each\n"
+            "chromosome ends, which is not where the chromosome ends."
+        )
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _igv_note(genome: Browsed) -> str:
+    named = (
+        f"names the genome {genome.assembly}"
+        if genome.assembly
+        else "names the genome by the path of its FASTA,\n"
+        "which IGV wants plain or bgzipped, with an index (samtools faidx)"
+    )
+    return (
+        f"IGV: File > Open Session > {SESSION}. It {named}.\n"
+        "Or load the genome by hand and drop the tracks in."
+    )
+
+
+def _ucsc_note(genome: Browsed, tracks: Sequence[Track]) -> str:
+    if not all(track.file.endswith(".bw") for track in tracks):
+        return "UCSC: bedGraph files are uploaded as custom tracks; a hub needs --format bigwig."
+    serve = (
+        "UCSC: put this folder on a web server and give My Data > Track Hubs the address of\n"
+        f"{HUB}."
+    )
+    if genome.assembly:
+        return f"{serve} Chromosomes must be named as {genome.assembly} names them."
+    return (
+        f"{serve} The hub brings its own sequence, which you make by\n"
+        "faToTwoBit genome.fa genome.2bit. If UCSC has this genome, scan with --assembly NAME\n"
+        "(sacCer3, hg38, ...), or write that name into genomes.txt."
+    )

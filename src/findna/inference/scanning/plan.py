@@ -1,0 +1,148 @@
+"""What a scan is asked for: which tracks, with which windows, over which bases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from findna.files import BadInput, log
+from findna.inference.predict import Strand
+from findna.inference.scanning.browser import Track
+from findna.inference.scanning.sliding import flank_of
+from findna.model.model import Model
+from findna.sequence.genome import Genome
+from findna.sequence.regions import Integers
+
+Kind = Literal["surprise", "components", "classes"]
+
+KINDS: tuple[Kind, ...] = ("surprise", "components", "classes")
+# A value a base of 200 Mb is a bigWig of about 1 GB; more than that and bins of ten are the rule.
+_SINGLE_BASES, _BIN = 200_000_000, 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is scanned, with what, and how finely."""
+
+    model: Model
+    genome: Genome
+    asked: Integers
+    kinds: tuple[Kind, ...]
+    window: int
+    step: int
+    bin: int
+    components: int
+    sets: int
+    strand: Strand | None
+    batch_bases: int | None
+    seed: int
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @property
+    def flank(self) -> int:
+        """Context at either side of what a window of embeddings or classes answers for."""
+        return (self.window - self.step) // 2
+
+    @property
+    def bases(self) -> int:
+        """Bases that are asked."""
+        return int((self.asked[:, 1] - self.asked[:, 0]).sum())
+
+    @property
+    def both(self) -> Strand:
+        """The strand of what no task decides."""
+        return self.strand or "both"
+
+
+def pick_kinds(tracks: Sequence[Kind] | None, model: Model) -> tuple[Kind, ...]:
+    """The kinds of track that are wanted, or what suits the model (None).
+
+    Raises:
+        BadInput: an unknown kind, or classes of a model that has none.
+    """
+    tuned = model.config.task is not None
+    if tracks is None:
+        return ("classes",) if tuned else ("surprise", "components")
+    unknown = [kind for kind in tracks if kind not in KINDS]
+    if unknown or not tracks:
+        raise BadInput(
+            f"there is no track {unknown[0]!r}" if unknown else "no track is asked for",
+            remedy=f"choose among {', '.join(KINDS)}",
+        )
+    if "classes" in tracks and not tuned:
+        raise BadInput(
+            "this model has no classes: it was pretrained, not fine-tuned",
+            remedy="leave classes out, or run findna finetune on labelled sequences first",
+        )
+    if "surprise" in tracks and tuned:
+        log.warning("a fine-tuned model no longer guesses bases as it learned to: trust less")
+    return tuple(kind for kind in KINDS if kind in tracks)
+
+
+def usual_bin(asked: Integers) -> int:
+    """Bases of a value of surprise that make a file of sane size for the runs (K, 2)."""
+    if int((asked[:, 1] - asked[:, 0]).sum()) <= _SINGLE_BASES:
+        return 1
+    log.info("surprise is the mean of %d bases, as more than 200 Mb are scanned; see --bin", _BIN)
+    return _BIN
+
+
+def refuse_impossible(plan: Plan) -> None:
+    """Raise `BadInput` for numbers that do not fit each other."""
+    flank_of(plan.window, plan.step)
+    if min(plan.bin, plan.components, plan.sets) < 1:
+        raise BadInput(
+            f"bins of {plan.bin}, {plan.components} components, {plan.sets} sets of hidden bases",
+            remedy="each is at least 1",
+        )
+
+
+# ---------------------------------------------------------------- tracks
+
+
+def tracks_of(plan: Plan, ending: str = "") -> list[Track]:
+    """The tracks of a plan: of single bases, then of windows."""
+    return [*surprise_tracks(plan, ending), *window_tracks(plan, ending)]
+
+
+def surprise_tracks(plan: Plan, ending: str = "") -> list[Track]:
+    """The track of surprise, if it is asked for."""
+    if "surprise" not in plan.kinds:
+        return []
+    per = "base" if plan.bin == 1 else f"mean of {plan.bin} bases"
+    return [Track("surprise", f"surprise{ending}", f"-log2 P(base | rest), bits, a value a {per}")]
+
+
+def window_tracks(plan: Plan, ending: str = "") -> list[Track]:
+    """The tracks whose values belong to windows: components, then classes."""
+    tracks: list[Track] = []
+    if "components" in plan.kinds:
+        tracks += [
+            Track(f"pc{k}", f"pc{k}{ending}", f"principal component {k} of window embeddings")
+            for k in range(1, plan.components + 1)
+        ]
+    if "classes" in plan.kinds:
+        tracks += _class_tracks(plan, ending)
+    return tracks
+
+
+def _class_tracks(plan: Plan, ending: str) -> list[Track]:
+    task = plan.model.config.task
+    if task is None:
+        return []
+    names = task.classes[-task.outputs :]
+    if task.kind == "regression":
+        titles = [f"prediction_{name}" if len(names) > 1 else "prediction" for name in names]
+        whats = [f"predicted {name}" for name in names]
+    else:
+        titles = [f"p_{name}" for name in names]
+        whats = [f"probability of class {name}" for name in names]
+    files = [re.sub(r"[^\w.+-]", "_", title) for title in titles]
+    if len(set(files)) < len(files):
+        raise BadInput(f"class names {', '.join(names)} do not make different file names")
+    return [
+        Track(title, f"{file}{ending}", what)
+        for title, file, what in zip(titles, files, whats, strict=True)
+    ]

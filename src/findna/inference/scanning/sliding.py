@@ -1,0 +1,259 @@
+"""Windows that slide over the parts of a genome that are asked for, and what stands in them.
+
+The grid of windows belongs to the record, not to what is asked: a scan of one region reads the same
+windows, and gives the same numbers, as that part of a scan of the whole genome. Places are offsets
+in the genome's store until a track is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from findna.files import BadInput, log
+from findna.inference.tiles import tile
+from findna.sequence.alphabet import Codes, N, codes_of, soft_of
+from findna.sequence.genome import Genome
+from findna.sequence.intervals import read_bed, to_store
+from findna.sequence.regions import Integers, parse_region
+from findna.sequence.tracks import TrackPiece
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
+Regions = str | Path | Sequence[str] | None
+
+_CHUNK_BASES = 1 << 20
+_C, _G = 1, 2
+
+
+class Windows(NamedTuple):
+    """n windows in the order of a track; int64 (n,), offsets in the store of a genome.
+
+    Window i is read from `starts` to `ends` and answers for [keep_starts, keep_ends), which no
+    other window does.
+    """
+
+    starts: Integers
+    ends: Integers
+    keep_starts: Integers
+    keep_ends: Integers
+
+
+class Composition(NamedTuple):
+    """What n stretches of DNA are made of, float64 (n,); NaN is a share of nothing.
+
+    `gc` is the share of G and C among known bases, `lower_case` and `n` those among all bases.
+    """
+
+    gc: Floats
+    lower_case: Floats
+    n: Floats
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+def asked_runs(genome: Genome, regions: Regions) -> Integers:
+    """Store offsets (K, 2) of a BED, of regions as people write them, or of all there is (None).
+
+    They come in the order of a track (chromosomes as in the FASTA, then by start) and cover no
+    place twice: where records overlap, the first one answers.
+
+    Raises:
+        BadInput: what `read_bed`, `parse_region` and `to_store` refuse.
+    """
+    if regions is None:
+        runs = np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)
+    else:
+        asked, source = _as_bed(regions)
+        if asked.empty:
+            return np.empty((0, 2), np.int64)
+        runs = to_store(genome, asked, source=source)
+        if not len(runs):
+            log.warning("%s: nothing of it lies in %s", source, genome.source)
+    return _track_order(genome, runs)
+
+
+def _as_bed(regions: str | Path | Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """Regions as a data frame in the shape of a BED, and what to call them."""
+    if isinstance(regions, str) and ":" in regions and not Path(regions).exists():
+        regions = [regions]
+    if isinstance(regions, str | Path):
+        return read_bed(regions), str(regions)
+    parsed = [parse_region(text) for text in regions]
+    columns = {key: [getattr(p, key) for p in parsed] for key in ("chrom", "start", "end")}
+    return pd.DataFrame(columns), "the regions"
+
+
+def _track_order(genome: Genome, runs: Integers) -> Integers:
+    record = genome.record_at(runs[:, 0])
+    ranks = {chrom: rank for rank, chrom in enumerate(dict.fromkeys(genome.chroms))}
+    rank = np.array([ranks[genome.chroms[r]] for r in record.tolist()], np.int64)
+    # Chromosome and place in one number, so that one running maximum serves all chromosomes.
+    shift = genome.starts[record] - genome.offsets[record] + (rank << 40)
+    order = np.lexsort((runs[:, 1] + shift, runs[:, 0] + shift))
+    runs, shift = runs[order], shift[order]
+    reach = np.maximum.accumulate(np.append(0, runs[:, 1] + shift))[:-1]
+    starts = np.maximum(runs[:, 0], reach - shift)
+    trimmed: Integers = np.stack([starts, runs[:, 1]], axis=1)
+    return np.compress(starts < runs[:, 1], trimmed, axis=0)
+
+
+# ---------------------------------------------------------------- windows
+
+
+def slide(genome: Genome, asked: Integers, window: int, flank: int) -> Iterator[Windows]:
+    """The windows that answer for the runs `asked` (K, 2), in chunks of bounded size.
+
+    Windows are those of `tiles.tile` over each record, whatever is asked of it; small records share
+    a chunk.
+    """
+    rows = max(1, _CHUNK_BASES // window)
+    waiting: list[Windows] = []
+    held = 0
+    for part in _parts(genome, asked, window, flank, rows):
+        waiting.append(part)
+        held += len(part.starts)
+        if held >= rows:
+            yield _joined(waiting)
+            waiting, held = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def count_windows(genome: Genome, asked: Integers, window: int, flank: int) -> int:
+    """How many windows `slide` gives."""
+    return sum(len(part.starts) for part in _parts(genome, asked, window, flank, 1 << 62))
+
+
+def _parts(
+    genome: Genome, asked: Integers, window: int, flank: int, rows: int
+) -> Iterator[Windows]:
+    """Windows of one run, at most `rows` of them, clipped to what is asked."""
+    last, tiles = -1, None
+    for start, end in asked.tolist():
+        record = int(genome.record_at(np.array([start]))[0])
+        offset = int(genome.offsets[record])
+        if tiles is None or record != last:
+            tiles, last = tile(int(genome.lengths[record]), window, flank), record
+        low = int(np.searchsorted(tiles.keep_ends, start - offset, side="right"))
+        high = int(np.searchsorted(tiles.keep_starts, end - offset, side="left"))
+        for at in range(low, high, rows):
+            found = Windows(*(places[at : min(at + rows, high)] + offset for places in tiles))
+            yield found._replace(
+                keep_starts=np.maximum(found.keep_starts, start),
+                keep_ends=np.minimum(found.keep_ends, end),
+            )
+
+
+def _joined(parts: Sequence[Windows]) -> Windows:
+    return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def letters(genome: Genome, starts: Integers, ends: Integers) -> Iterator[tuple[Integers, Codes]]:
+    """Row numbers (k,) and store bytes uint8 (k, L) of stretches of equal length, all lengths."""
+    lengths = ends - starts
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        yield rows, np.asarray(genome.store[starts[rows, None] + np.arange(length)])
+
+
+def composition(genome: Genome, starts: Integers, ends: Integers) -> Composition:
+    """Shares of G and C, of lower case and of N in n stretches of a genome's store."""
+    gc, lower_case, n = (np.full(len(starts), np.nan) for _ in range(3))
+    for rows, stored in letters(genome, starts, ends):
+        codes = codes_of(stored)
+        known = (codes < N).sum(1)
+        strong = ((codes == _C) | (codes == _G)).sum(1)
+        gc[rows] = np.divide(strong, known, out=np.full(len(rows), np.nan), where=known > 0)
+        lower_case[rows], n[rows] = soft_of(stored).mean(1), 1 - known / stored.shape[1]
+    return Composition(gc, lower_case, n)
+
+
+# ---------------------------------------------------------------- from offsets to places
+
+
+def by_chrom(genome: Genome, offsets: Integers) -> Iterator[tuple[str, slice, int]]:
+    """Chromosome, rows and shift to its coordinates of each stay in one record of `offsets` (n,),
+    which are in the order of a track.
+    """
+    record = genome.record_at(offsets)
+    borders = np.flatnonzero(np.diff(record)) + 1
+    edges = [0, *borders.tolist(), len(record)] if len(record) else []
+    for low, high in pairwise(edges):
+        here = int(record[low])
+        shift = int(genome.starts[here] - genome.offsets[here])
+        yield genome.chroms[here], slice(low, high), shift
+
+
+class Bins:
+    """Values of single bases as means over bins that begin at multiples of their width.
+
+    A bin that is not full yet waits, so that the pieces in which bases arrive do not show.
+    """
+
+    def __init__(self, width: int) -> None:
+        """`width` in bases; 1 leaves the values as they are."""
+        self.width = width
+        self.held: TrackPiece | None = None
+
+    def add(self, chrom: str, places: Integers, values: Numbers) -> Iterator[TrackPiece]:
+        """The pieces that are full after n more bases (n,) of a chromosome, ascending."""
+        single = TrackPiece(chrom, places, places + 1, values)
+        if self.width == 1:
+            yield single
+            return
+        if self.held is not None and self.held.chrom != chrom:
+            yield from self.rest()
+        if self.held is not None:
+            single = TrackPiece(
+                chrom,
+                *(np.concatenate(pair) for pair in zip(self.held[1:], single[1:], strict=True)),
+            )
+        if not len(single.starts):
+            return
+        waits = single.starts // self.width == single.starts[-1] // self.width
+        self.held = TrackPiece(chrom, *(part[waits] for part in single[1:]))
+        yield self._binned(TrackPiece(chrom, *(part[~waits] for part in single[1:])))
+
+    def rest(self) -> Iterator[TrackPiece]:
+        """What still waits, at the end."""
+        if self.held is not None:
+            yield self._binned(self.held)
+            self.held = None
+
+    def _binned(self, piece: TrackPiece) -> TrackPiece:
+        if not len(piece.starts):
+            return piece
+        firsts = np.flatnonzero(np.diff(piece.starts // self.width, prepend=-1))
+        known = ~np.isnan(piece.values)
+        sums = np.add.reduceat(np.where(known, piece.values, 0.0).astype(np.float64), firsts)
+        counts = np.add.reduceat(known.astype(np.int64), firsts)
+        means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+        lasts = np.append(firsts[1:], len(piece.starts)) - 1
+        return TrackPiece(piece.chrom, piece.starts[firsts], piece.ends[lasts], means)
+
+
+def flank_of(window: int, step: int) -> int:
+    """Context at either side of what a window answers for, if there is one every `step` bases.
+
+    Raises:
+        BadInput: windows that leave bases out, or that no whole number of bases centres.
+    """
+    if not 1 <= step <= window:
+        raise BadInput(
+            f"a step of {step} does not fit a window of {window}",
+            remedy="a step is at least 1 and at most the window, or bases are left out",
+        )
+    if (window - step) % 2:
+        raise BadInput(
+            f"a step of {step} cannot stand in the middle of a window of {window}",
+            remedy="window - step must be even: change one of them by 1",
+        )
+    return (window - step) // 2

@@ -1,0 +1,246 @@
+"""Find regions like this one: the windows of a genome whose vectors are most like a query's.
+
+A query longer than a window is cut into windows and each part is searched on its own: the mean of a
+long sequence is like every other long sequence. Windows that overlap the query's own place are left
+out, and of hits that overlap one another the best stands for the locus. Similarity is the cosine of
+centred and whitened vectors, from −1 to 1; windows without anything in common have about 0. What
+a value is worth stands beside it: the share of all windows that are less similar to this query, how
+many standard deviations it lies above their mean, and the GC of both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from findna.files import STDIN, BadInput, log
+from findna.inference.embed import embeddings
+from findna.inference.predict import Strand, pick_device, usual_batch_bases
+from findna.inference.progress import RecordProgress
+from findna.inference.rows import LengthWarning, chunks
+from findna.inference.search_build import model_name, open_index
+from findna.inference.search_engines import EngineName, open_engine
+from findna.inference.search_index import IndexSettings, Ints, SearchIndex
+from findna.inference.search_loci import Loci, Part, Rules, parts_of
+from findna.inference.search_table import check_output, hit_rows, table_of, write_hits
+from findna.model.model import Model
+from findna.model.shipped import pick_model
+from findna.sequence.alphabet import N
+from findna.sequence.genome import Genome
+from findna.sequence.records import Record, read_records
+from findna.sequence.regions import parse_region
+
+Queries = str | Path | Record | Iterable[str | Path | Record]
+
+_BATCHES = 16
+_SHORT = 0.5  # of a window: a shorter query is another question than the index answers
+_LIKE_REGION = re.compile(r"\S+:[\d,]+-[\d,]+")
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What was found: `hits` for `queries` sequences, where they stand, and the table itself when
+    no output was named.
+    """
+
+    queries: int
+    hits: int
+    output: Path | None
+    table: pd.DataFrame | None
+    index: SearchIndex
+
+
+def search(
+    queries: Queries,
+    genome: Genome | str | Path,
+    model: Model | str | Path | None = None,
+    output: str | Path | None = None,
+    *,
+    index: SearchIndex | str | Path | None = None,
+    regions: str | Path | None = None,
+    window: int | None = None,
+    step: int | None = None,
+    max_n: float | None = None,
+    strand: Strand | None = None,
+    whiten: bool | None = None,
+    k: int = 20,
+    min_similarity: float | None = None,
+    include_self: bool = False,
+    all_windows: bool = False,
+    engine: EngineName = "torch",
+    batch_bases: int | None = None,
+    device: str = "auto",
+    sequence_column: str | None = None,
+    id_column: str | None = None,
+    overwrite: bool = False,
+) -> SearchResult:
+    """The windows of a genome that are most like each query.
+
+    Columns: `chrom, start, end` (0-based half-open), `name` (query.rank), `score` (1000 times the
+    similarity, none below 0), `strand` (".": a vector averaged over both strands knows none),
+    `similarity`, `percentile` (share in percent of the windows, without the query's own, that are
+    less similar to it), `query`, `query_start, query_end` (the part of the query, 0-based
+    half-open), `z` (standard deviations above the mean similarity of all windows), `gc` and
+    `query_gc` (shares of the known bases). Hits of a part stand best first.
+
+    Args:
+        queries: regions (chr7:1,001-2,000, 1-based closed), files (FASTA, FASTQ, CSV, TSV, parquet,
+            BED), "-", or records; one or several.
+        genome: FASTA, or an opened genome, that is searched, and that regions and BED lie in.
+        model: a model, its folder, its run or its name; None is the one that comes with findna.
+        output: `.bed`, `.tsv`, `.csv` (the latter two may end in `.gz`) or `.parquet`; "-" for a
+            BED on standard output; None to get the table back.
+        index: an index, or its folder, where one is made if there is none; None is one in the
+            cache folder.
+        regions: BED; only what it covers is searched.
+        window: bases of a window of the index; None takes the longest the model was trained on.
+        step: bases from one window to the next; None takes half a window.
+        max_n: largest share of N of a window, and of a part of a query; None takes 0.1.
+        strand: "both" (None) averages the two strands, "forward" reads the given one.
+        whiten: bring all directions of the vectors to one spread; None does.
+        k: hits a part of a query.
+        min_similarity: hits are at least so similar.
+        include_self: also windows that overlap the query's own place.
+        all_windows: also windows that overlap a better hit.
+        engine: "torch", or "faiss" (extra `search`); both are exact.
+        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        device: auto, cpu, cuda or mps.
+        sequence_column: column of the sequences in a table; guessed if None.
+        id_column: column of the names in a table; guessed if None.
+        overwrite: replace an existing output.
+
+    Raises:
+        BadInput: an unreadable query (with its place), an index that does not fit, an output that
+            exists.
+    """
+    if k < 1:
+        raise BadInput(f"{k} hits cannot be found", remedy="ask for at least one")
+    if output is not None:
+        check_output(output, overwrite)
+    network = pick_model(model).to(pick_device(device)).eval()
+    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    settings = IndexSettings(window, step, max_n, strand, whiten)
+    found = open_index(
+        index, genome, network, model_name(model, network),
+        regions=regions, settings=settings, batch_bases=batch_bases,
+    )  # fmt: skip
+    rules = Rules(k, min_similarity, include_self, all_windows)
+    loci = Loci(found, genome, open_engine(engine, found, network.device), rules)
+    searcher = _Searcher(network, loci, batch_bases)
+    records = _records(queries, genome, sequence_column, id_column)
+    tables = searcher.tables(records)
+    if output is None:
+        table = pd.concat(list(tables), ignore_index=True)
+        return SearchResult(searcher.queries, len(table), None, table, found)
+    hits = write_hits(tables, output, overwrite)
+    piped = str(output) == STDIN
+    log.info(
+        "%s: %s hits of %s queries",
+        "standard output" if piped else output, f"{hits:,}", f"{searcher.queries:,}",
+    )  # fmt: skip
+    return SearchResult(searcher.queries, hits, None if piped else Path(output), None, found)
+
+
+# ---------------------------------------------------------------- queries
+
+
+def _records(
+    queries: Queries, genome: Genome, sequence_column: str | None, id_column: str | None
+) -> Iterator[Record]:
+    several = [queries] if isinstance(queries, str | Path | Record) else queries
+    for query in several:
+        if isinstance(query, Record):
+            yield query
+        elif _LIKE_REGION.fullmatch(str(query)) and not Path(query).exists():
+            yield _region(str(query), genome)
+        else:
+            yield from read_records(
+                query, genome=genome, sequence_column=sequence_column, id_column=id_column
+            )
+
+
+def _region(text: str, genome: Genome) -> Record:
+    """The record of a region string.
+
+    Raises:
+        BadInput: the genome has no such chromosome, or nothing there.
+    """
+    region = parse_region(text)
+    chrom = genome.resolve(region.chrom)
+    last = int(genome.ends[genome.records_of(chrom)].max())
+    codes, _, inside = genome.fetch(chrom, region.start, region.end)
+    if not inside.any() or (region.end > last and not genome.mapped):
+        raise BadInput(
+            f"the region {text} lies beyond {chrom}, which ends at {last:,}",
+            file=genome.source,
+            remedy="regions are counted from 1, both ends included",
+        )
+    return Record(text, codes, chrom, region.start, region.end, ".")
+
+
+# ---------------------------------------------------------------- hits
+
+
+class _Searcher:
+    """Tables of hits, while records stream by."""
+
+    def __init__(self, model: Model, loci: Loci, batch_bases: int | None) -> None:
+        self.model, self.loci, self.index = model, loci, loci.index
+        self.batch_bases = batch_bases or usual_batch_bases(model.device)
+        self.window: int = self.index.made_from["window"]
+        self.max_n: float = self.index.made_from["max_n"]
+        self.queries = self.left_out = 0
+        self.lengths, self.said_short = LengthWarning(model), False
+
+    def tables(self, records: Iterable[Record]) -> Iterator[pd.DataFrame]:
+        """In the order of the records; the first is empty and names the columns."""
+        yield table_of([])
+        with RecordProgress("search") as progress:
+            for chunk in chunks(records, _BATCHES * self.batch_bases):
+                self.queries += len(chunk)
+                parts = self._known([p for r in chunk for p in parts_of(r, self.window)])
+                yield table_of(self._hits(parts))
+                progress.advance(len(chunk), sum(len(r.codes) for r in chunk))
+        if not self.queries:
+            log.warning("the input holds no sequences: nothing is searched")
+        if self.left_out:
+            log.warning("%d parts of queries have more than %g N: they have no hits",
+                        self.left_out, self.max_n)  # fmt: skip
+
+    def _known(self, parts: list[Part]) -> list[Part]:
+        """The parts that have few enough N; the others are counted."""
+        known = [part for part in parts if (part.codes == N).mean() <= self.max_n]
+        self.left_out += len(parts) - len(known)
+        return known
+
+    def _hits(self, parts: list[Part]) -> list[dict[str, object]]:
+        """Rows of the table for parts."""
+        if not parts:
+            return []
+        codes = [part.codes for part in parts]
+        self._look_at(np.array([len(c) for c in codes]))
+        strand = self.index.made_from["strand"]
+        raw = embeddings(self.model, codes, strand=strand, batch_bases=self.batch_bases)
+        queries = self.index.placed(raw)
+        found = self.loci.best(parts, queries)
+        return [
+            row
+            for part, query, best in zip(parts, queries, found, strict=True)
+            for row in hit_rows(self.loci, part, query, best)
+        ]
+
+    def _look_at(self, lengths: Ints) -> None:
+        """Say once that a query is of another length than the index is for."""
+        self.lengths.look_at(lengths)
+        shortest = int(lengths.min())
+        if shortest < _SHORT * self.window and not self.said_short:
+            self.said_short = True
+            log.warning(
+                "a query of %d bp is compared with windows of %d bp: an index with --window %d "
+                "would find its like better", shortest, self.window, shortest,
+            )  # fmt: skip

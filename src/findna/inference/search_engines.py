@@ -1,0 +1,101 @@
+"""The most similar vectors of an index, exactly: by matrix products in chunks, or by faiss.
+
+Both engines only propose candidates, in float32: which of two nearly equal ones comes first
+depends on the order of sums. `search` computes the similarities of candidates again, one way for
+all.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from findna.files import BadInput
+from findna.inference.search_index import Ints, SearchIndex, Vectors
+
+EngineName = Literal["torch", "faiss"]
+# Inner products in float32 of vectors of length 1 are this close to their true values.
+TOLERANCE = 1e-5
+_CHUNK = 65_536  # windows; with 64 queries 16 MB of similarities
+_QUERIES = 64
+
+
+class Engine(Protocol):
+    """Finds candidates in one index."""
+
+    def nearest(self, queries: Vectors, count: int) -> tuple[Vectors, Ints]:
+        """The `count` most similar windows of each query (m, D): similarities and numbers
+        (m, count), most similar first.
+        """
+        ...
+
+
+def open_engine(name: EngineName, index: SearchIndex, device: torch.device) -> Engine:
+    """The engine called `name` over an index.
+
+    Raises:
+        BadInput: there is none, or its library is missing.
+    """
+    if name == "torch":
+        return TorchEngine(index.vectors, device)
+    if name == "faiss":
+        return FaissEngine(index.vectors)
+    raise BadInput(f"there is no engine {name!r}", remedy="use torch or faiss")
+
+
+class TorchEngine:
+    """Reads the index in chunks through its memory map: memory does not grow with the genome."""
+
+    def __init__(self, vectors: NDArray[np.float16], device: torch.device) -> None:
+        self.vectors, self.device = vectors, device
+
+    def nearest(self, queries: Vectors, count: int) -> tuple[Vectors, Ints]:
+        """See `Engine`."""
+        blocks = [queries[at : at + _QUERIES] for at in range(0, len(queries), _QUERIES)]
+        found = [self._nearest(torch.from_numpy(b).to(self.device), count) for b in blocks]
+        similarities, windows = zip(*found, strict=True)
+        return (
+            torch.cat(similarities).cpu().numpy(),
+            torch.cat(windows).cpu().numpy(),
+        )
+
+    def _nearest(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        best = queries.new_empty((len(queries), 0))
+        place = torch.empty((len(queries), 0), dtype=torch.int64, device=self.device)
+        for at in range(0, len(self.vectors), _CHUNK):
+            chunk = torch.from_numpy(self.vectors[at : at + _CHUNK].astype(np.float32))
+            similar = queries @ chunk.to(self.device).T
+            here, where = similar.topk(min(count, similar.shape[1]))
+            best, place = torch.cat([best, here], 1), torch.cat([place, where + at], 1)
+            best, order = best.topk(min(count, best.shape[1]))
+            place = place.gather(1, order)
+        return best, place
+
+
+class FaissEngine:
+    """A flat index of faiss (Douze et al. 2024, arXiv 2401.08281), float32 and all in memory."""
+
+    def __init__(self, vectors: NDArray[np.float16]) -> None:
+        self.flat: Any = _faiss().IndexFlatIP(vectors.shape[1])
+        for at in range(0, len(vectors), _CHUNK):
+            self.flat.add(vectors[at : at + _CHUNK].astype(np.float32))
+
+    def nearest(self, queries: Vectors, count: int) -> tuple[Vectors, Ints]:
+        """See `Engine`."""
+        similarities, windows = self.flat.search(np.ascontiguousarray(queries), count)
+        return similarities, windows
+
+
+def _faiss() -> Any:
+    try:
+        return import_module("faiss")
+    except ImportError:
+        raise BadInput(
+            "the engine faiss needs a library that is not installed",
+            remedy="pip install 'findna[search]', or use the engine torch",
+        ) from None

@@ -1,0 +1,185 @@
+"""The index of a genome for `search`: one vector of length 1 for every window, on disk.
+
+A vector is the mean of the embeddings of a window's bases, both strands averaged. Most of every
+such vector is the mean over all windows, and most of what is left lies in one or two directions
+(composition), so that any two windows are alike by nature. The index keeps vectors that are centred
+on that mean and whitened, and keeps mean and whitening for the queries. Measured on yeast
+(`benchmarks/search.py`): whitening, not centring, is what finds copies. See `search_build` for how
+an index is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from findna.files import BadInput, cache_folder, read_json
+from findna.inference.predict import Strand
+from findna.inference.tiles import usual_window
+from findna.model.model import Model, weights_digest
+from findna.sequence.genome import Genome
+
+Vectors = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+FORMAT_VERSION = 1
+DESCRIPTION = "index.json"
+_USUAL_MAX_N = 0.1
+VECTORS, STARTS, ENDS, SHAPE = "vectors.f16", "starts.i64", "ends.i64", "shape.npz"
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What an index is made with; None takes the usual, or what an index that is there has.
+
+    window: bases of a window; usual is the longest the model was trained on. step: bases from one
+    window to the next; usual is half a window. max_n: largest share of N of a window. strand:
+    "both" is averaged. whiten: bring all directions of the vectors to one spread; usual is yes.
+    """
+
+    window: int | None = None
+    step: int | None = None
+    max_n: float | None = None
+    strand: Strand | None = None
+    whiten: bool | None = None
+
+    def resolved(self, model: Model) -> dict[str, Any]:
+        """Every setting with a value.
+
+        Raises:
+            BadInput: one of them makes no windows.
+        """
+        window = usual_window(model) if self.window is None else self.window
+        step = max(1, window // 2) if self.step is None else self.step
+        max_n = _USUAL_MAX_N if self.max_n is None else self.max_n
+        if window < 1 or not 1 <= step <= window or not 0 <= max_n < 1:
+            raise BadInput(
+                f"a window of {window}, a step of {step} and a share of N of {max_n:g} make no "
+                "index",
+                remedy="a step is 1 to a window, a share of N at least 0 and below 1",
+            )
+        strand, whiten = self.strand or "both", self.whiten is not False
+        return {"window": window, "step": step, "max_n": max_n, "strand": strand, "whiten": whiten}
+
+
+@dataclass(frozen=True)
+class SearchIndex:
+    """n windows of a genome and their vectors, read through memory maps.
+
+    folder: where it lies. model, genome: what they were called. made_from: digests of both, and
+    every setting. vectors: float16 (n, D), of length 1. starts, ends: (n,) store offsets of the
+    genome, half-open, both in rising order. mean (D,) and turn (D, D): a raw vector v becomes
+    (v − mean) @ turn, then length 1. unit_mean (D,) and unit_second (D, D): mean of the vectors and
+    of their outer products.
+    """
+
+    folder: Path
+    model: str
+    genome: str
+    made_from: Mapping[str, Any]
+    vectors: NDArray[np.float16]
+    starts: Ints
+    ends: Ints
+    mean: Doubles
+    turn: Doubles
+    unit_mean: Doubles
+    unit_second: Doubles
+
+    def __len__(self) -> int:
+        """Windows."""
+        return len(self.vectors)
+
+    def placed(self, raw: Vectors) -> Vectors:
+        """Raw embeddings (m, D) as vectors of this index: centred, turned, of length 1."""
+        return unit((raw.astype(np.float64) - self.mean) @ self.turn)
+
+    def spread(self, query: Vectors) -> tuple[float, float]:
+        """Mean and standard deviation of the similarities of a query (D,) to all windows."""
+        q = query.astype(np.float64)
+        mean = float(q @ self.unit_mean)
+        return mean, float(np.sqrt(max(float(q @ self.unit_second @ q) - mean**2, 0.0)))
+
+
+def unit(vectors: Doubles) -> Vectors:
+    """Vectors of length 1; a vector of zeros stays one, and is like nothing."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+
+
+# ---------------------------------------------------------------- names
+
+
+def fingerprint(
+    model: Model, genome: Genome, runs: Ints, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that an index depends on."""
+    regions = hashlib.sha256(np.ascontiguousarray(runs).tobytes()).hexdigest()
+    return {
+        "model": weights_digest(model),
+        "genome": genome.digest,
+        "regions": f"sha256:{regions}",
+        **settings,
+    }
+
+
+def cached(made_from: Mapping[str, Any]) -> Path:
+    """The place of an index in the cache folder."""
+    key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    return cache_folder() / "search" / key[:24]
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_index(folder: str | Path) -> SearchIndex:
+    """Open an index; only what is read of it is loaded.
+
+    Raises:
+        BadInput: it is none, of an unknown format version, or not whole.
+    """
+    folder = Path(folder)
+    if not (folder / DESCRIPTION).is_file():
+        raise BadInput(
+            f"this is no search index: it has no {DESCRIPTION}",
+            file=folder,
+            remedy="name a new folder to make one there",
+        )
+    described = read_json(folder / DESCRIPTION)
+    version = described.get("format_version") if isinstance(described, dict) else None
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise BadInput(
+            f"format version {version!r} is unknown; this findna reads 1 to {FORMAT_VERSION}",
+            file=folder / DESCRIPTION,
+            remedy="delete the index and make it again",
+        )
+    windows, width = described["windows"], described["width"]
+    with np.load(folder / SHAPE, allow_pickle=False) as shape:
+        return SearchIndex(
+            folder,
+            described["model"],
+            described["genome"],
+            described["made_from"],
+            _mapped(folder / VECTORS, np.float16, (windows, width)),
+            _mapped(folder / STARTS, np.int64, (windows,)),
+            _mapped(folder / ENDS, np.int64, (windows,)),
+            **{key: shape[key] for key in ("mean", "turn", "unit_mean", "unit_second")},
+        )
+
+
+def _mapped(file: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if not file.is_file() or file.stat().st_size != wanted:
+        raise BadInput(
+            f"is not the {wanted:,} bytes that the index says",
+            file=file,
+            remedy="the index was cut short or damaged: delete its folder and make it again",
+        )
+    return np.memmap(file, dtype, "r", shape=shape)

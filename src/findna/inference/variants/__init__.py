@@ -1,0 +1,1 @@
+"""What a variant does, allele by allele."""

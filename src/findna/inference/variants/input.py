@@ -1,0 +1,90 @@
+"""Variants to be scored, from a file or a data frame; are they of the genome that is given?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, islice
+from pathlib import Path
+
+import pandas as pd
+
+from findna.files import BadInput, log
+from findna.inference.variants.shards import rows_a_block
+from findna.sequence.genome import Genome
+from findna.sequence.variants import WRONG_BUILD, AlleleReader, Tally, words
+from findna.sequence.vcf import PREFIX, Row, Vcf, contig_lengths, holds_ours, open_vcf, vcf_from
+
+_FRAME = "the data frame"
+_FRAME_COLUMNS = ("chrom", "pos", "ref", "alt")
+
+
+def open_variants(variants: str | Path | pd.DataFrame) -> AbstractContextManager[Vcf]:
+    """Open a VCF or BCF, "-" for standard input, or a data frame."""
+    if isinstance(variants, pd.DataFrame):
+        return nullcontext(vcf_from(_frame_lines(variants), _FRAME))
+    return open_vcf(variants)
+
+
+def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
+    """A data frame as the lines of a VCF."""
+    lacking = [name for name in _FRAME_COLUMNS if name not in frame]
+    if lacking:
+        raise BadInput(
+            f"has no column {', '.join(lacking)}",
+            file=_FRAME,
+            remedy="give chrom, pos (counted from 1), ref, alt, and id if there are names",
+        )
+    yield "##fileformat=VCFv4.2"
+    yield "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    names = frame["id"] if "id" in frame else ["."] * len(frame)
+    columns = (frame["chrom"], frame["pos"], names, frame["ref"], frame["alt"])
+    for cells in zip(*columns, strict=True):
+        yield "\t".join((*(str(cell) for cell in cells), ".", ".", "."))
+
+
+def refuse_other_lengths(vcf: Vcf, genome: Genome) -> None:
+    """Compare the `##contig` lengths of a header with the genome."""
+    given = contig_lengths(vcf.header)
+    if genome.mapped and given:
+        log.info(
+            "%s: its chromosome lengths are not compared: the genome has regions only", vcf.source
+        )
+        return
+    names = genome.resolve_all(given, source=vcf.source)
+    have = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
+    wrong = [
+        f"{asked} has {given[asked]:,} bases here and {have[name]:,} there"
+        for asked, name in names.items()
+        if given[asked] != have[name]
+    ]
+    if wrong:
+        raise BadInput(
+            f"its header is of another genome than {genome.source}: {'; '.join(wrong[:3])}",
+            file=vcf.source,
+            remedy=WRONG_BUILD,
+        )
+
+
+def looked_ahead(vcf: Vcf, reader: AlleleReader, genome: Genome) -> Iterator[Row]:
+    """All rows, once the REF alleles of the first ones are found to be those of the genome.
+
+    Every shard looks at the same first rows.
+    """
+    size = rows_a_block(vcf.header)
+    first = list(islice(vcf.rows, size))
+    tally = Tally()
+    for row in first:
+        tally.add(row.chrom, words(reader.read(row.chrom, row.pos, row.ref, row.alts)))
+    tally.refuse_wrong_build(vcf.source)
+    if holds_ours(vcf.header) or any(PREFIX in row.info for row in first):
+        log.warning("%s: FINDNA_ fields of an earlier run are replaced", vcf.source)
+    if len(first) < size:
+        refuse_all_missing(tally, vcf, genome)
+    return chain(first, vcf.rows)
+
+
+def refuse_all_missing(tally: Tally, vcf: Vcf, genome: Genome) -> None:
+    """`BadInput` if the genome lacks the chromosome of every row; it shows names of both."""
+    if tally.all_missing:
+        genome.resolve_all(tally.missing_names, source=vcf.source)

@@ -1,0 +1,230 @@
+"""Windows of a genome in the order of a track: one answer a window, one value a base.
+
+Windows are cut from a genome or from the regions of a BED, or are the rows of a BED, sorted. Where
+neighbours overlap, a base takes the value of the window in whose middle it stands: they part
+halfway through what they share, as in `tiles`. That needs windows that go forward, none inside
+another; a BED in which one is, or stands twice, is refused before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from findna.files import BadInput, log
+from findna.sequence.alphabet import N
+from findna.sequence.genome import Genome
+from findna.sequence.intervals import LINE, merge, read_bed, refuse_off_the_end
+from findna.sequence.records import Record
+from findna.sequence.regions import Integers
+
+Tiling = int | tuple[int, int]
+# Chromosome, starts and ends (n,) of n windows or of what they answer for, values (n, K).
+Piece = tuple[str, Integers, Integers, NDArray[np.float64]]
+
+_TABLE = "write a table (.tsv), or give the regions to --tile, which cuts them into windows"
+
+
+def track_sizes(genome: Genome) -> dict[str, int]:
+    """Bases of every chromosome in file order; of one that only regions stand for, up to the last
+    of them.
+    """
+    sizes: dict[str, int] = {}
+    for chrom, end in zip(genome.chroms, genome.ends.tolist(), strict=True):
+        sizes[chrom] = max(end, sizes.get(chrom, 0))
+    return sizes
+
+
+def cut_from(
+    inputs: str | Path | Iterable[Record], genome: Genome | None, tile: Tiling
+) -> tuple[Genome, Iterator[Record]]:
+    """The genome and its windows: `inputs` is the genome, or a BED of regions in `genome`.
+
+    Raises:
+        BadInput: as `tiled`; records instead of a file.
+    """
+    if not isinstance(inputs, str | Path):
+        raise BadInput(
+            "only a file can be cut into windows", remedy="give a FASTA, or a BED and -g"
+        )
+    if genome is None:
+        genome = Genome.open(inputs)
+        return genome, tiled(genome, tile)
+    return genome, tiled(genome, tile, inputs)
+
+
+def placed_in(
+    inputs: str | Path | Iterable[Record], genome: Genome | None, window: int
+) -> tuple[Genome, Iterator[Record]]:
+    """The genome and the rows of a BED in the order of a track.
+
+    Raises:
+        BadInput: as `sorted_rows`; no genome, or records instead of a file. The remedy names
+            `window`.
+    """
+    if not isinstance(inputs, str | Path) or genome is None:
+        raise BadInput(
+            "a track needs places in a genome, and these sequences have none",
+            file=inputs if isinstance(inputs, str | Path) else None,
+            remedy="give a BED and its genome with -g, or a genome and"
+            f" --tile {window}; a table (.tsv) needs no places",
+        )
+    return genome, sorted_rows(genome, inputs)
+
+
+def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterator[Record]:
+    """Windows of a genome, or of the regions of a BED, each region cut by itself.
+
+    Args:
+        genome: what is cut.
+        tile: bases of a window, and from one start to the next (a window, if not given). The last
+            window of a region ends with it; a region shorter than a window is one.
+        bed: overlapping regions are joined, and strand is left aside.
+
+    Raises:
+        BadInput: sizes below 1, and all that is wrong with a BED.
+    """
+    window, step = (tile, tile) if isinstance(tile, int) else tile
+    if window < 1 or step < 1:
+        raise BadInput(
+            f"cannot cut windows of {window} bases every {step}", remedy="both are at least 1"
+        )
+    return _cut(genome, _regions(genome, bed), window, step)
+
+
+def _cut(
+    genome: Genome, regions: Mapping[str, Integers], window: int, step: int
+) -> Iterator[Record]:
+    for chrom, spans in regions.items():
+        for first, last in spans.tolist():
+            for at in range(1 + -(-max(0, last - first - window) // step)):
+                start = max(first, min(first + at * step, last - window))
+                end = min(start + window, last)
+                codes = genome.fetch(chrom, start, end).codes
+                yield Record(f"{chrom}:{start}-{end}", codes, chrom, start, end, "+")
+
+
+def _regions(genome: Genome, bed: str | Path | None) -> dict[str, Integers]:
+    """Spans (K, 2) by chromosome, both in the order of a track: of a BED, or all there is."""
+    if bed is None:
+        spans = np.stack([genome.starts, genome.ends], axis=1)
+        chroms = pd.Series(genome.chroms)
+    else:
+        rows = _resolved(bed, genome)
+        spans, chroms = rows[["start", "end"]].to_numpy(), rows["chrom"]
+    parts = chroms.groupby(chroms, sort=False).indices
+    order = [chrom for chrom in track_sizes(genome) if chrom in parts]
+    return {chrom: merge(spans[parts[chrom]], touching=True) for chrom in order}
+
+
+def sorted_rows(genome: Genome, bed: str | Path) -> Iterator[Record]:
+    """The rows of a BED in the order of a track, unsorted as they may stand in the file.
+
+    Raises:
+        BadInput: a place that stands twice or lies inside another, before the first record; a row
+            of which the genome has no base, when it comes.
+    """
+    rows = _resolved(bed, genome)
+    rank = {chrom: number for number, chrom in enumerate(track_sizes(genome))}
+    rows = rows.assign(rank=rows["chrom"].map(rank)).sort_values(
+        ["rank", "start", "end", LINE], ignore_index=True
+    )
+    _refuse_nested(rows, bed)
+    return _records_of(rows, genome, bed)
+
+
+def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
+    """The rows of a BED under the genome's own names."""
+    rows = read_bed(bed)
+    names = genome.resolve_all(rows["chrom"], source=str(bed))
+    refuse_off_the_end(genome, rows, names, bed)
+    for chrom, start, end, line in rows[["chrom", "start", "end", LINE]].itertuples(index=False):
+        if chrom not in names or start == end:
+            what = "is empty" if start == end else f"is not in {genome.source}"
+            raise BadInput(f"{chrom}:{start}-{end} {what}", file=bed, line=line)
+    return rows.assign(chrom=rows["chrom"].map(names))
+
+
+def _refuse_nested(rows: pd.DataFrame, bed: str | Path) -> None:
+    """Refuse sorted rows of which one ends no later, or starts no later, than the one before."""
+    same = rows["chrom"].to_numpy()[1:] == rows["chrom"].to_numpy()[:-1]
+    still = (np.diff(rows["start"]) <= 0) | (np.diff(rows["end"]) <= 0)
+    for at in np.flatnonzero(same & still)[:1]:
+        one, other = rows.iloc[at], rows.iloc[at + 1]
+        twice = one["start"] == other["start"] and one["end"] == other["end"]
+        inside = f"and {one['start']}-{one['end']} of line {one[LINE]} lie one inside the other"
+        raise BadInput(
+            f"{other['chrom']}:{other['start']}-{other['end']} "
+            + (f"stands in line {one[LINE]} too" if twice else inside)
+            + ": a track has one value a base",
+            file=bed,
+            line=int(other[LINE]),
+            remedy=_TABLE,
+        )
+
+
+def _records_of(rows: pd.DataFrame, genome: Genome, bed: str | Path) -> Iterator[Record]:
+    columns = ["chrom", "start", "end", "name", "strand", LINE]
+    for chrom, start, end, name, strand, line in rows[columns].itertuples(index=False):
+        codes, _, inside = genome.fetch(chrom, start, end, strand)
+        if not inside.any():
+            problem = f"{chrom}:{start}-{end} lies outside {genome.source}"
+            raise BadInput(problem, file=bed, line=line)
+        yield Record(name, codes, chrom, start, end, strand)
+
+
+# ---------------------------------------------------------------- one value a base
+
+
+def pieces(
+    answered: Iterable[tuple[list[Record], NDArray[np.float64]]],
+) -> Iterator[Piece]:
+    """Chromosome, starts, ends (n,) and values (n, K) of the bases that each window answers for.
+
+    `answered` holds windows in the order of a track with values (n, K). A window without one
+    known base answers nothing: NaN.
+    """
+    held: Piece | None = None
+    silent = 0
+    for records, values in answered:
+        unknown = np.array([bool((record.codes == N).all()) for record in records])
+        silent += int(unknown.sum())
+        values = np.where(unknown[:, None], np.nan, values)
+        for piece in _by_chrom(records, values):
+            if held is not None and held[0] != piece[0]:
+                yield held
+                held = None
+            done, held = _parted(held, piece)
+            yield done
+    if held is not None:
+        yield held
+    if silent:
+        log.warning("%s windows hold nothing but N and get no value", f"{silent:,}")
+
+
+def _by_chrom(records: list[Record], values: NDArray[np.float64]) -> Iterator[Piece]:
+    chroms = np.array([record.chrom for record in records])
+    starts, ends = (np.array([getattr(r, k) for r in records], np.int64) for k in ("start", "end"))
+    borders = np.flatnonzero(chroms[1:] != chroms[:-1]) + 1
+    for rows in np.split(np.arange(len(records)), borders):
+        yield str(chroms[rows[0]]), starts[rows], ends[rows], values[rows]
+
+
+def _parted(held: Piece | None, piece: Piece) -> tuple[Piece, Piece]:
+    """Windows of one chromosome without their overlaps: all but the last, and the last.
+
+    The last one waits for its right neighbour; `held` is the one that waited.
+    """
+    chrom, starts, ends, values = piece
+    if held is not None:
+        starts, ends = np.append(held[1], starts), np.append(held[2], ends)
+        values = np.concatenate([held[3], values])
+    middles = np.minimum(ends[:-1], (starts[1:] + ends[:-1]) // 2)
+    starts = np.append(starts[:1], np.maximum(starts[1:], middles))
+    ends = np.append(middles, ends[-1:])
+    done = (chrom, starts[:-1], ends[:-1], values[:-1])
+    return done, (chrom, starts[-1:], ends[-1:], values[-1:])

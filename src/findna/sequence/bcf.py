@@ -1,0 +1,72 @@
+"""BCF, the binary form of VCF, from and to text; htslib does the work."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+
+import pysam
+import pysam.bcftools
+
+from findna.files import STDIN, BadInput, log
+
+MAGIC = b"BCF\x02"
+
+
+@contextmanager
+def quiet_htslib() -> Iterator[None]:
+    """Keep htslib from writing to standard error; what fails still raises."""
+    before = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(before)
+
+
+@contextmanager
+def bcf_lines(stream: BufferedIOBase, path: str | Path) -> Iterator[Iterator[str]]:
+    """The lines of a BCF as text; one that comes through a pipe is set down first, unpacked."""
+    with quiet_htslib(), tempfile.TemporaryDirectory() as folder:
+        file = Path(path)
+        if str(path) == STDIN or not file.is_file():
+            file = Path(folder) / "piped.bcf"
+            with file.open("wb") as copy:
+                shutil.copyfileobj(stream, copy)
+        yield _record_lines(file, path)
+
+
+def _record_lines(file: Path, path: str | Path) -> Iterator[str]:
+    try:
+        with pysam.VariantFile(str(file)) as records:
+            yield from str(records.header).splitlines()
+            for record in records:
+                yield str(record).removesuffix("\n")
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise BadInput(
+            f"the BCF is cut short or damaged ({error})",
+            file=path,
+            remedy="the download or copy is incomplete: fetch it again",
+        ) from None
+
+
+def vcf_to_bcf(text: Path, bcf: Path) -> None:
+    """Write a VCF whose header declares all that its rows use as BCF.
+
+    htslib says on standard error what it changes, but for a value that is no number where the
+    header promises one: it silently becomes missing.
+    """
+    log.info("BCF holds values as the header types them; .vcf.gz keeps every byte of the input")
+    # pysam's own writer adds an END that the header lacks to rows with symbolic alleles.
+    try:
+        pysam.bcftools.view("--no-version", "-Ob", "-o", str(bcf), str(text), catch_stdout=False)
+    except pysam.utils.SamtoolsError as error:
+        if "No space left" in str(error):
+            raise
+        raise BadInput(
+            f"the rows cannot be written as BCF ({' '.join(str(error).split())[-200:]})",
+            remedy="a value does not fit its type in the header; .vcf.gz keeps it as it is",
+        ) from None

@@ -1,0 +1,65 @@
+"""Indexes beside files of variants: tabix and CSI, where rows are sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pysam
+
+from findna.files import atomic_file, log
+from findna.sequence.bcf import quiet_htslib
+from findna.sequence.vcf import Scored
+
+_TBI_LIMIT = 1 << 29
+_ENDINGS = (".tbi", ".csi")
+_TABLE = {"seq_col": 0, "start_col": 1, "end_col": 1}
+
+
+class Order:
+    """Whether rows are sorted as an index needs it, and how far they reach."""
+
+    def __init__(self, longest: int) -> None:
+        """`longest`: bases of the longest chromosome that the header names."""
+        self.sorted = True
+        self.longest = longest
+        self._seen: set[str] = set()
+        self._chrom, self._pos = "", 0
+
+    def watched(self, scored: Iterable[Scored]) -> Iterator[Scored]:
+        """The rows as they come."""
+        for one in scored:
+            self._look_at(one.row.chrom, one.row.pos)
+            self.longest = max(self.longest, one.row.pos + len(one.row.ref))
+            yield one
+
+    def _look_at(self, chrom: str, pos: int) -> None:
+        if chrom != self._chrom:
+            self.sorted &= chrom not in self._seen
+            self._seen.add(chrom)
+        elif pos < self._pos:
+            self.sorted = False
+        self._chrom, self._pos = chrom, pos
+
+
+def write_index(made: Path, output: Path, order: Order) -> None:
+    """Index `made` under the name that the index has beside `output`; stale ones go.
+
+    `.bcf` and chromosomes longer than 2^29 bases get a `.csi`, others a `.tbi`; rows that are not
+    sorted get none, with a warning.
+    """
+    name = output.name.lower()
+    ending = ".csi" if name.endswith(".bcf") or order.longest > _TBI_LIMIT else ".tbi"
+    for stale in _ENDINGS:
+        if stale != ending or not order.sorted:
+            output.with_name(output.name + stale).unlink(missing_ok=True)
+    if not order.sorted:
+        log.warning(
+            "%s: the rows are not sorted: no index is written (bcftools sort makes them so)", output
+        )
+        return
+    preset = {"preset": "bcf" if name.endswith(".bcf") else "vcf"}
+    how = _TABLE if name.endswith(".tsv.gz") else preset
+    index = output.with_name(output.name + ending)
+    with atomic_file(index, overwrite=True) as made_index, quiet_htslib():
+        pysam.tabix_index(str(made), force=True, csi=ending == ".csi", index=str(made_index), **how)

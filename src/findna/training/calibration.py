@@ -1,0 +1,216 @@
+"""Calibration: what the logits of a network are worth, by rows it did not learn from.
+
+A binary task and every label of a multilabel one get a slope and a shift (Platt 1999), a multiclass
+task one slope and a shift a class (Guo et al. 2017 with the bias correction of Alexandari et al.
+2020). Nothing can run away where few or separable rows would let it: labels are softened as in
+Platt's section 2.2, so that no class is ever certain, and ln(slope) has a standard normal prior,
+which also keeps the slope positive: ranks stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit, log_softmax, softmax
+
+from findna.data.label_files import TaskKind
+from findna.inference.calibration import recalibrated
+from findna.inference.predict import scores_of
+from findna.model.heads import Calibration, TaskConfig
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Labels = NDArray[np.int64] | NDArray[np.float64]
+
+FEWEST_ROWS = 100
+_BINS, _ROWS_A_BIN = 15, 20
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Logits (repeats, n, outputs) of rows that the network did not learn from, and their labels.
+
+    `what` names the rows in a sentence.
+    """
+
+    logits: Floats
+    labels: Labels
+    what: str
+
+
+def calibrate(task: TaskConfig, rows: OutOfFold) -> tuple[TaskConfig, str]:
+    """The task calibrated by these rows, and what was done in words.
+
+    Below `FEWEST_ROWS` rows, and for a regression, the task comes back as it was.
+    """
+    count = rows.logits.shape[1]
+    if task.kind == "regression":
+        return task, "none: a regression answers no probabilities"
+    if count < FEWEST_ROWS:
+        return task, f"skipped, fewer than {FEWEST_ROWS} rows: {count} {rows.what}"
+    step = fit_calibration(task.kind, rows.logits, rows.labels)
+    shares = prevalence_of(task.kind, rows.labels, len(task.classes))
+    return recalibrated(task, step, shares), f"fitted on {count:,} {rows.what}"
+
+
+def prevalence_of(kind: TaskKind, labels: Labels, classes: int) -> Floats:
+    """Share (classes,) of each class by the rule of succession, so that none is 0 or 1."""
+    if kind == "multilabel":
+        return np.asarray((labels.sum(0) + 1) / (len(labels) + 2), np.float64)
+    counts = np.bincount(labels.astype(np.int64), minlength=classes)
+    return np.asarray((counts + 1) / (len(labels) + classes), np.float64)
+
+
+# ---------------------------------------------------------------- the fit
+
+
+def fit_calibration(kind: TaskKind, logits: Floats, labels: Labels) -> Calibration:
+    """The most probable calibration for logits (repeats, n, outputs) of rows with `labels`.
+
+    Repeats of a row share its weight.
+    """
+    if kind == "multiclass":
+        parameters = _fitted(
+            logits, _softened(labels.astype(np.int64), logits.shape[2]), _softmax_loss
+        )
+        scale = (float(np.exp(parameters[0])),) * logits.shape[2]
+        return Calibration(scale=scale, shift=tuple(parameters[1:].tolist()))
+    columns = labels.reshape(len(labels), -1).astype(np.int64)
+    each = [
+        _fitted(logits[:, :, [k]], _softened(column, 2)[:, [1]], _sigmoid_loss)
+        for k, column in enumerate(columns.T)
+    ]
+    slopes, shifts = np.array(each).T
+    return Calibration(scale=tuple(np.exp(slopes).tolist()), shift=tuple(shifts.tolist()))
+
+
+def _softened(labels: Ints, classes: int) -> Floats:
+    """Targets (n, classes): of a class with m rows (m + 1) / (m + K) for itself, 1 / (m + K) else.
+
+    Two classes give Platt's targets.
+    """
+    counts = np.bincount(labels, minlength=classes)[labels, None]
+    return np.asarray((np.eye(classes)[labels] * counts + 1) / (counts + classes))
+
+
+def _fitted(logits: Floats, targets: Floats, loss: Any) -> Floats:
+    """ln(slope) and shifts (1 + outputs,) that minimise `loss` under the prior."""
+
+    def objective(parameters: Floats) -> tuple[float, Floats]:
+        slope = np.exp(parameters[0])
+        value, by_logit = loss(slope * logits + parameters[1:], targets)
+        by_logit = by_logit / len(logits)
+        gradient = np.append(slope * (by_logit * logits).sum(), by_logit.sum((0, 1)))
+        gradient[0] += parameters[0]
+        return value / len(logits) + parameters[0] ** 2 / 2, gradient
+
+    start = np.zeros(1 + logits.shape[2])
+    return np.asarray(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+
+
+def _sigmoid_loss(logits: Floats, targets: Floats) -> tuple[float, Floats]:
+    """Cross-entropy of (repeats, n, 1) and its derivative by the logits."""
+    value = -(targets * log_expit(logits) + (1 - targets) * log_expit(-logits)).sum()
+    return float(value), expit(logits) - targets
+
+
+def _softmax_loss(logits: Floats, targets: Floats) -> tuple[float, Floats]:
+    """Cross-entropy of (repeats, n, classes) and its derivative by the logits."""
+    return float(-(targets * log_softmax(logits, axis=-1)).sum()), softmax(
+        logits, axis=-1
+    ) - targets
+
+
+# ---------------------------------------------------------------- how honest probabilities are
+
+
+def honesty(kind: TaskKind, labels: Labels, scores: Floats) -> dict[str, float]:
+    """Expected calibration error, Brier score and log loss (nats) of probabilities (n, classes).
+
+    The error is that of `reliability`, weighted by rows, as a mean over classes (over the second
+    one of a binary task, whose first is its mirror). Brier score and log loss of a multiclass row
+    are sums over classes; those of a multilabel row, means over labels.
+    """
+    truth, said = _asked(kind, labels, scores)
+    errors = [_error(truth[:, k], said[:, k]) for k in range(truth.shape[1])]
+    squares = (truth - said) ** 2
+    likely = np.log(np.where(truth == 1, said, 1 - said).clip(np.finfo(np.float64).tiny))
+    if kind == "multiclass":
+        brier, log_loss = squares.sum(1), -(likely * truth).sum(1)
+    else:
+        brier, log_loss = squares.mean(1), -likely.mean(1)
+    return {
+        "expected_calibration_error": float(np.mean(errors)),
+        "brier": float(brier.mean()),
+        "log_loss": float(log_loss.mean()),
+    }
+
+
+def reliability(truth: Floats, said: Floats) -> Floats:
+    """Mean probability, share of 1 and rows of each bin (bins, 3), from 0/1 (n,) and scores (n,).
+
+    Bins hold equally many rows, which is less biased than equal widths (Roelofs et al. 2022): 15,
+    fewer where each would have less than 20 rows.
+    """
+    bins = int(np.clip(len(said) // _ROWS_A_BIN, 1, _BINS))
+    parts = np.array_split(np.argsort(said, kind="stable"), bins)
+    return np.array([[said[rows].mean(), truth[rows].mean(), len(rows)] for rows in parts])
+
+
+def _error(truth: Floats, said: Floats) -> float:
+    mean, share, rows = reliability(truth, said).T
+    return float((np.abs(mean - share) * rows).sum() / rows.sum())
+
+
+def _asked(kind: TaskKind, labels: Labels, scores: Floats) -> tuple[Floats, Floats]:
+    """0/1 and probabilities (n, asked classes)."""
+    if kind == "multilabel":
+        return labels.astype(np.float64), scores
+    truth = np.eye(scores.shape[1])[labels.astype(np.int64)]
+    return (truth[:, 1:], scores[:, 1:]) if kind == "binary" else (truth, scores)
+
+
+# ---------------------------------------------------------------- before and after
+
+
+def cross_fitted(task: TaskConfig, rows: OutOfFold, folds: Ints) -> Floats:
+    """Calibrated scores (repeats, n, classes) of cross-validated rows, each by the other folds.
+
+    `folds` (repeats, n) says which fold answered a row: a calibration fitted to all rows would
+    judge itself.
+    """
+    scores = np.zeros((*folds.shape, len(task.classes)))
+    for repeat, numbers in enumerate(folds):
+        for number in np.unique(numbers):
+            here = numbers == number
+            step = fit_calibration(task.kind, rows.logits[[repeat]][:, ~here], rows.labels[~here])
+            fitted = task.model_copy(update={"calibration": step})
+            scores[repeat, here] = scores_of(rows.logits[repeat, here], fitted)
+    return scores
+
+
+def measured(kind: TaskKind, labels: Labels, scores: Floats) -> dict[str, Any]:
+    """`honesty` of scores (repeats, n, classes), averaged over repeats, and their reliability."""
+    each = [honesty(kind, labels, one) for one in scores]
+    truth, said = zip(*(_asked(kind, labels, one) for one in scores), strict=True)
+    points = reliability(np.ravel(truth), np.ravel(said))
+    return {
+        **{name: float(np.mean([one[name] for one in each])) for name in each[0]},
+        "reliability": points.round(6).tolist(),
+    }
+
+
+def in_words(honesty: dict[str, Any]) -> str:
+    """Judged numbers of a calibration for the log: before, and after where there is one."""
+    if not honesty:
+        return ""
+    names = [name for name in honesty["before"] if name != "reliability"]
+    said = (
+        f"{name.replace('_', ' ')} " + " → ".join(f"{honesty[when][name]:.4f}" for when in honesty)
+        for name in names
+    )
+    return f"; {', '.join(said)}"
