@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from findna.inference.embed import ALL_POOLINGS, embeddings
+from findna.inference.precision import autocast, resolve_precision
 from findna.inference.predict import usual_batch_bases
 from findna.model.model import new_model
-from findna.training.engine import autocast, resolve_precision
 
 SIZES = (4096, 8192, 16_384, 32_768, 65_536)
 CPU = torch.device("cpu")

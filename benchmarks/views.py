@@ -11,11 +11,11 @@ people; exit code 1 above a limit.
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from timing import best_times
 
 from findna.data.batches import PretrainBatch
 from findna.data.masking import HidingSettings, embedding_noise, hide
@@ -47,26 +47,6 @@ def views_and_hiding(raw: RawWindows) -> PretrainBatch:
     shown = hide(student, 0, 0, ids, HIDING)
     weights = torch.ones((1, 1), device=student.device).expand(student.shape)
     return PretrainBatch(shown.codes, shown.hidden, shown.targets, weights, teacher, None, ids)
-
-
-def best_times(
-    jobs: dict[str, Callable[[], object]], repeats: int, device: str
-) -> dict[str, float]:
-    """Least seconds of each job, run in turn so that a busy moment meets all of them."""
-    best = dict.fromkeys(jobs, float("inf"))
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            _wait(device)
-            started = time.perf_counter()
-            job()
-            _wait(device)
-            best[name] = min(best[name], time.perf_counter() - started)
-    return best
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def against_copy(repeats: int, device: str) -> dict[str, float]:
