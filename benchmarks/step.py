@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from findna.data.views import ViewSettings, student_view, teacher_view
 from findna.data.windows import RawWindows, SamplingSettings
 from findna.inference.precision import autocast
 from findna.model.chordmixer import Layer, Rings
+from findna.model.compiled import Compile
 from findna.model.model import Model, new_model
 from findna.training.engine import open_engine
 from findna.training.self_distillation import DistillationSettings, SelfDistillation
@@ -65,6 +66,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--compile", default="auto", choices=get_args(Compile))
     parser.add_argument("--window", type=int, default=512)
     parser.add_argument("--bases", type=int, default=SamplingSettings().batch_bases)
     parser.add_argument("--repeats", type=int, default=12)
@@ -79,7 +81,9 @@ def main() -> int:
     everywhere = torch.ones(drawn.shape, dtype=torch.bool)
     raw = RawWindows(torch.from_numpy(drawn), everywhere, ~everywhere, given.window).to(device)
     ids = np.arange(windows)
-    learner = SelfDistillation(model, DistillationSettings(), open_engine(device), precision)
+    learner = SelfDistillation(
+        model, DistillationSettings(), open_engine(device), precision, given.compile
+    )
     layers = new_model(given.preset, 0).to(device).encoder.layers
     still = [Still(cast(Layer, layer)) for layer in layers]
     rings = Rings(windows, given.window + shape.summary_tokens)
@@ -114,6 +118,7 @@ def main() -> int:
         "device": device,
         "threads": given.threads,
         "precision": precision,
+        "compiled": learner.compiled,
         "gflops": {name: round(rate / 1e9, 1) for name, rate in rates.items()},
         "bases_per_s": round(windows * given.window / times["step"]),
         "step_of_block": round(of_block, 3),

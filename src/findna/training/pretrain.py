@@ -231,7 +231,9 @@ class _Job:
         )
         self.sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)
         self.validation = self._held_out(settings.sampling.window, settings.validation.bases)
-        self.learner = SelfDistillation(model, settings.distillation, accelerator, self.precision)
+        self.learner = SelfDistillation(
+            model, settings.distillation, accelerator, self.precision, settings.compile
+        )
         self.batches_an_epoch = max(1, _bases(split.train) // settings.sampling.batch_bases)
         self.step = 0
         self.deadline = began + seconds(settings.budget or "30m") if self._timed() else math.inf
@@ -323,6 +325,7 @@ class _Job:
             f"{self.learner.model.parameters_count:,} parameters, {self.steps:,} steps of about"
             f" {self.settings.sampling.batch_bases:,} bases ({seen / 1e6:,.1f} Mb) on"
             f" {self.accelerator.device} in {self.precision}"
+            f"{', compiled' if self.learner.compiled else ''}"
         )
         found = self.reference
         log.info(

@@ -13,6 +13,7 @@ from findna.data.views import ViewSettings
 from findna.data.windows import SamplingSettings
 from findna.files import Settings
 from findna.inference.precision import Precision
+from findna.model.compiled import Compile
 from findna.model.model import PRESETS
 from findna.training.self_distillation import DistillationSettings
 from findna.training.validation import ValidationSettings
@@ -70,6 +71,9 @@ class PretrainSettings(Settings):
     )
     accumulate: int = Field(1, ge=1, description="Parts into which a batch is cut to save memory.")
     precision: Precision = Field("auto", description="fp32, bf16, or what is faster here.")
+    compile: Compile = Field(
+        "auto", description="Compile the layers with torch.compile; auto: on a GPU."
+    )
     seed: int = Field(0, ge=0, description="Seed of weights, windows, views and hiding.")
     checkpoint_minutes: float = Field(5.0, ge=0, description="Minutes between checkpoints.")
     distillation: DistillationSettings = Field(

@@ -15,6 +15,7 @@ from torch import Tensor
 from findna.data.batches import PretrainBatch
 from findna.files import Settings
 from findna.inference.precision import autocast
+from findna.model.compiled import Compile, compile_layers
 from findna.model.model import Model
 from findna.training.engine import total
 from findna.training.losses import (
@@ -78,11 +79,17 @@ class SelfDistillation:
         settings: DistillationSettings,
         accelerator: Accelerator,
         precision: Literal["fp32", "bf16"],
+        compile: Compile = "off",
     ) -> None:
         self.settings, self.accelerator, self.precision = settings, accelerator, precision
         self.device = accelerator.device
         self.model = model.to(self.device).train()
         self.teacher = Teacher(self.model)
+        with autocast(self.device, precision):
+            self.compiled = compile_layers(self.model, compile)
+        if self.compiled:
+            for layer in self.teacher.network.encoder.layers:
+                layer.compile(dynamic=True)
         tokens = model.config.backbone.summary_tokens
         self.centre = Centre(tokens, model.prototypes, settings.centre_momentum).to(self.device)
         self.optimizer = adamw(

@@ -1,0 +1,42 @@
+"""torch.compile for the layers of a network, with the plain form to fall back on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from findna.files import log
+from findna.model.model import Model
+
+Compile = Literal["auto", "on", "off"]
+
+
+def compile_layers(model: Model, wanted: Compile) -> bool:
+    """Compile the layers in place where it is wanted and works; True if they now are.
+
+    "auto" is a GPU: on a CPU the layers, whose time goes into matrix products, became 2 to 8 %
+    slower (docs/performance.md). One graph serves all lengths. Names and values of the weights stay
+    what they are. Where the compiler fails, the network goes on as it was, and that is said.
+    """
+    if wanted == "off" or (wanted == "auto" and model.device.type != "cuda"):
+        return False
+    try:
+        for layer in model.encoder.layers:
+            layer.compile(dynamic=True)
+        _try_out(model)
+    except Exception as error:  # compilers fail in many ways: no C++ or Triton, an unknown card
+        for layer in model.encoder.layers:
+            layer._compiled_call_impl = None
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        log.warning("torch.compile does not work here, going on without it: %s", reason[0])
+        return False
+    return True
+
+
+def _try_out(model: Model) -> None:
+    """A step over two lengths: compiling happens at the first call."""
+    for length in (48, 65):
+        codes = torch.zeros((2, length), dtype=torch.long, device=model.device)
+        model.encode(codes).bases.sum().backward()
+    model.zero_grad()

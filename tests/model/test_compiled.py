@@ -1,0 +1,50 @@
+import logging
+
+import pytest
+import torch
+
+from findna.model import compiled
+from findna.model.compiled import compile_layers
+from findna.model.model import ModelConfig, new_model
+
+SHAPE = {"width": 24, "hidden": 32, "track_size": 8, "depth": 2, "summary_tokens": 2}
+
+
+def model():
+    return new_model(ModelConfig.parse({"backbone": SHAPE}, source="test"), seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own code
+def test_compiled_layers_give_the_same_numbers_at_every_length():
+    plain, fast = model(), model()
+    assert compile_layers(fast, "on")
+    assert all(layer._compiled_call_impl is not None for layer in fast.encoder.layers)
+    for length in (5, 64, 97):
+        codes = torch.randint(0, 5, (3, length), generator=torch.Generator().manual_seed(length))
+        ours, theirs = plain.encode(codes).bases, fast.encode(codes).bases
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        for network, bases in ((plain, ours), (fast, theirs)):
+            network.zero_grad()
+            bases.square().mean().backward()
+        for a, b in zip(plain.encoder.parameters(), fast.encoder.parameters(), strict=True):
+            torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
+    assert plain.state_dict().keys() == fast.state_dict().keys()
+
+
+def test_nothing_is_compiled_unasked_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(compiled, "_try_out", lambda network: 1 / 0)
+    assert not compile_layers(model(), "off") and not compile_layers(model(), "auto")
+
+
+def test_a_compiler_that_fails_is_told_and_left(monkeypatch, caplog):
+    def broken(network):
+        raise RuntimeError("no C++ compiler\nlong story")
+
+    monkeypatch.setattr(compiled, "_try_out", broken)
+    network = model()
+    with caplog.at_level(logging.WARNING, "findna"):
+        assert not compile_layers(network, "on")
+    assert "going on without it: no C++ compiler" in caplog.text and "long story" not in caplog.text
+    codes = torch.zeros((1, 9), dtype=torch.long)
+    torch.testing.assert_close(network.encode(codes).bases, model().encode(codes).bases)
