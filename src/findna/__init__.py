@@ -28,7 +28,7 @@ _PUBLIC = {
     "example": ("findna.sequence.simulate", "write_example"),
     "fetch": ("findna.evaluation.fetch.suites", "fetch"),
     "finetune": ("findna.training.finetune", "finetune"),
-    "index_genome": ("findna.inference.search_build", "index_genome"),
+    "index_genome": ("findna.inference.searching.build", "index_genome"),
     "load": ("findna.model.model", "load_model"),
     "mutagenesis": ("findna.inference.mutagenesis", "mutagenesis"),
     "predict": ("findna.inference.predict", "predict"),
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from findna.inference.scan import scan
     from findna.inference.score_variants import score_variants
     from findna.inference.search import search
-    from findna.inference.search_build import index_genome
+    from findna.inference.searching.build import index_genome
     from findna.model.model import Model
     from findna.model.model import load_model as load
     from findna.sequence.genome import Genome

@@ -19,10 +19,10 @@ import findna
 from findna.files import BadInput, OutputExists
 from findna.inference.embed import embeddings
 from findna.inference.search import search
-from findna.inference.search_build import index_genome, windows_of
-from findna.inference.search_engines import FaissEngine, TorchEngine
-from findna.inference.search_index import SearchIndex, read_index
-from findna.inference.search_loci import Loci, Rules, parts_of
+from findna.inference.searching.build import index_genome, windows_of
+from findna.inference.searching.engines import FaissEngine, TorchEngine
+from findna.inference.searching.index import SearchIndex, read_index
+from findna.inference.searching.loci import Loci, Rules, parts_of
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.model import Model, ModelConfig, new_model
@@ -340,7 +340,7 @@ def test_engines_find_the_nearest_across_chunks(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(1000, 16)).astype(np.float16)
     queries = rng.normal(size=(70, 16)).astype(np.float32)
-    monkeypatch.setattr("findna.inference.search_engines._CHUNK", 128)
+    monkeypatch.setattr("findna.inference.searching.engines._CHUNK", 128)
     want = np.argsort(-(queries @ vectors.astype(np.float32).T), axis=1)[:, :200]
     for engine in (TorchEngine(vectors, torch.device("cpu")), FaissEngine(vectors)):
         similar, found = engine.nearest(queries, 200)
@@ -354,7 +354,7 @@ def test_without_faiss_the_error_says_what_to_install(
     def missing(name: str) -> SimpleNamespace:
         raise ImportError(name)
 
-    monkeypatch.setattr("findna.inference.search_engines.import_module", missing)
+    monkeypatch.setattr("findna.inference.searching.engines.import_module", missing)
     with pytest.raises(BadInput, match=r"pip install 'findna\[search\]'"):
         looked_up("a:1-64", genome, index, engine="faiss")
 

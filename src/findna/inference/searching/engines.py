@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from findna.files import BadInput
-from findna.inference.search_index import Ints, SearchIndex, Vectors
+from findna.inference.searching.index import Ints, SearchIndex, Vectors
 
 EngineName = Literal["torch", "faiss"]
 # Inner products in float32 of vectors of length 1 are this close to their true values.

@@ -19,7 +19,7 @@ from findna.inference.embed import embeddings
 from findna.inference.predict import Strand, pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning
-from findna.inference.search_index import (
+from findna.inference.searching.index import (
     DESCRIPTION,
     ENDS,
     FORMAT_VERSION,
@@ -46,7 +46,7 @@ _FEW_WINDOWS = 4  # times the width of a vector
 _AT_ONCE = 16_384  # windows of one step of the second pass
 _BATCHES = 16  # batches of the model between two writes
 # Added to the variance of every principal direction, as a share of all variance: less is float
-# noise, and the directions that tell copies apart have shares of 1e-4 to 1e-7 (docs/decisions.md).
+# noise, and the directions that tell copies apart have shares of 1e-4 to 1e-7 in yeast.
 _RIDGE = 1e-7
 
 

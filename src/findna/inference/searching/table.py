@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from findna.files import STDIN, BadInput, OutputExists, atomic_file
-from findna.inference.search_index import Vectors
-from findna.inference.search_loci import Best, Loci, Part
+from findna.inference.searching.index import Vectors
+from findna.inference.searching.loci import Best, Loci, Part
 from findna.inference.writing import write_tables
 from findna.sequence.alphabet import C, Codes, G, N, codes_of
 

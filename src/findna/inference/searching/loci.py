@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.inference.search_engines import TOLERANCE, Engine
-from findna.inference.search_index import Doubles, Ints, SearchIndex, Vectors
+from findna.inference.searching.engines import TOLERANCE, Engine
+from findna.inference.searching.index import Doubles, Ints, SearchIndex, Vectors
 from findna.inference.tiles import tile
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
