@@ -146,8 +146,8 @@ def test_wrong_files_and_places(place: Path) -> None:
 def test_usage() -> None:
     for flags, words in (
         (("-o", "-"), "standard output can hold none"),
-        (("-o", "out", "--format", "wig"), "--format is bigwig or bedgraph"),
-        (("-o", "out", "--strand", "reverse"), "--strand is both or forward"),
+        (("-o", "out", "--format", "wig"), "'wig' is not one of 'bigwig', 'bedgraph'"),
+        (("-o", "out", "--strand", "reverse"), "'reverse' is not one of 'both', 'forward'"),
         (("-o", "out", "--bin", "0"), "--bin"),
     ):
         result = call("scan", "genome.fa", "-m", "model", *flags)

@@ -1,14 +1,21 @@
 """`findna embed`: one vector for every sequence."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
-from findna.cli.running import Device, Overwrite, verb
+from findna.cli.running import (
+    BatchBases,
+    Device,
+    IdColumn,
+    Overwrite,
+    SequenceColumn,
+    SomeModel,
+    Strand,
+    verb,
+)
 from findna.inference.embed import embed as answer
-
-_POOLINGS, _STRANDS = ("mean", "max", "summary", "base"), ("both", "forward")
 
 
 @verb()
@@ -27,24 +34,17 @@ def embed(
             help=".parquet, .npz or .h5ad; - is a TSV on stdout (parquet cannot go to a pipe).",
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "-m", "--model", help="A model, its run, or a name; else the one that comes along."
-        ),
-    ] = None,
+    model: SomeModel = None,
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
     pooling: Annotated[
-        str,
+        Literal["mean", "max", "summary", "base"],
         typer.Option(
             "--pooling",
-            metavar="mean|max|summary|base",
             help="What is read of a sequence; base is a vector a base (.npz, .parquet).",
         ),
     ] = "mean",
     strand: Annotated[
-        str,
-        typer.Option("--strand", metavar="both|forward", help="Average both, or read one."),
+        Strand, typer.Option("--strand", help="Average both strands, or read the given one.")
     ] = "both",
     window: Annotated[
         int | None,
@@ -55,21 +55,9 @@ def embed(
             " longest that the model was trained on.",
         ),
     ] = None,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "-b",
-            "--batch-bases",
-            min=1,
-            help="Bases a batch, which bounds memory; what suits the device if not given.",
-        ),
-    ] = None,
-    sequence_column: Annotated[
-        str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
-    ] = None,
+    batch_bases: BatchBases = None,
+    sequence_column: SequenceColumn = None,
+    id_column: IdColumn = None,
     half: Annotated[bool, typer.Option("--half", help="Keep 16 bits a number.")] = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -80,8 +68,8 @@ def embed(
         model,
         output,
         genome=genome,
-        pooling=_one_of(_POOLINGS, pooling, "--pooling"),
-        strand=_one_of(_STRANDS, strand, "--strand"),
+        pooling=pooling,
+        strand=strand,
         window=window,
         batch_bases=batch_bases,
         device=device,
@@ -90,9 +78,3 @@ def embed(
         half=half,
         overwrite=overwrite,
     )
-
-
-def _one_of(known: tuple[str, ...], text: str, flag: str) -> Any:
-    if text not in known:
-        raise typer.BadParameter(f"{flag} is one of {', '.join(known)}, not {text!r}")
-    return text

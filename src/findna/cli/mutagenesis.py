@@ -1,11 +1,20 @@
 """`findna mutagenesis`: what every base of a sequence is worth to a model."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from findna.cli.running import Device, Output, Overwrite, verb
+from findna.cli.running import (
+    BatchBases,
+    Device,
+    IdColumn,
+    Output,
+    Overwrite,
+    SequenceColumn,
+    Strand,
+    verb,
+)
 from findna.files import atomic_folder, log
 from findna.inference.mutagenesis import mutagenesis as mutate
 from findna.report.attribution import require_logos, write_attribution_page
@@ -39,7 +48,7 @@ def mutagenesis(
         typer.Option("--target", help="Class or target to explain; binary: the second class."),
     ] = None,
     strand: Annotated[
-        Literal["both", "forward"] | None,
+        Strand | None,
         typer.Option("--strand", help="Average both strands or read one; else as the model says."),
     ] = None,
     window: Annotated[
@@ -60,21 +69,9 @@ def mutagenesis(
     pictures: Annotated[
         int, typer.Option("--pictures", min=0, help="Draw the first so many records.")
     ] = 10,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "-b",
-            "--batch-bases",
-            min=1,
-            help="Bases a batch, which bounds memory; what suits the device if not given.",
-        ),
-    ] = None,
-    sequence_column: Annotated[
-        str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
-    ] = None,
+    batch_bases: BatchBases = None,
+    sequence_column: SequenceColumn = None,
+    id_column: IdColumn = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:

@@ -1,11 +1,11 @@
 """`findna predict`: one answer for every sequence."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from findna.cli.running import Device, Overwrite, verb
+from findna.cli.running import BatchBases, Device, IdColumn, Overwrite, SequenceColumn, Strand, verb
 from findna.inference.predict import predict as answer
 
 
@@ -44,24 +44,10 @@ def predict(
             help="Turn probabilities to another share of the (second) class than in training.",
         ),
     ] = None,
-    strand: Annotated[
-        str | None, typer.Option("--strand", metavar="both|forward", help="Overrules the model.")
-    ] = None,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "-b",
-            "--batch-bases",
-            min=1,
-            help="Bases a batch, which bounds memory; what suits the device if not given.",
-        ),
-    ] = None,
-    sequence_column: Annotated[
-        str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
-    ] = None,
+    strand: Annotated[Strand | None, typer.Option("--strand", help="Overrules the model.")] = None,
+    batch_bases: BatchBases = None,
+    sequence_column: SequenceColumn = None,
+    id_column: IdColumn = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -77,23 +63,13 @@ def predict(
         genome=genome,
         tile=_tile(tile),
         prevalence=_prevalence(prevalence),
-        strand=_strand(strand),
+        strand=strand,
         batch_bases=batch_bases,
         device=device,
         sequence_column=sequence_column,
         id_column=id_column,
         overwrite=overwrite,
     )
-
-
-def _strand(text: str | None) -> Literal["both", "forward"] | None:
-    if text == "both":
-        return "both"
-    if text == "forward":
-        return "forward"
-    if text is None:
-        return None
-    raise typer.BadParameter(f"--strand is both or forward, not {text!r}")
 
 
 def _tile(text: str | None) -> int | tuple[int, int] | None:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -33,6 +33,28 @@ Output = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Strand = Literal["both", "forward"]
+SomeModel = Annotated[
+    str | None,
+    typer.Option(
+        "-m", "--model", help="A model, its run or its name; else the one that comes with findna."
+    ),
+]
+BatchBases = Annotated[
+    int | None,
+    typer.Option(
+        "-b",
+        "--batch-bases",
+        min=1,
+        help="Bases a batch, which bounds memory; what suits the device if not given.",
+    ),
+]
+SequenceColumn = Annotated[
+    str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
+]
+IdColumn = Annotated[
+    str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
+]
 
 _S = TypeVar("_S", bound=Settings)
 

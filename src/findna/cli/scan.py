@@ -1,10 +1,10 @@
 """`findna scan`: a genome as tracks for a browser."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from findna.cli.running import Device, Output, Overwrite, verb
+from findna.cli.running import BatchBases, Device, Output, Overwrite, SomeModel, Strand, verb
 from findna.inference.scan import scan as into_tracks
 from findna.inference.scanning.plan import KINDS
 
@@ -13,12 +13,7 @@ from findna.inference.scanning.plan import KINDS
 def scan(
     genome: Annotated[str, typer.Argument(metavar="GENOME", help="FASTA; - is stdin.")],
     output: Output,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "-m", "--model", help="A model, its run or its name; else the one that comes along."
-        ),
-    ] = None,
+    model: SomeModel = None,
     tracks: Annotated[
         str | None,
         typer.Option(
@@ -60,15 +55,14 @@ def scan(
         ),
     ] = 4,
     strand: Annotated[
-        str | None,
+        Strand | None,
         typer.Option(
             "--strand",
-            metavar="both|forward",
             help="Default: both; of classes what fine-tuning decided.",
         ),
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="bigwig|bedgraph", help="Of the tracks.")
+        Literal["bigwig", "bedgraph"], typer.Option("--format", help="Of the tracks.")
     ] = "bigwig",
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Keep the vectors of windows as parquet.")
@@ -80,20 +74,11 @@ def scan(
     seed: Annotated[
         int, typer.Option("--seed", help="Of the sample that components are fitted on.")
     ] = 0,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "-b",
-            "--batch-bases",
-            min=1,
-            help="Bases a batch, which bounds memory; what suits the device if not given.",
-        ),
-    ] = None,
+    batch_bases: BatchBases = None,
     precision: Annotated[
-        str,
+        Literal["fp32", "bf16", "auto"],
         typer.Option(
             "--precision",
-            metavar="fp32|bf16|auto",
             help="bf16 is faster where the hardware has it, and rounds by a hundredth of a bit.",
         ),
     ] = "fp32",
@@ -112,13 +97,13 @@ def scan(
         bin=bin,
         components=components,
         sets=sets,
-        strand=_one_of("--strand", strand, ("both", "forward", None)),
-        format=_one_of("--format", format, ("bigwig", "bedgraph")),
+        strand=strand,
+        format=format,
         embeddings=embeddings,
         assembly=assembly,
         seed=seed,
         batch_bases=batch_bases,
-        precision=_one_of("--precision", precision, ("fp32", "bf16", "auto")),
+        precision=precision,
         device=device,
         overwrite=overwrite,
     )
@@ -131,10 +116,3 @@ def _kinds(text: str | None) -> Any:
 def _regions(given: list[str] | None) -> str | list[str] | None:
     """One BED, or several regions."""
     return given[0] if given is not None and len(given) == 1 else given
-
-
-def _one_of(flag: str, text: str | None, allowed: tuple[str | None, ...]) -> Any:
-    if text not in allowed:
-        said = " or ".join(choice for choice in allowed if choice)
-        raise typer.BadParameter(f"{flag} is {said}, not {text!r}")
-    return text

@@ -1,11 +1,11 @@
 """`findna score-variants`: what a model makes of every allele of a VCF."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from findna.cli.running import Device, Overwrite, verb
+from findna.cli.running import BatchBases, Device, Overwrite, SomeModel, Strand, verb
 from findna.inference.score_variants import score_variants as score
 from findna.inference.variants.shards import merge_shards
 
@@ -29,15 +29,14 @@ def score_variants(
     genome: Annotated[
         Path | None, typer.Option("-g", "--genome", help="FASTA the variants were called on.")
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("-m", "--model", help="A model or its run; else the one findna comes with."),
-    ] = None,
+    model: SomeModel = None,
     circular: Annotated[
         list[str] | None,
         typer.Option("--circular", help="Chromosome to read across its origin; may be repeated."),
     ] = None,
-    strand: Annotated[str, typer.Option("--strand", metavar="both|forward")] = "both",
+    strand: Annotated[
+        Strand, typer.Option("--strand", help="Average both strands, or read the given one.")
+    ] = "both",
     window: Annotated[
         int | None,
         typer.Option("--window", min=1, help="Bases the model sees; else what it was trained on."),
@@ -56,15 +55,7 @@ def score_variants(
     merge: Annotated[
         bool, typer.Option("--merge", help="Join the shards IN to what one job would write.")
     ] = False,
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "-b",
-            "--batch-bases",
-            min=1,
-            help="Bases a batch, which bounds memory; what suits the device if not given.",
-        ),
-    ] = None,
+    batch_bases: BatchBases = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -85,16 +76,10 @@ def score_variants(
         output,
         circular=circular or (),
         shard=shard,
-        strand=_strand(strand),
+        strand=strand,
         window=window,
         percentiles=percentiles,
         batch_bases=batch_bases,
         device=device,
         overwrite=overwrite,
     )
-
-
-def _strand(text: str) -> Literal["both", "forward"]:
-    if text not in ("both", "forward"):
-        raise typer.BadParameter(f"--strand is both or forward, not {text!r}")
-    return "both" if text == "both" else "forward"

@@ -1,11 +1,20 @@
 """`findna search`: find regions like this one."""
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 
-from findna.cli.running import Device, Overwrite, verb
+from findna.cli.running import (
+    BatchBases,
+    Device,
+    IdColumn,
+    Overwrite,
+    SequenceColumn,
+    SomeModel,
+    Strand,
+    verb,
+)
 from findna.inference.search import search as find
 
 
@@ -27,10 +36,7 @@ def search(
         str,
         typer.Option("-o", "--output", help=".bed, .tsv, .csv or .parquet; - is a BED on stdout."),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", help="A model, its run or its name; else findna's own."),
-    ] = None,
+    model: SomeModel = None,
     index: Annotated[
         Path | None,
         typer.Option("--index", help="Folder of the index; made if absent. Else in the cache."),
@@ -50,8 +56,7 @@ def search(
         typer.Option("--max-n", min=0, max=1, help="Largest share of N of a window; else 0.1."),
     ] = None,
     strand: Annotated[
-        str | None,
-        typer.Option("--strand", metavar="both|forward", help="Strands averaged; else both."),
+        Strand | None, typer.Option("--strand", help="Strands averaged; else both.")
     ] = None,
     whiten: Annotated[
         bool | None,
@@ -71,23 +76,11 @@ def search(
         bool, typer.Option("--all-windows", help="Also windows that overlap a better hit.")
     ] = False,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="torch|faiss", help="Both are exact.")
+        Literal["torch", "faiss"], typer.Option("--engine", help="Both are exact.")
     ] = "torch",
-    batch_bases: Annotated[
-        int | None,
-        typer.Option(
-            "-b",
-            "--batch-bases",
-            min=1,
-            help="Bases a batch, which bounds memory; what suits the device if not given.",
-        ),
-    ] = None,
-    sequence_column: Annotated[
-        str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
-    ] = None,
+    batch_bases: BatchBases = None,
+    sequence_column: SequenceColumn = None,
+    id_column: IdColumn = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -102,24 +95,16 @@ def search(
         window=window,
         step=step,
         max_n=max_n,
-        strand=cast(
-            Literal["both", "forward"] | None, _one_of("--strand", strand, "both", "forward")
-        ),
+        strand=strand,
         whiten=whiten,
         k=k,
         min_similarity=min_similarity,
         include_self=include_self,
         all_windows=all_windows,
-        engine=cast(Literal["torch", "faiss"], _one_of("--engine", engine, "torch", "faiss")),
+        engine=engine,
         batch_bases=batch_bases,
         device=device,
         sequence_column=sequence_column,
         id_column=id_column,
         overwrite=overwrite,
     )
-
-
-def _one_of(flag: str, text: str | None, *known: str) -> str | None:
-    if text is None or text in known:
-        return text
-    raise typer.BadParameter(f"{flag} is {' or '.join(known)}, not {text!r}")
