@@ -232,8 +232,8 @@ class Model(nn.Module):
             f"# findna model ({self.config.preset})\n\n"
             f"{self.parameters_count:,} parameters, ChordMixer backbone, {answers}.\n\n"
             f"## What it has seen\n\n{facts or '* nothing: random initialisation'}\n\n"
-            "## Limits\n\nResearch use. Sequences outside the trained lengths are answered with a"
-            " warning.\n"
+            "## Limits\n\nResearch use: variant scores are no pathogenicity classifier. Sequences"
+            " outside the trained lengths are answered with a warning.\n"
         )
 
 
