@@ -10,6 +10,7 @@ its ring, so neither padding nor batch mates can reach a sequence.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ from findna.files import Settings
 from findna.sequence.alphabet import VOCABULARY
 
 Direction = Literal["alternating", "forward"]
+
+_CACHED_ROWS = 2048
 
 
 class ChordMixerConfig(Settings):
@@ -100,21 +103,28 @@ def _add_rotated(
     """
     length = out.shape[1]
     size = out.shape[2] // len(offsets)
-    for track, offset in enumerate(offsets):
-        channels = slice(track * size, (track + 1) * size)
-        shift = (sign * offset) % length
-        for into, source in (
-            (slice(0, length - shift), slice(shift, length)),
-            (slice(length - shift, length), slice(0, shift)),
-        ):
-            if into.start == into.stop:
-                continue
-            target = out[:, into, channels]
-            if base is None:
-                target.copy_(moved[:, source, channels])
-            else:
-                torch.add(base[:, into, channels], moved[:, source, channels], out=target)
+    for start in range(0, length, _CACHED_ROWS):
+        end = min(start + _CACHED_ROWS, length)
+        for track, offset in enumerate(offsets):
+            channels = slice(track * size, (track + 1) * size)
+            for into, source in _sources(start, end, sign * offset, length):
+                target = out[:, into, channels]
+                if base is None:
+                    target.copy_(moved[:, source, channels])
+                else:
+                    torch.add(base[:, into, channels], moved[:, source, channels], out=target)
     return out
+
+
+def _sources(start: int, end: int, shift: int, length: int) -> Iterator[tuple[slice, slice]]:
+    """Places [start, end) of a ring, and those that lie ``shift`` ahead of them: one stretch, or
+    two where the ring closes.
+    """
+    source = (start + shift) % length
+    border = start + min(end - start, length - source)
+    yield slice(start, border), slice(source, source + border - start)
+    if border < end:
+        yield slice(border, end), slice(0, end - border)
 
 
 class _RotateAddEqual(torch.autograd.Function):
@@ -186,8 +196,25 @@ class Layer(nn.Module):
 
     def forward(self, rows: Tensor, rings: Rings) -> Tensor:
         """Rows (R, D) → (R, D)."""
-        update = self.down(F.gelu(self.up(self.norm(rows))))
-        return rotate_add(rows, update, rings, self.offsets, self.sign)
+        return rotate_add(rows, self._update(rows), rings, self.offsets, self.sign)
+
+    def _mlp(self, rows: Tensor) -> Tensor:
+        update: Tensor = self.down(F.gelu(self.up(self.norm(rows))))
+        return update
+
+    def _update(self, rows: Tensor) -> Tensor:
+        """The MLP of all rows; of many rows on a CPU, block by block, so that what lies between the
+        two products stays in the cache.
+        """
+        if torch.is_grad_enabled() or rows.device.type != "cpu" or len(rows) <= _CACHED_ROWS:
+            return self._mlp(rows)
+        blocks = rows.split(_CACHED_ROWS)
+        first = self._mlp(blocks[0])
+        update = first.new_empty(rows.shape)
+        update[: len(first)] = first
+        for number, block in enumerate(blocks[1:], 1):
+            update[number * _CACHED_ROWS :][: len(block)] = self._mlp(block)
+        return update
 
 
 @dataclass(frozen=True)
