@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from findna.model import chordmixer
 from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Rings, rotate_add
 from findna.sequence.alphabet import PAD
 
@@ -124,6 +125,24 @@ def test_packed_form_equals_padded_form(encoder: ChordMixer) -> None:
     batch = encoder(padded(parts, 60), lengths)
     torch.testing.assert_close(bases, batch.bases[batch.valid])
     torch.testing.assert_close(summary, batch.summary)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 16, 61])
+def test_blocks_of_rows_change_nothing(
+    encoder: ChordMixer, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long inputs are computed block by block where no gradient is wanted."""
+    parts = sequences()
+    lengths, same = torch.tensor(LENGTHS), torch.stack([parts[-1], parts[-1].flip(0)])
+    with torch.no_grad():
+        whole, ragged = encoder(same), encoder(padded(parts, 60), lengths)
+        monkeypatch.setattr(chordmixer, "_CACHED_ROWS", rows)
+        blocks, ragged_blocks = encoder(same), encoder(padded(parts, 60), lengths)
+    torch.testing.assert_close(blocks.bases, whole.bases)
+    torch.testing.assert_close(blocks.summary, whole.summary)
+    torch.testing.assert_close(ragged_blocks.bases, ragged.bases)
+    graph = encoder(same)
+    torch.testing.assert_close(graph.bases.detach(), whole.bases)
 
 
 def test_packed_lengths_must_add_up(encoder: ChordMixer) -> None:
