@@ -132,3 +132,13 @@ def test_strata_of_values_are_tenths():
     strata = strata_of(np.arange(100.0)[:, None], "regression")
     assert np.bincount(strata).tolist() == [10] * 10
     assert len(set(strata_of(np.array([[0, 1], [1, 1], [0, 1]]), "multilabel").tolist())) == 2
+
+
+def test_a_part_of_few_groups_has_every_class_if_it_can():
+    """Four groups of one class and nine of the other over five parts: one part lacks a class."""
+    groups = np.repeat(np.arange(13), 10)
+    strata = (groups < 4).astype(np.int64)
+    for seed in range(20):
+        held = [stratified_holdout(strata, groups, 0.2, seed, part) for part in range(5)]
+        assert [len(np.unique(strata[rows])) for rows in held] == [2, 2, 2, 2, 1]
+        assert np.array_equal(np.sum(held, axis=0), np.ones(130))
