@@ -1,7 +1,8 @@
 """What every test shares: one thread each, a cache of its own, real data where it lies."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before numpy and torch are imported: two workers on two cores would fight over threads.
@@ -52,6 +53,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Indexes of one test session never meet those of the user or of another session."""
     base = tmp_path_factory.getbasetemp() / "findna-cache"
     monkeypatch.setenv("FINDNA_CACHE", str(base))
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A verb that ran in this process has given the log handlers and a level of its own."""
+    log = logging.getLogger("findna")
+    log.handlers[:], log.propagate = [], True
+    log.setLevel(logging.NOTSET)
+    yield
+    log.handlers[:] = []
 
 
 @pytest.fixture
