@@ -11,15 +11,13 @@ Both steps go on where they were stopped.
 from __future__ import annotations
 
 import argparse
-import logging
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
-import torch
-from gue import publish
+from gue import prepare, publish
 
 from findna.evaluation.evaluate import evaluate
 from findna.report.comparison import draw_comparison
@@ -56,13 +54,7 @@ def main() -> None:
     given = parser.parse_args()
     out: Path = given.output
     out.mkdir(parents=True, exist_ok=True)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(message)s",
-        handlers=[logging.StreamHandler(), logging.FileHandler(out / "log.txt")],
-    )
+    prepare(out / "log.txt", given.threads)
     genome = given.data / "human_hg38" / "hg38_regions.fa.gz"
     bed, run, folder = out / "test-intervals.bed", out / "human", out / "probes"
     test_intervals(given.data, bed)

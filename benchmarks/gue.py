@@ -58,6 +58,17 @@ def publish(folder: Path, place: Path) -> None:
     shutil.copytree(folder / "leakage", place / "leakage", dirs_exist_ok=True)
 
 
+def prepare(log_file: Path, threads: int | None) -> None:
+    """Log to the screen and to a file, and take so many CPU threads."""
+    if threads:
+        torch.set_num_threads(threads)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(log_file)],
+    )
+
+
 def main() -> None:
     """Go on with a piece, then draw and copy."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -74,14 +85,8 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.output / given.piece
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if given.threads:
-        torch.set_num_threads(given.threads)
     log_file = given.output / f"{given.piece}.log"
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(message)s",
-        handlers=[logging.StreamHandler(), logging.FileHandler(log_file)],
-    )
+    prepare(log_file, given.threads)
     tasks, settings = PIECES[given.piece]
     result = evaluate(
         None,
