@@ -260,6 +260,13 @@ def test_a_budget_ends_between_two_runs_and_the_next_start_goes_on(tmp_path):
     cut = evaluate(task_data(), out, settings=short, device="cpu")
     assert (first.left, cut.left) == (0, 1)
     assert "kmer" not in set(cut.table["contender"])
+    for named in (None, "linear-random-tiny"):
+        for run in out.glob("runs/own/*/0.json"):
+            if run.parent.name != "majority":
+                run.unlink()
+        early = short.model_copy(update={"reference": named})
+        alone = evaluate(task_data(), out, settings=early, device="cpu")
+        assert alone.left and set(alone.table["contender"]) == {"majority"}
     assert evaluate(task_data(), out, settings=_linear(1), device="cpu").left == 0
     nothing = evaluate(task_data(), tmp_path / "new", settings=short, device="cpu")
     assert nothing.left == 5 and not len(nothing.table)

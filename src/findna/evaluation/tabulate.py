@@ -47,7 +47,8 @@ def tabulate(
         nothing = pd.DataFrame()
         return EvaluateResult(folder, nothing, nothing, nothing, tuple(failed), left)
     names = {run.record.contender for run in runs}
-    found = summary(runs, _reference(settings, begun, names), resamples=settings.resamples)
+    reference = _reference(settings, begun, names, ended=not left)
+    found = summary(runs, reference, resamples=settings.resamples)
     published = _published({run.record.task for run in runs})
     results = tidy(runs)
     for name, table in (
@@ -86,13 +87,17 @@ def _told(start: Start) -> str:
     return f"{start.name}: {', '.join([parameters, *facts])}"
 
 
-def _reference(settings: EvaluateSettings, begun: Sequence[Start], names: set[str]) -> str:
-    """The contender that was named, or the first model in the strongest mode that ran."""
-    if settings.reference:
+def _reference(
+    settings: EvaluateSettings, begun: Sequence[Start], names: set[str], *, ended: bool
+) -> str:
+    """The contender that was named, or the first model in the strongest mode that ran; as long as
+    runs are left, whoever is there.
+    """
+    if settings.reference and (ended or settings.reference in names):
         return settings.reference
     starts = [*(s for s in begun if s.models), *begun]
-    wanted = (f"{mode}-{s.name}" for s in starts for mode in ("finetune", "linear", "knn"))
-    return next((name for name in wanted if name in names), "kmer")
+    wanted = [f"{mode}-{s.name}" for s in starts for mode in ("finetune", "linear", "knn")]
+    return next((name for name in (*wanted, "kmer") if name in names), min(names))
 
 
 def _published(tasks: set[str]) -> pd.DataFrame:
