@@ -117,6 +117,17 @@ def test_surprise_is_minus_log2_of_the_base_hidden_alone_by_a_loop() -> None:
             assert found[row, at] == pytest.approx(-logs[codes[row, at]] / np.log(2), abs=1e-5)
 
 
+def test_bf16_is_asked_for_recorded_and_close(genome: Genome, tmp_path: Path) -> None:
+    exact = quick(genome, findna.load("findna-human-tiny"), tracks=["surprise"], sets=4)
+    half = quick(
+        genome, findna.load("findna-human-tiny"), tracks=["surprise"], sets=4, precision="bf16"
+    )
+    one, other = (per_base(found.values["surprise"], "long") for found in (exact, half))
+    assert 0 < np.nanmax(np.abs(one - other)) < 0.05 and np.nanmean(np.abs(one - other)) < 0.01
+    quick(genome, output=tmp_path / "t", precision="bf16", format="bedgraph")
+    assert json.loads((tmp_path / "t" / "scan.json").read_text())["precision"] == "bf16"
+
+
 def test_the_surprise_of_a_genome_is_that_of_its_tiles_in_a_plain_loop(genome: Genome) -> None:
     model = small()
     found = quick(genome, model).values["surprise"]

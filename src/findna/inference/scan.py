@@ -144,8 +144,8 @@ def scan(
         assembly: name of the genome at UCSC and IGV, if it is there (sacCer3, hg38).
         seed: of the sample of windows that components are fitted on.
         batch_bases: bases a batch, which bounds memory; None takes what suits the device.
-        precision: "bf16" is up to twice as fast where the hardware has it, and rounds surprise by
-            a hundredth of a bit; "auto" takes it there.
+        precision: "bf16" is faster where the hardware has it, and changes a
+            base by less than a hundredth of a bit; "auto" takes it there.
         device: auto, cpu, cuda or mps.
         overwrite: replace an existing output.
 
