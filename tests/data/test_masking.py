@@ -32,6 +32,11 @@ def plain_hide(
     words = counter_hash_numpy(row_hash(seed, epoch, address, Purpose.HIDING), len(view))[0]
     halves = [int(words[i // 2]) >> (16 * (i % 2)) & 0xFFFF for i in range(len(view))]
     draws = [half // 2 % 2**14 for half in halves]
+    if settings.span > 1:
+        # A stretch shares the draw of one place; a row's first border is drawn.
+        phase = int(row_hash(seed, epoch, address, Purpose.HIDING_PHASE)[0]) >> 32
+        first, last = phase * settings.span >> 32, len(view) - 1
+        draws = [draws[min((first + i) // settings.span, last)] for i in range(len(view))]
     known = [place for place, code in enumerate(view) if code < N]
     limit = max(round(rate * 2**14), min((draws[place] + 1 for place in known), default=0))
     shown, hidden = list(view), [False] * len(view)
@@ -52,11 +57,14 @@ def plain_hide(
     share_n=st.sampled_from([0.0, 0.3, 0.97]),
     fixed_rate=st.sampled_from([None, 0.001, 0.3, 0.95]),
     mask=st.sampled_from([0.0, 0.5, 0.8, 1.0]),
+    span=st.sampled_from([1, 1, 3, 10]),
 )
 def test_hiding_equals_the_plain_reimplementation(
-    length: int, seed: int, share_n: float, fixed_rate: float | None, mask: float
+    length: int, seed: int, share_n: float, fixed_rate: float | None, mask: float, span: int
 ) -> None:
-    settings = HidingSettings(fixed_rate=fixed_rate, mask=mask, random=min(0.1, 1 - mask))
+    settings = HidingSettings(
+        fixed_rate=fixed_rate, mask=mask, random=min(0.1, 1 - mask), span=span
+    )
     view = codes(np.random.default_rng(seed), 5, length, share_n)
     ids = np.array([0, 1, 9, 2**21, 2**40])
     done = hide(view, seed, 2, ids, settings)
@@ -180,3 +188,12 @@ def test_cuda_hides_the_same(view: torch.Tensor) -> None:
     assert torch.equal(here.hidden, there.hidden.cpu())
     noise = embedding_noise(0, 0, IDS[:4], 30, 16, 0.2, "cuda")
     assert torch.equal(noise.cpu(), embedding_noise(0, 0, IDS[:4], 30, 16, 0.2))
+
+
+def test_spans_keep_the_rate_and_hide_neighbours_together() -> None:
+    view = torch.zeros(400, 300, dtype=torch.uint8)
+    shown = hide(view, 0, 0, np.arange(400), HidingSettings(fixed_rate=0.3, span=6)).hidden
+    assert abs(float(shown.float().mean()) - 0.3) < 0.01
+    both = shown[:, 1:] & shown[:, :-1]
+    # Five of six neighbours lie in the same stretch, the others are hidden by chance.
+    assert abs(float(both.float().mean()) - 0.3 * (5 / 6 + 0.3 / 6)) < 0.01

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.data.randomness import Purpose, counter_hash_numpy, integers, row_hash, uniform
-from findna.data.views import ViewSettings, reverse_complement, student_view, teacher_view
+from findna.data.views import (
+    ViewSettings,
+    cropped,
+    reverse_complement,
+    student_view,
+    teacher_view,
+)
 from findna.data.windows import RawWindows
 from findna.sequence import alphabet
 
@@ -236,3 +242,16 @@ def test_cuda_makes_the_same_views(raw: RawWindows) -> None:
         here = make(raw, 1, 0, IDS, SETTINGS)
         assert torch.equal(there.codes.cpu(), here.codes)
         assert torch.equal(there.provenance.cpu(), here.provenance)
+
+
+def test_a_crop_is_a_stretch_of_the_window_anywhere_in_it() -> None:
+    codes = torch.arange(40, dtype=torch.uint8).repeat(2000, 1)
+    raw = RawWindows(codes, torch.ones(2000, 40, dtype=torch.bool), codes % 3 == 0, 32)
+    ids = np.arange(2000)
+    crop = cropped(raw, 0, 0, ids, ViewSettings(crop=0.25))
+    assert crop.length == 8 and crop.codes.shape == crop.soft.shape == (2000, 8)
+    starts = crop.codes[:, 0].long()
+    assert (crop.codes.long() == starts[:, None] + torch.arange(8)).all()
+    assert (crop.soft == (crop.codes % 3 == 0)).all()
+    assert sorted(set(starts.tolist())) == list(range(32 - 8 + 1))
+    assert cropped(raw, 0, 0, ids, ViewSettings()) is raw

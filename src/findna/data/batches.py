@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from findna.data.masking import HidingSettings, embedding_noise, hide
-from findna.data.views import View, ViewSettings, student_view, teacher_view
+from findna.data.views import View, ViewSettings, cropped, student_view, teacher_view
 from findna.data.windows import RawWindows, WindowSampler
 from findna.sequence.alphabet import PAD
 
@@ -21,6 +21,7 @@ class PretrainBatch:
     student, targets, teacher: int64 (B, L) codes; hidden: bool (B, L), where the student is asked;
     weights: float32 (B, L), 1 but where soft-masked bases count less; noise: float32 (B, L, width)
     for the student's embeddings, or None; ids: int64 (B,) numpy, the windows' numbers in the epoch.
+    Where the student reads a crop, its L is shorter than the teacher's.
     """
 
     student: Tensor
@@ -33,7 +34,7 @@ class PretrainBatch:
 
     @property
     def length(self) -> int:
-        """Bases of each window."""
+        """Bases that the student reads of each window."""
         return self.student.shape[1]
 
     def to(self, device: torch.device | str) -> "PretrainBatch":
@@ -68,17 +69,18 @@ def make_batch(
     seed, length = sampler.seed, sampler.batch_length(epoch, batch)
     ids = sampler.sample_ids(epoch, batch)[rows or slice(None)]
     starts = sampler.draw(epoch, ids, length)
-    raw = sampler.read(starts, length, margin=views.indel).to(device)
-    student = student_view(raw, seed, epoch, ids, views)
+    raw = sampler.read(starts, length, margin=views.indel, device=device)
+    seen = cropped(raw, seed, epoch, ids, views)
+    student = student_view(seen, seed, epoch, ids, views)
     teacher = teacher_view(raw, seed, epoch, ids, views)
     shown = hide(student.codes, seed, epoch, ids, hiding)
     return PretrainBatch(
         student=shown.codes,
         hidden=shown.hidden,
         targets=shown.targets,
-        weights=_weights(raw, student, sampler.soft_weight),
+        weights=_weights(seen, student, sampler.soft_weight),
         teacher=teacher.codes.to(torch.int64),
-        noise=embedding_noise(seed, epoch, ids, length, width, views.noise, device)
+        noise=embedding_noise(seed, epoch, ids, seen.length, width, views.noise, device)
         if views.noise
         else None,
         ids=ids,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from findna.data.randomness import Purpose, Samples, half_words, normal, row_hash, uniform
+from findna.data.on_device import sent
+from findna.data.randomness import Purpose, Samples, half_words, integers, normal, row_hash, uniform
 from findna.files import Settings
 from findna.sequence.alphabet import MASK
 
@@ -39,6 +40,9 @@ class HidingSettings(Settings):
         None, gt=0, le=0.95, description="One rate for every window instead of a drawn one."
     )
     mask: float = Field(0.8, ge=0, le=1, description="Share of the hidden bases shown as MASK.")
+    span: int = Field(
+        1, ge=1, description="Neighbouring bases that are hidden together; 1: each by itself."
+    )
     random: float = Field(
         0.1, ge=0, le=1, description="Share of the hidden bases shown as a base drawn from four."
     )
@@ -64,14 +68,16 @@ def hide(view: Tensor, seed: int, epoch: int, ids: Samples, settings: HidingSett
 
     Every window with a known base has at least one hidden; N and PAD never are.
     """
-    rate_bits, keys = row_hash(seed, epoch, ids, (Purpose.HIDING_RATE, Purpose.HIDING))
+    rate_bits, keys, phases = row_hash(
+        seed, epoch, ids, (Purpose.HIDING_RATE, Purpose.HIDING, Purpose.HIDING_PHASE)
+    )
     bits = half_words(keys, view.shape[1], view.device)
     before = view.to(torch.int16)
     unknown = (before >> 2).mul_(_NEVER)
-    draw = (bits & _EVEN).bitwise_or_(unknown)
+    draw = (_shared(bits, phases, settings.span) & _EVEN).bitwise_or_(unknown)
     # The smallest draw of a window is always hidden, whatever its rate.
     least = draw.amin(1, keepdim=True).clamp_(max=_EVEN).add_(1)
-    limits = torch.maximum(least, _limits(hiding_rates(rate_bits, settings)).to(view.device))
+    limits = torch.maximum(least, _limits(hiding_rates(rate_bits, settings), view.device))
     hidden = draw.sub_(limits).bitwise_right_shift_(15)
 
     kind = (bits * _KIND).bitwise_or_(-_SCALE)
@@ -84,6 +90,15 @@ def hide(view: Tensor, seed: int, epoch: int, ids: Samples, settings: HidingSett
         hidden.to(torch.bool),
         view.to(torch.int64),
     )
+
+
+def _shared(bits: Tensor, phases: NDArray[np.uint64], span: int) -> Tensor:
+    """The bits (B, L) that decide: one draw a stretch of `span` bases, its borders moved by row."""
+    if span == 1:
+        return bits
+    first = sent(integers(phases, span), bits.device)
+    stretch = (first[:, None] + torch.arange(bits.shape[1], device=bits.device)) // span
+    return bits.gather(1, stretch.clamp(max=bits.shape[1] - 1))
 
 
 def hiding_rates(bits: NDArray[np.uint64], settings: HidingSettings) -> NDArray[np.float64]:
@@ -107,10 +122,10 @@ def embedding_noise(
     return normal(bits).mul_(sd).view(len(ids), length, width)
 
 
-def _limits(rates: NDArray[np.float64]) -> Tensor:
+def _limits(rates: NDArray[np.float64], device: torch.device) -> Tensor:
     """The draw (an even number) below which a base is hidden, int16 (B, 1)."""
     limits = 2 * np.rint(rates * (_SCALE // 2))
-    return torch.from_numpy(limits.astype(np.int16))[:, None]
+    return sent(limits.astype(np.int16), device)[:, None]
 
 
 def _below(kind: Tensor, share: float) -> Tensor:

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
+from findna.data.on_device import sent
+
 _WORD = (1 << 64) - 1
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _START = 0x66696E64_6E610001
@@ -50,8 +52,10 @@ class Purpose(IntEnum):
     INSERTION_PLACE = 23
     ROTATION = 24
     DRAWN_BASES = 25
+    CROP = 26
     HIDING_RATE = 30
     HIDING = 31
+    HIDING_PHASE = 32
     NOISE = 40
     LABELLED_STRAND = 50
     LABELLED_ORDER = 51
@@ -93,7 +97,7 @@ def counter_hash(
 
     `keys` (B,) come from `row_hash`.
     """
-    halves = torch.from_numpy(keys.view(np.int32).reshape(-1, 2)).to(device)
+    halves = sent(keys.view(np.int32).reshape(-1, 2), device)
     counter = torch.arange(positions, dtype=torch.int32, device=device).mul_(_signed(_POSITION))
     mixed = counter ^ halves[:, :1]
     shifted = torch.empty_like(mixed)
@@ -139,7 +143,7 @@ def normal(bits: Tensor) -> Tensor:
 def _normal_table(device: torch.device) -> Tensor:
     """The 65,536 normal quantiles at (i + 1/2) / 65,536, shape (65536,) float32."""
     quantiles = ndtri((np.arange(65536) + 0.5) / 65536)
-    return torch.from_numpy(quantiles.astype(np.float32)).to(device)
+    return sent(quantiles.astype(np.float32), device)
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from findna.data.on_device import sent
 from findna.data.randomness import Purpose, Samples, integers, random_bases, row_hash, uniform
 from findna.data.windows import RawWindows
 from findna.files import Settings
@@ -54,6 +55,12 @@ class ViewSettings(Settings):
     translocation: int = Field(
         20, ge=0, description="The teacher's view is rotated by up to this many bp either way."
     )
+    crop: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the window that the student reads, a stretch drawn within it.",
+    )
     noise: float = Field(
         0.2,
         ge=0,
@@ -81,6 +88,21 @@ class Reading(NamedTuple):
 
     start: _Rows
     offset: _Rows
+
+
+def cropped(
+    raw: RawWindows, seed: int, epoch: int, ids: Samples, settings: ViewSettings
+) -> RawWindows:
+    """A stretch of each window, drawn within it, without a margin: crops of different size for
+    student and teacher (multi-crop: Caron et al. 2021).
+    """
+    length = max(1, round(settings.crop * raw.length))
+    if length == raw.length:
+        return raw
+    starts = integers(row_hash(seed, epoch, ids, Purpose.CROP), raw.length - length + 1)
+    read = _index(starts[:, None] + np.arange(length), raw.codes)
+    codes, inside, soft = (each.gather(1, read) for each in (raw.codes, raw.inside, raw.soft))
+    return RawWindows(codes, inside, soft, length)
 
 
 def reverse_complement(codes: Tensor) -> Tensor:
@@ -196,7 +218,7 @@ def _read(source: Tensor, readings: list[Reading], length: int) -> Tensor:
     masks = _windows_of(steps, length)
     home = np.arange(1, rows + 1) * width
     plan = np.stack([(home + r.offset, length - np.minimum(r.start, length)) for r in readings])
-    places = torch.from_numpy(plan).to(source.device)
+    places = sent(plan, source.device)
     view = anywhere.index_select(0, places[0, 0])
     for place, step in places[1:]:
         moved = anywhere.index_select(0, place).bitwise_xor_(view)
@@ -217,4 +239,4 @@ def _windows_of(bases: Tensor, length: int) -> Tensor:
 
 
 def _index(numbers: NDArray[Any], like: Tensor) -> Tensor:
-    return torch.from_numpy(numbers).to(like.device)
+    return sent(numbers, like.device)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from findna.data.on_device import DeviceStore, placed, sent
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.files import BadInput, Settings, log
 from findna.sequence.alphabet import CODE_BITS, SOFT_BIT, N
@@ -537,6 +538,7 @@ class WindowSampler:
         self._runs, self._store = runs, genome.store
         self._starts = _Starts(genome, runs, settings.max_n, soft_limit)
         self._read_bytes = 0
+        self._placed: dict[torch.device, DeviceStore | None] = {}
         for length in (settings.window, settings.shortest):
             self.draw(0, np.zeros(1, dtype=np.int64), length)
 
@@ -562,22 +564,43 @@ class WindowSampler:
         """
         return self._starts.draw(length, self.seed, epoch, ids, Purpose.WINDOW_START)
 
-    def read(self, starts: Offsets, length: int, margin: int = 20) -> RawWindows:
-        """The bases of windows, with `margin` more behind each as far as its run goes."""
+    def read(
+        self,
+        starts: Offsets,
+        length: int,
+        margin: int = 20,
+        device: torch.device | str = "cpu",
+    ) -> RawWindows:
+        """The bases of windows on `device`, with `margin` more behind each as far as its run goes.
+
+        On a CUDA device with room for the genome they are read there, the same bit for bit.
+        """
+        ends = self._runs[np.searchsorted(self._runs[:, 0], starts, side="right") - 1, 1]
+        store = self._store_on(torch.device(device))
+        if store is None:
+            here = self._read_here(starts, ends, length, margin)
+            stored, inside = (sent(array, device) for array in here)
+        else:
+            stored, inside = store.read(starts, ends, length, margin)
+        return RawWindows(stored & CODE_BITS, inside, (stored & SOFT_BIT).bool(), length)
+
+    def _store_on(self, device: torch.device) -> DeviceStore | None:
+        if device not in self._placed:
+            self._placed[device] = placed(self._store, device)
+        return self._placed[device]
+
+    def _read_here(
+        self, starts: Offsets, ends: Offsets, length: int, margin: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Stored bytes and inside (B, length + margin) from the memory map."""
         rows = np.lib.stride_tricks.sliding_window_view(self._store, length)[starts]
         behind = starts[:, None] + np.arange(length, length + margin)
-        run = np.searchsorted(self._runs[:, 0], starts, side="right") - 1
-        known = behind < self._runs[run, 1, None]
+        known = behind < ends[:, None]
         margins = np.where(known, self._store[np.where(known, behind, 0)], N)
         stored = np.concatenate([rows, margins.astype(np.uint8)], axis=1)
         inside = np.concatenate([np.ones(rows.shape, dtype=np.bool_), known], axis=1)
         self._release(stored.size)
-        return RawWindows(
-            torch.from_numpy(stored & CODE_BITS),
-            torch.from_numpy(inside),
-            torch.from_numpy((stored & SOFT_BIT).astype(np.bool_)),
-            length,
-        )
+        return stored, inside
 
     def _release(self, read: int) -> None:
         """Hand the pages of the memory map back now and then; the next read finds them cached."""

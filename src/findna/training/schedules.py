@@ -31,11 +31,11 @@ def first_momentum(total: int) -> float:
     return min(0.996, max(0.0, 1 - 20 / max(total, 1)))
 
 
-def teacher_momentum(step: int, total: int) -> float:
-    """Momentum of the EMA teacher, on a cosine from :func:`first_momentum` to 1 (DINO, Caron et
-    al. 2021).
+def teacher_momentum(step: int, total: int, first: float | None = None) -> float:
+    """Momentum of the EMA teacher, on a cosine from ``first`` (:func:`first_momentum` if None) to 1
+    (DINO, Caron et al. 2021).
     """
-    return cosine(step, total, first_momentum(total), 1.0)
+    return cosine(step, total, first_momentum(total) if first is None else first, 1.0)
 
 
 def teacher_temperature(step: int, total: int, first: float, last: float, warmup: float) -> float:

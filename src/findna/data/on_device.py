@@ -1,0 +1,74 @@
+"""What a step needs, on its device before it is asked for, and nobody waits.
+
+Small host arrays are sent from pinned memory, so that the host goes on at once. The genome itself,
+one byte a base, is copied to a GPU that has room for it; windows are then read there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from findna.files import log
+from findna.sequence.alphabet import Codes, N
+
+# A genome may take so much of the memory that is free before training: the rest is the run's.
+_SHARE = 0.25
+_PIECE = 1 << 26
+_STORED_ON = "cuda"
+
+
+def sent(array: NDArray[Any], device: torch.device | str) -> Tensor:
+    """An array as a tensor on a device; a CUDA device fetches it when its turn comes."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class DeviceStore:
+    """The bytes of a genome's store in the memory of a device."""
+
+    def __init__(self, store: Codes, device: torch.device | str) -> None:
+        """Copied piece by piece: the host never holds more than one of them."""
+        self.bases = torch.empty(len(store), dtype=torch.uint8, device=device)
+        for start in range(0, len(store), _PIECE):
+            piece = np.array(store[start : start + _PIECE])
+            self.bases[start : start + _PIECE] = torch.from_numpy(piece)
+
+    def read(
+        self, starts: NDArray[np.int64], ends: NDArray[np.int64], length: int, margin: int
+    ) -> tuple[Tensor, Tensor]:
+        """Stored bytes uint8 and inside bool, each (B, length + margin), as `WindowSampler` reads
+        them on the host: of the `margin`, what reaches `ends` (B,) is not inside and says N.
+        """
+        device = self.bases.device
+        plan = sent(np.stack([starts, ends]), device)
+        column = torch.arange(length + margin, device=device)
+        place = plan[0][:, None] + column
+        inside = (column < length) | (place < plan[1][:, None])
+        stored = self.bases[torch.where(inside, place, 0)]
+        return torch.where(inside, stored, N), inside
+
+
+def placed(store: Codes, device: torch.device | str) -> DeviceStore | None:
+    """The store on a CUDA device, if it takes no more than a quarter of the free memory there."""
+    if torch.device(device).type != _STORED_ON:
+        return None
+    free = _free(device)
+    if len(store) > _SHARE * free:
+        log.info(
+            f"the genome ({len(store) / 1e9:.1f} GB) stays in main memory: it would take more than"
+            f" a quarter of the {free / 1e9:.1f} GB that are free on {device}"
+        )
+        return None
+    return DeviceStore(store, device)
+
+
+def _free(device: torch.device | str) -> int:
+    """Bytes that are free on a CUDA device."""
+    return torch.cuda.mem_get_info(device)[0]
