@@ -12,7 +12,7 @@ READY = $(VENV)/.ready
 export MPLBACKEND = Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench gpu gpu-evaluate clean
+.PHONY: help setup demo test check format bench gpu gpu-train gpu-evaluate clean
 
 help:
 	@echo "make setup         the environment in $(VENV) (the other targets call it)"
@@ -22,6 +22,7 @@ help:
 	@echo "make format        rewrite files in the project's format"
 	@echo "make bench         speed and memory, each as a ratio against a limit"
 	@echo "make gpu           GPU tests and GPU benchmarks, results in build/gpu.txt"
+	@echo "make gpu-train     train the models to ship, nine minutes a call; goes on where it stopped"
 	@echo "make gpu-evaluate  the full GUE table in pieces of nine minutes: MODELS='base=runs/base' DATA=folder"
 	@echo "make clean         remove the environment, caches and what the demo wrote"
 
@@ -59,20 +60,31 @@ bench: $(READY)
 
 gpu: $(READY)
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
-	  mkdir -p build && set -o pipefail && { \
-	    $(BIN)/python -m pytest -q -m gpu && \
-	    $(BIN)/python benchmarks/views.py --device cuda; } 2>&1 | tee build/gpu.txt; \
+	  mkdir -p build && set -o pipefail && { failed=0; \
+	    $(BIN)/python -m pytest -q -m gpu || failed=1; \
+	    $(BIN)/python benchmarks/views.py --device cuda || failed=1; \
+	    $(BIN)/python benchmarks/gpu.py -o build/gpu.json || failed=1; exit $$failed; } 2>&1 | tee build/gpu.txt; \
 	else \
 	  echo "make gpu: PyTorch sees no CUDA device here, so no GPU test and no GPU benchmark was run."; \
 	fi
 
-# The models of the full table, NAME=FOLDER each, and the folder with the suite's data.
-MODELS ?= $(foreach run,$(wildcard runs/gpu/*),$(notdir $(run))=$(run))
+# Folder with the genomes and the suite's data.
 DATA ?= ../shared/data
+
+gpu-train: $(READY)
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	  $(BIN)/python benchmarks/train_models.py --data $(DATA) --budget 9m --device cuda; \
+	else \
+	  echo "make gpu-train: PyTorch sees no CUDA device here, so no model was trained."; \
+	fi
+
+# The models of the full table, NAME=FOLDER each.
+TRAINED = $(patsubst %/model/config.json,%,$(wildcard runs/models/findna-human-*/model/config.json))
+MODELS ?= $(foreach run,$(TRAINED),$(notdir $(run))=$(run))
 
 gpu-evaluate: $(READY)
 	@test -n "$(MODELS)" || { \
-	  echo "no model to evaluate: pretrain some into runs/gpu/NAME, or make gpu-evaluate MODELS='base=FOLDER'" >&2; \
+	  echo "no model to evaluate: make gpu-train first, or make gpu-evaluate MODELS='base=FOLDER'" >&2; \
 	  exit 1; }
 	$(BIN)/python benchmarks/gue.py full $(foreach m,$(MODELS),-m $(m)) --data $(DATA) \
 	  --budget 9m --publish docs/results/gue

@@ -47,7 +47,7 @@ def mcc(place: Path, task: str, start: str, seed: int) -> float:
     """Test MCC of a fine-tuning; seed 0 is the demo's own."""
     run = place / (f"{task}-{start}" if seed == 0 else f"{task}-{start}-{seed}")
     if not (run / "metrics.json").exists():
-        settings = FinetuneSettings(epochs=EPOCHS, strand=TASKS[task], seed=seed)
+        settings = FinetuneSettings(epochs=EPOCHS, strand=TASKS[task], seed=seed, train="full")
         model = place / "pretrained" if start == "pretrained" else "tiny"
         data = place / "example" / task
         findna.finetune(data, run, model=model, settings=settings, overwrite=True)

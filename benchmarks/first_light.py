@@ -85,7 +85,7 @@ def one_run(task: Task, folder: Path, out: Path, start: str, seed: int, epochs: 
     if (out / name / "metrics.json").exists():
         return
     torch.set_num_threads(1)
-    settings = FinetuneSettings(seed=seed, strand="both", epochs=epochs)
+    settings = FinetuneSettings(seed=seed, strand="both", epochs=epochs, train="full")
     model = start if start == "tiny" else out / start
     finetune(folder, out / name, model=model, settings=settings, overwrite=True)
 

@@ -5,6 +5,7 @@
 A piece is an evaluation folder of its own below `-o`:
 
     probes        complete sets, all rows, five seeds: probes and cheap baselines
+    probes-5000   complete sets, 5,000 training rows, three seeds: marked as reduced
     finetune      complete sets, 5,000 training rows, three epochs, three seeds: marked as reduced
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
     full          complete sets, all rows, five seeds, every mode: for a GPU
@@ -37,6 +38,10 @@ WITHOUT_TRAIN = (
 )  # fmt: skip
 PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "probes": (COMPLETE, {"modes": ("linear", "knn")}),
+    "probes-5000": (
+        COMPLETE,
+        {"modes": ("linear", "knn"), "train_rows": 5000, "seeds": 3},
+    ),
     "finetune": (
         COMPLETE,
         {"modes": ("finetune",), "train_rows": 5000, "epochs": 3, "seeds": 3},

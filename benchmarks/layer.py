@@ -82,14 +82,19 @@ def job(module: Callable[..., Tensor], rows: Tensor, rings: Rings, train: bool) 
 
 
 def measure(
-    preset: str, device: str, repeats: int, compiled: bool, dtype: torch.dtype
+    preset: str,
+    device: str,
+    repeats: int,
+    compiled: bool,
+    dtype: torch.dtype,
+    windows: int = WINDOWS,
 ) -> dict[str, float]:
     """Ratios of the layer over its still twin, and over its products alone."""
     config = PRESETS[preset].backbone
     torch.manual_seed(0)
     layer = Layer(config, 1).to(device, dtype)
-    rings = Rings(WINDOWS, LENGTH)
-    rows = torch.randn(WINDOWS * LENGTH, config.width, device=device, dtype=dtype)
+    rings = Rings(windows, LENGTH)
+    rows = torch.randn(windows * LENGTH, config.width, device=device, dtype=dtype)
     forms: dict[str, Callable[..., Tensor]] = {
         "layer": layer,
         "still": Still(layer),

@@ -5,11 +5,13 @@
 * cost a base of 131,072 bp over that of 1,024 bp, same preset, same number of bases;
 * a ragged batch (lengths 100 to 2,000) over equal lengths, a valid base, and over the same batch
   padded to its longest;
+* fine-tuning steps on 32 rows of such lengths over steps on equal lengths, a valid base, and the
+  same rows batched by length over batched as they come;
 * with `--megabase`: one forward pass of `long` over 1,048,576 bp, in a process of its own, and its
   peak memory.
 
-Forward passes without a graph, in turn in one process, best of many. Prints a line of JSON and one
-for people; exit code 1 above a limit.
+Forward passes without a graph but for fine-tuning, in turn in one process, best of many. Prints a
+line of JSON and one for people; exit code 1 above a limit.
 """
 
 from __future__ import annotations
@@ -24,15 +26,20 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from timing import best_times
 from torch import Tensor
 
+from findna.data.ragged import Ragged
 from findna.inference.predict import usual_batch_bases
+from findna.model.heads import TaskConfig
 from findna.model.model import Model, new_model
+from findna.training.optimizer import adamw
 
 LONG, SHORT = 131_072, 1_024
 LENGTH_LIMIT, RAGGED_LIMIT, MEMORY_LIMIT = 1.2, 1.15, 8.0
 MEGABASE = 1 << 20
+ROWS = 32
 
 
 def codes(rows: int, length: int) -> Tensor:
@@ -87,6 +94,41 @@ def cost_of_ragged(model: Model, repeats: int) -> tuple[float, float, float]:
     return per_base[0] / per_base[1], times["padded"] / times["packed"], padded.numel() / len(flat)
 
 
+def cost_of_finetuning(preset: str, repeats: int) -> tuple[float, float]:
+    """(ragged over equal, a valid base; batched by length over as they come) of training steps."""
+    lengths = np.random.default_rng(2).integers(100, 2001, 2 * ROWS)
+    equal = np.full(2 * ROWS, int(lengths.mean()))
+    order = np.arange(2 * ROWS)
+    jobs = {
+        "ragged": finetuning(preset, lengths, order),
+        "by length": finetuning(preset, lengths, np.argsort(lengths)),
+        "equal": finetuning(preset, equal, order),
+    }
+    best_times(jobs, 1)
+    times = best_times(jobs, repeats)
+    per_base = times["ragged"] / lengths.sum(), times["equal"] / equal.sum()
+    return float(per_base[0] / per_base[1]), times["by length"] / times["ragged"]
+
+
+def finetuning(
+    preset: str, lengths: NDArray[np.int64], order: NDArray[np.int64]
+) -> Callable[[], object]:
+    """Two training steps of a binary task on rows of these lengths, taken in this order."""
+    drawn = np.random.default_rng(3)
+    rows = Ragged([drawn.integers(0, 4, n, dtype=np.uint8) for n in lengths])
+    model = new_model(preset, 0).with_task(TaskConfig(kind="binary", classes=("a", "b")), 0).train()
+    optimizer = adamw(model, 1e-4, 0.01, (0.9, 0.999))
+
+    def run() -> None:
+        for part in np.split(order, 2):
+            logits = model.task_logits(*rows.batch(part), strand="forward")
+            optimizer.zero_grad()
+            torch.autograd.backward(logits.square().mean())
+            optimizer.step()
+
+    return run
+
+
 def megabase() -> None:
     """One pass of `long`; what it took, as JSON."""
     model = new_model("long", 0).eval()
@@ -113,6 +155,7 @@ def main() -> int:
     model = new_model(given.preset, 0).eval()
     length = cost_of_length(model, given.repeats)
     ragged, saved, padding = cost_of_ragged(model, 3 * given.repeats)
+    trained, sorted_rows = cost_of_finetuning(given.preset, given.repeats)
     result = {
         "benchmark": "lengths",
         "preset": given.preset,
@@ -121,8 +164,10 @@ def main() -> int:
         "ragged_over_equal": round(ragged, 3),
         "padded_over_packed": round(saved, 3),
         "padded_over_valid_bases": round(padding, 3),
+        "finetuning_ragged_over_equal": round(trained, 3),
+        "finetuning_by_length_over_ragged": round(sorted_rows, 3),
     }
-    above = length > LENGTH_LIMIT or ragged > RAGGED_LIMIT
+    above = length > LENGTH_LIMIT or max(ragged, trained) > RAGGED_LIMIT
     if given.megabase:
         command = [sys.executable, __file__, "--megabase-alone", "--threads", str(given.threads)]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -132,7 +177,9 @@ def main() -> int:
     print(
         f"{given.preset}: a base of {LONG:,} bp costs {length:.2f} x one of {SHORT:,} bp (limit"
         f" {LENGTH_LIMIT}); a ragged batch {ragged:.2f} x equal lengths a valid base (limit"
-        f" {RAGGED_LIMIT}), and padding it {saved:.2f} x ({padding:.2f} x the bases)"
+        f" {RAGGED_LIMIT}), and padding it {saved:.2f} x ({padding:.2f} x the bases);"
+        f" fine-tuning on ragged rows {trained:.2f} x equal ones (limit {RAGGED_LIMIT}), by length"
+        f" {sorted_rows:.2f} x that"
     )
     return int(above)
 

@@ -35,6 +35,8 @@ from findna.training.self_distillation import DistillationSettings, SelfDistilla
 
 STEP_LIMIT, BLOCK_LIMIT = 0.70, 0.45
 VIEWS, HIDING = ViewSettings(), HidingSettings()
+# With a teacher, which the default recipe does not ask: the whole step of the method.
+DISTILLING = DistillationSettings(distillation_weight=0.2)
 SIDE = 2048
 
 
@@ -81,9 +83,7 @@ def main() -> int:
     everywhere = torch.ones(drawn.shape, dtype=torch.bool)
     raw = RawWindows(torch.from_numpy(drawn), everywhere, ~everywhere, given.window).to(device)
     ids = np.arange(windows)
-    learner = SelfDistillation(
-        model, DistillationSettings(), open_engine(device), precision, given.compile
-    )
+    learner = SelfDistillation(model, DISTILLING, open_engine(device), precision, given.compile)
     layers = new_model(given.preset, 0).to(device).encoder.layers
     still = [Still(cast(Layer, layer)) for layer in layers]
     rings = Rings(windows, given.window + shape.summary_tokens)

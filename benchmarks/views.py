@@ -65,7 +65,9 @@ def against_step(repeats: int, device: str) -> dict[str, float]:
     rows = SAMPLING.batch_bases // SAMPLING.window
     raw = random_windows(rows, SAMPLING.window, device)
     model = new_model("tiny", 0)
-    learner = SelfDistillation(model, DistillationSettings(), open_engine(device), "fp32")
+    learner = SelfDistillation(
+        model, DistillationSettings(distillation_weight=0.2), open_engine(device), "fp32"
+    )
     batch = views_and_hiding(raw)
     width = model.config.backbone.width
 

@@ -62,7 +62,8 @@ def pretrain(folder: Path, length: dict[str, str | int]) -> Path:
 def finetune(folder: Path, task: str, start: str | Path, name: str, epochs: int) -> Answers:
     """Fine-tune from `start`, predict the test file with the result, hold it to the labels."""
     data = read_labelled(folder / "example" / task)
-    given = {"epochs": epochs, "strand": STRANDS[task]}
+    # Everything is trained from both starts: what differs is the start alone.
+    given = {"epochs": epochs, "strand": STRANDS[task], "train": "full"}
     settings = FinetuneSettings.parse(given, source="the demo")
     run = folder / f"{task}-{name}"
     model = findna.finetune(data, run, model=start, settings=settings, overwrite=True).model

@@ -26,6 +26,7 @@ _PUBLIC = {
     "embed": ("findna.inference.embed", "embed"),
     "evaluate": ("findna.evaluation.evaluate", "evaluate"),
     "example": ("findna.sequence.simulate", "write_example"),
+    "export": ("findna.evaluation.sharing.export", "export"),
     "fetch": ("findna.evaluation.fetch.suites", "fetch"),
     "finetune": ("findna.training.finetune", "finetune"),
     "index_genome": ("findna.inference.searching.build", "index_genome"),
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from findna.evaluation.doctor.diagnosis import doctor
     from findna.evaluation.evaluate import evaluate
     from findna.evaluation.fetch.suites import fetch
+    from findna.evaluation.sharing.export import export
     from findna.files import BadInput, FindnaError
     from findna.inference.embed import embed
     from findna.inference.mutagenesis import mutagenesis
@@ -67,6 +69,7 @@ __all__ = [
     "embed",
     "evaluate",
     "example",
+    "export",
     "fetch",
     "finetune",
     "index_genome",

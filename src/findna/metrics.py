@@ -462,12 +462,14 @@ def permutation_p_value(
     return float((1 + as_good) / (1 + permutations))
 
 
-def choose_threshold(labels: Ints, positive_scores: Floats) -> float:
+def choose_threshold(labels: Ints, positive_scores: Floats, least: float = 0) -> float:
     """Threshold for `score >= threshold` with the best MCC on these rows; among equals the one
     nearest to 0.5.
 
     Returns 0.5 when only one class is there. Candidates lie midway between neighbouring distinct
-    scores.
+    scores. Each class is answered at least `least` times as often as it is there, as far as equal
+    scores allow: where no threshold has any MCC, the best of all might else be one that answers a
+    single class.
     """
     truth = (labels == 1).astype(np.float64)
     if truth.min(initial=1) == truth.max(initial=0):
@@ -480,6 +482,9 @@ def choose_threshold(labels: Ints, positive_scores: Floats) -> float:
     mcc = _mcc_of(tables)
     distinct = np.unique(positive_scores)[::-1]
     between = np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1])
+    said = np.stack([missed + spared, hits + alarms])
+    lacks = np.clip(least * np.stack([alarms[-1:], hits[-1:]]) - said, 0, None).sum(0)
+    mcc = np.where(lacks <= lacks.min(), mcc, -np.inf)
     best = np.flatnonzero(mcc >= mcc.max() - 1e-12)
     return float(between[best[np.abs(between[best] - 0.5).argmin()]])
 

@@ -42,6 +42,19 @@ def test_it_learns_and_names_what_validation_chose():
     assert right.mean() > 0.7
 
 
+@pytest.mark.parametrize("train", ["auto", "probe", "head"])
+def test_everything_is_trained_whatever_finetune_would_choose(train):
+    how = {"epochs": 1, "strand": "forward", "precision": "fp32"}
+    one, other = (
+        FinetuneContender(Start("random", SMALL), FinetuneSettings(**how, train=t), (3e-3,), CPU)
+        for t in (train, "full")
+    )
+    mine = one.learn(DATA, 0)
+    assert (mine.scores(TEST) == other.learn(DATA, 0).scores(TEST)).all()
+    before, after = new_model(SMALL, 0).state_dict(), mine.fitted.model.state_dict()
+    assert not torch.equal(before["encoder.embedding.weight"], after["encoder.embedding.weight"])
+
+
 def test_a_settled_rate_gives_the_run_that_was_chosen():
     both = contender().learn(DATA, 0)
     rate = {"learning_rate": both.chosen["learning_rate"]}

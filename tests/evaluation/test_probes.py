@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.contenders import probes
 from findna.evaluation.contenders.networks import Start
 from findna.evaluation.contenders.probes import (
     TEMPERATURE,
@@ -18,7 +19,7 @@ from findna.evaluation.contenders.probes import (
 )
 from findna.inference.embed import embeddings
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import PRESETS, ModelConfig, new_model
 
 CPU = torch.device("cpu")
 SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))
@@ -154,6 +155,45 @@ def test_poolings_are_parts_of_one_pass():
     rows = rows_of(4, 1)
     every = [features.vectors(rows, 0, part) for part in ("mean", "max", "summary")]
     assert (np.concatenate(every, axis=1) == features.vectors(rows, 0, "all")).all()
+
+
+def test_choices_of_layers_are_what_embeddings_gives():
+    model = new_model(SMALL, 0)
+    features = NetworkFeatures(Start("small", SMALL, (model,)), CPU, precision="fp32")
+    random = NetworkFeatures(Start("random", SMALL), CPU, precision="fp32")
+    assert features.parts == random.parts
+    assert {"mean", "layers", "layers+deviations"} < set(features.parts)
+    rows = rows_of(9, 1)
+    layers, deviations, mean = (
+        embeddings(model, rows.codes, pooling=(one,)) for one in ("layers", "deviations", "mean")
+    )
+    assert np.allclose(features.vectors(rows, 0, "layers"), layers, atol=1e-6)
+    both = features.vectors(rows, 0, "layers+deviations")
+    assert np.allclose(both, np.hstack([deviations, layers]), atol=1e-6)
+    assert np.allclose(features.vectors(rows, 0, "mean"), mean, atol=1e-6)
+
+
+def test_of_a_deep_network_every_second_layer_is_read(monkeypatch):
+    monkeypatch.setattr(probes, "_ROWS_AT_ONCE", 4)  # parts of the rows change nothing
+    deep = SMALL.model_copy(
+        update={"backbone": SMALL.backbone.model_copy(update={"depth": 20, "summary_tokens": 2})}
+    )
+    model = new_model(deep, 0)
+    features = NetworkFeatures(Start("deep", deep, (model,)), CPU, precision="fp32")
+    rows = rows_of(9, 1)
+    every = embeddings(model, rows.codes, pooling=("deviations", "layers")).reshape(9, 2, 21, 16)
+    read = every[:, :, [*range(1, 20, 2), 20]].reshape(9, 2, -1)
+    assert np.allclose(features.vectors(rows, 0, "layers"), read[:, 1], atol=1e-6)
+    both = features.vectors(rows, 0, "layers+deviations")
+    assert np.allclose(both, read.reshape(9, -1), atol=1e-6)
+    summary = embeddings(model, rows.codes, pooling=("summary",))
+    assert np.allclose(features.vectors(rows, 0, "summary"), summary, atol=1e-6)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_vectors_of_fifty_thousand_rows_fit_in_two_gigabytes(preset):
+    shape = PRESETS[preset].backbone
+    assert 50_000 * len(probes._kept_blocks(shape.depth)) * shape.width * 4 < 2e9
 
 
 @pytest.mark.parametrize("batch_bases", [1, 64, 65_536])

@@ -32,7 +32,7 @@ SMALL = ModelConfig(
     projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
 )
 D, WINDOW = 16, 40
-POOLED = ["mean", "max", "summary"]
+POOLED = ["mean", "max", "summary", "deviation", "layers"]
 
 
 @pytest.fixture
@@ -61,6 +61,20 @@ def vectors_of(sequences, model, **how):
     return embed(given_records, model, device="cpu", **how).vectors
 
 
+def outputs_of_layers(model, codes):
+    """What the model says of one window, and what each layer puts out for its bases: what the next
+    layer, or the closing norm, takes in.
+    """
+    inputs = []
+    parts = [*model.encoder.layers[1:], model.encoder.norm]
+    hooks = [p.register_forward_pre_hook(lambda _, x: inputs.append(x[0])) for p in parts]
+    with torch.no_grad():
+        encoded = model.encode(torch.from_numpy(codes.astype(np.int64))[None])
+    for hook in hooks:
+        hook.remove()
+    return encoded, [*(rows[: len(codes)] for rows in inputs), encoded.bases[0]]
+
+
 def by_hand(model, codes, pooling, strand="both", window=WINDOW):
     """One window at a time, one strand after the other."""
     if strand == "both":
@@ -69,15 +83,18 @@ def by_hand(model, codes, pooling, strand="both", window=WINDOW):
         return (by_hand(model, codes, pooling, "forward", window) + turned) / 2
     kept, summaries = [], []
     for start, end, first, last in zip(*tile(len(codes), window), strict=True):
-        with torch.no_grad():
-            encoded = model.encode(torch.from_numpy(codes[start:end].astype(np.int64))[None])
-        kept.append(encoded.bases[0, first - start : last - start].numpy())
+        encoded, vectors = outputs_of_layers(model, codes[start:end])
+        every = vectors if pooling == "layers" else vectors[-1:]
+        kept.append(torch.cat(every, 1)[first - start : last - start].numpy())
         summaries.append(encoded.summary[0].mean(0).numpy() * (last - first) / len(codes))
     if pooling == "summary":
         return np.sum(summaries, axis=0)
     bases = np.concatenate(kept)
     assert len(bases) == len(codes)
-    return {"mean": bases.mean(0), "max": bases.max(0), "base": bases}[pooling]
+    if pooling == "deviation":
+        return bases.astype(np.float64).std(0)
+    mean = bases.mean(0)
+    return {"mean": mean, "layers": mean, "max": bases.max(0), "base": bases}[pooling]
 
 
 # ---------------------------------------------------------------- numbers
@@ -100,7 +117,34 @@ def test_what_fits_a_window_is_what_embeddings_gives(model, pooling, strand):
     sequences = [r.codes for r in records(30, longest=WINDOW + 1)]
     expected = embeddings(model, sequences, pooling=(pooling,), strand=strand, batch_bases=200)
     found = vectors_of(sequences, model, pooling=pooling, strand=strand, batch_bases=200)
-    assert np.array_equal(found, expected)
+    if pooling == "deviation":  # through mean squares and back, in double precision
+        assert np.allclose(found, expected, rtol=1e-6, atol=0)
+    else:
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "layers", "deviation"])
+def test_it_does_not_matter_how_a_sequence_was_cut(model, pooling):
+    with torch.no_grad():
+        for layer in model.encoder.layers:  # a base says the same whatever stands around it
+            layer.down.weight.zero_()
+        model.encoder.embedding.weight.mul_(1e-3).add_(1)  # a small spread around a large mean
+    sequences = [r.codes for r in records(6, longest=5 * WINDOW)]
+    whole = vectors_of(sequences, model, pooling=pooling, window=1000)
+    for window in (8, 17, WINDOW):
+        found = vectors_of(sequences, model, pooling=pooling, window=window)
+        assert np.allclose(found, whole, atol=1e-5, rtol=1e-5)
+
+
+def test_vectors_of_layers_say_how_wide_they_are(model, tmp_path):
+    done = embed(records(3), model, tmp_path / "a.npz", device="cpu", pooling="layers")
+    assert done.facts["width"] == 4 * D
+    assert npz(tmp_path / "a.npz")["embedding"].shape == (3, 4 * D)
+    embed(records(3), model, tmp_path / "a.parquet", device="cpu", pooling="layers")
+    table = pd.read_parquet(tmp_path / "a.parquet")
+    assert np.array_equal(np.stack(table["embedding"]), npz(tmp_path / "a.npz")["embedding"])
+    mean = vectors_of([r.codes for r in records(3)], model)
+    assert np.allclose(npz(tmp_path / "a.npz")["embedding"][:, 3 * D :], mean, atol=1e-6)
 
 
 def test_embeddings_of_several_poolings_stand_side_by_side(model):
@@ -164,14 +208,14 @@ def test_a_chromosome_is_never_held_as_vectors(model, monkeypatch):
     monkeypatch.setattr(stitching, "BASE_SPAN", 500)
     monkeypatch.setattr(stitching, "SPAN_BATCHES", 4)
     largest = 0
-    encode = stitching.encoded_batches
+    cut = stitching.batches
 
-    def watched(model, windows, turned, batch_bases):
+    def watched(windows, turned, batch_bases):
         nonlocal largest
         largest = max(largest, len(windows.flat))
-        return encode(model, windows, turned, batch_bases)
+        return cut(windows, turned, batch_bases)
 
-    monkeypatch.setattr(stitching, "encoded_batches", watched)
+    monkeypatch.setattr(stitching, "batches", watched)
     reading = stitching.Reading(WINDOW, "both", 120)
     long = dna(9000)
     stitching.pooled_vectors(model, [long], "mean", reading)

@@ -263,7 +263,9 @@ def test_one_pass_serves_all_alts_of_a_place(genome, monkeypatch):
     net, seen = model(), []
     encode_once = net.encode
     monkeypatch.setattr(
-        net, "encode", lambda codes, *rest: seen.append(len(codes)) or encode_once(codes, *rest)
+        net,
+        "encode",
+        lambda codes, *rest, **more: seen.append(len(codes)) or encode_once(codes, *rest, **more),
     )
     ref = CHR1[60]
     variants = [Variant("chr1", 60, ref, letter) for letter in "ACGT" if letter != ref]

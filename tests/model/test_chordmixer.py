@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch import Tensor
 
 from findna.model import chordmixer
-from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Rings, rotate_add
-from findna.sequence.alphabet import PAD
+from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Encoded, Rings, rotate_add
+from findna.sequence.alphabet import PAD, VOCABULARY
 
 CONFIG = ChordMixerConfig(width=24, hidden=32, track_size=4, depth=4, summary_tokens=3)
 LENGTHS = [50, 7, 1, 33]
 
 
-@pytest.fixture
-def encoder() -> ChordMixer:
+@pytest.fixture(params=[{}, {"direction": "forward"}, {"direction": "both"}, {"stem": 2}], ids=str)
+def encoder(request: pytest.FixtureRequest) -> ChordMixer:
     torch.manual_seed(0)
-    return ChordMixer(CONFIG).eval()
+    return ChordMixer(CONFIG.model_copy(update=request.param)).eval()
 
 
 def sequences() -> list[Tensor]:
@@ -45,15 +47,39 @@ def plain_encode(encoder: ChordMixer, codes: Tensor) -> Tensor:
     """One sequence (L,) through the same weights, from the definition; rows of bases and summary
     tokens.
     """
-    rows = torch.cat([encoder.embedding(codes), encoder.summary])
+    config = encoder.config
+    rows = torch.cat([encoder.embedding(codes) + plain_stem(encoder, codes), encoder.summary])
     for number, layer in enumerate(encoder.layers):
         update = layer.down(torch.nn.functional.gelu(layer.up(layer.norm(rows))))
-        rows = plain_rotate_add(rows, update, CONFIG.offsets, 1 if number % 2 == 0 else -1)
+        sign = -1 if config.direction == "alternating" and number % 2 else 1
+        rows = plain_rotate_add(rows, update, config.offsets, sign)
     return encoder.norm(rows)
+
+
+def plain_stem(encoder: ChordMixer, codes: Tensor) -> Tensor:
+    """What the letters around each base add, place by place."""
+    added = torch.zeros(len(codes), encoder.config.width)
+    if encoder.stem is None:
+        return added
+    reach, weight = encoder.config.stem, encoder.stem.linear.weight
+    for at in range(len(codes)):
+        for step in range(-reach, reach + 1):
+            inside = 0 <= at + step < len(codes)
+            letter = int(codes[at + step]) if inside else PAD
+            added[at] += weight[:, (step + reach) * VOCABULARY + letter]
+    return added
 
 
 def test_offsets_are_zero_then_powers_of_two() -> None:
     assert CONFIG.offsets == (0, 1, 2, 4, 8, 16)
+    assert CONFIG.model_copy(update={"direction": "both"}).offsets == (
+        0, 0, 1, -1, 2, -2, 4, -4, 8, -8, 16, -16,
+    )  # fmt: skip
+
+
+def test_half_a_track_must_be_whole_channels() -> None:
+    with pytest.raises(ValueError, match="even track_size"):
+        ChordMixerConfig(width=9, track_size=3, direction="both")
 
 
 def test_hand_computed_rotation_of_a_ring_of_three() -> None:
@@ -170,7 +196,7 @@ def test_both_neighbours_are_reached_when_the_direction_alternates() -> None:
 
 def test_checkpointing_gives_the_same_gradient(encoder: ChordMixer) -> None:
     codes = sequences()[0][None]
-    slim = ChordMixer(CONFIG.model_copy(update={"checkpointing": True}))
+    slim = ChordMixer(encoder.config.model_copy(update={"checkpointing": True}))
     slim.load_state_dict(encoder.state_dict())
     grads = []
     for model in (encoder, slim):
@@ -191,6 +217,79 @@ def test_a_width_that_tracks_do_not_fill_is_refused() -> None:
         ChordMixerConfig(width=30, track_size=4)
 
 
+def both_passes(encoder: ChordMixer, codes: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Outputs of a ragged and of an equal batch, and the gradients of both together."""
+    encoder.zero_grad()
+    ragged, equal = encoder(codes, lengths), encoder(codes[:, :7])
+    outputs = [ragged.bases, ragged.summary, equal.bases, equal.summary]
+    torch.autograd.backward([out.square().sum() for out in outputs])
+    return [
+        *(out.detach() for out in outputs),
+        *(p.grad.clone() for p in encoder.parameters() if p.grad is not None),
+    ]
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("seed", range(3))
+def test_padded_products_give_the_same_outputs_and_gradients(
+    norm: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A width that bf16 products on a GPU do not like is padded inside, as 308 of `paper` is."""
+    torch.manual_seed(seed)
+    config = ChordMixerConfig(width=28, hidden=32, track_size=4, depth=3, norm=norm)
+    encoder = ChordMixer(config).double()
+    assert {layer.spare for layer in encoder.layers} == {36}
+    lengths = torch.randint(1, 60, (4,))
+    codes = torch.randint(0, 5, (4, int(lengths.max())))
+    plain = both_passes(encoder, codes, lengths)
+    monkeypatch.setattr(chordmixer, "_PADDED_ON", "cpu")
+    padded_too = both_passes(encoder, codes, lengths)
+    torch.testing.assert_close(padded_too, plain)
+    update = encoder.layers[0]._padded_mlp(torch.randn(5, 28, dtype=torch.float64))
+    assert update.shape == (5, 28) and update.stride(0) == 64
+
+
+def test_only_widths_that_are_no_lines_are_padded_and_files_do_not_show_it() -> None:
+    def spare(width: int, track_size: int) -> int:
+        config = ChordMixerConfig(width=width, track_size=track_size, depth=1)
+        return chordmixer.Layer(config, 1).spare
+
+    assert spare(308, 28) == 12 and spare(288, 16) == spare(128, 16) == 0
+    layer = chordmixer.Layer(ChordMixerConfig(width=308, track_size=28, depth=1), 1)
+    assert {k: tuple(v.shape) for k, v in layer.state_dict().items() if "weight" in k} == {
+        "norm.weight": (308,), "up.weight": (256, 308), "down.weight": (308, 256),
+    }  # fmt: skip
+    assert "shifts" not in layer.state_dict()
+
+
+@pytest.mark.parametrize("direction", ["alternating", "forward", "both"])
+def test_rotation_by_one_look_up_gives_the_same_outputs_and_gradients(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form that is compiled for a GPU."""
+    torch.manual_seed(0)
+    encoder = ChordMixer(CONFIG.model_copy(update={"direction": direction})).double()
+    codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
+    slices = both_passes(encoder, codes, lengths)
+    seen = []
+    gathered = chordmixer._gathered
+    monkeypatch.setattr(chordmixer, "_gathered", lambda *a: seen.append(1) or gathered(*a))
+    monkeypatch.setattr(chordmixer, "_GATHERED_ON", "cpu")
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(both_passes(encoder, codes, lengths), slices)
+    assert len(seen) == 2 * CONFIG.depth
+
+
+def test_on_a_gpu_slices_are_not_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are for a CPU's cache; a compiled graph of 131 kb would have thousands of copies."""
+    copies = []
+    plain = chordmixer._sources
+    monkeypatch.setattr(chordmixer, "_sources", lambda *a: copies.append(a) or plain(*a))
+    moved = torch.empty(1, 10_000, 24, device="meta")
+    chordmixer._add_rotated(None, moved, CONFIG.offsets, 1, torch.float32)
+    assert len(copies) == len(CONFIG.offsets)
+
+
 @pytest.mark.gpu
 def test_gpu_equals_cpu(encoder: ChordMixer) -> None:
     parts = sequences()
@@ -198,3 +297,89 @@ def test_gpu_equals_cpu(encoder: ChordMixer) -> None:
     here = encoder(codes, lengths).bases
     there = encoder.cuda()(codes.cuda(), lengths.cuda()).bases.cpu()
     torch.testing.assert_close(here, there, atol=1e-4, rtol=1e-4)
+
+
+def outputs_of_layers(encoder: ChordMixer, codes: Tensor) -> list[Tensor]:
+    """What each layer puts out for the bases of one sequence (L,), caught on its way, and last what
+    the closing norm does.
+    """
+    caught: list[Tensor] = []
+    parts = [*encoder.layers, encoder.norm]
+    hooks = [part.register_forward_hook(lambda *call: caught.append(call[-1])) for part in parts]
+    encoder(codes[None])
+    for hook in hooks:
+        hook.remove()
+    return [rows[: len(codes)] for rows in caught]
+
+
+@pytest.mark.parametrize("pads", [0, 50])
+def test_every_layer_is_read_whatever_stands_around_a_sequence(
+    encoder: ChordMixer, pads: int
+) -> None:
+    parts, lengths = sequences(), torch.tensor(LENGTHS)
+    codes = padded(parts, max(LENGTHS) + pads)
+    every = list(encoder.each_layer(codes, lengths))
+    told = encoder(codes, lengths, layers=True).layers
+    assert len(every) == CONFIG.depth + 1 and told.shape == (4, CONFIG.depth + 1, 2, CONFIG.width)
+    for row, one in enumerate(parts):
+        wanted = outputs_of_layers(encoder, one)
+        alone = list(encoder.each_layer(one[None]))
+        for number, (rows, layer) in enumerate(zip(wanted, every, strict=True)):
+            torch.testing.assert_close(layer.bases[row, : len(one)], rows)
+            torch.testing.assert_close(alone[number].bases[0], rows)
+            torch.testing.assert_close(told[row, number, 0], rows.mean(0))
+            torch.testing.assert_close(told[row, number, 1], rows.std(0, correction=0))
+            assert not layer.bases[row, len(one) :].any()
+        torch.testing.assert_close(encoder(one[None], layers=True).layers[0], told[row])
+
+
+def test_means_of_layers_are_given_only_where_asked_for(encoder: ChordMixer) -> None:
+    codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
+    plain, asked = encoder(codes, lengths), encoder(codes, lengths, layers=True)
+    assert plain.layers is None
+    assert torch.equal(plain.bases, asked.bases) and torch.equal(plain.summary, asked.summary)
+    assert torch.equal(asked.layers[:, -1, 0], plain.mean())
+
+
+def test_one_layer_is_held_at_a_time(encoder: ChordMixer) -> None:
+    seen: list[weakref.ref[Tensor]] = []
+    with torch.no_grad():
+        for encoded in encoder.each_layer(padded(sequences(), 60), torch.tensor(LENGTHS)):
+            seen.append(weakref.ref(encoded.bases))
+            # The one before lives on in the name of the loop until this one takes its place.
+            assert all(earlier() is None for earlier in seen[:-1])
+    assert len(seen) == CONFIG.depth + 1
+
+
+def test_means_of_layers_send_gradient_with_and_without_checkpointing(encoder: ChordMixer) -> None:
+    codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
+    slim = ChordMixer(encoder.config.model_copy(update={"checkpointing": True}))
+    slim.load_state_dict(encoder.state_dict())
+    grads = []
+    for model in (encoder, slim):
+        model(codes, lengths, layers=True).layers[:, :-1, 0].square().sum().backward()
+        grads.append([p.grad for p in model.layers.parameters()])
+    torch.testing.assert_close(*grads)
+    assert all(grad.abs().sum() > 0 for grad in grads[0])
+
+
+def test_deviation_is_that_of_the_valid_bases(encoder: ChordMixer) -> None:
+    encoded = encoder(padded(sequences(), 80), torch.tensor(LENGTHS))
+    for row, length in enumerate(LENGTHS):
+        wanted = encoded.bases[row, :length].std(0, correction=0)
+        torch.testing.assert_close(encoded.deviation()[row], wanted)
+        alone = encoder(sequences()[row][None]).deviation()[0]
+        torch.testing.assert_close(encoded.deviation()[row], alone)
+
+
+def test_a_deviation_of_nought_has_slope_nought() -> None:
+    def deviation(bases: Tensor, lengths: Tensor) -> Tensor:
+        valid = torch.arange(5) < lengths[:, None]
+        return Encoded(bases * valid[..., None], bases[:, :1], lengths).deviation()
+
+    alike = torch.ones(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    found = deviation(alike, torch.tensor([5, 1]))
+    (slope,) = torch.autograd.grad(found.sum(), alike)
+    assert not found.any() and not slope.any()
+    apart = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: deviation(x, torch.tensor([5, 3])), (apart,))

@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 
-from findna.model import compiled
+from findna.model import chordmixer, compiled
 from findna.model.compiled import compile_layers
 from findna.model.model import ModelConfig, new_model
 
@@ -30,6 +30,37 @@ def test_compiled_layers_give_the_same_numbers_at_every_length():
         for a, b in zip(plain.encoder.parameters(), fast.encoder.parameters(), strict=True):
             torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
     assert plain.state_dict().keys() == fast.state_dict().keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_forms_for_a_gpu_compile_and_give_the_same_numbers(monkeypatch):
+    """Rotation by look-up and padded products, compiled here for the CPU."""
+    config = ModelConfig.parse(
+        {"backbone": {**SHAPE, "width": 20, "track_size": 4, "direction": "both", "depth": 1}},
+        source="test",
+    )
+    plain, fast = new_model(config, seed=0), new_model(config, seed=0)
+    monkeypatch.setattr(chordmixer, "_GATHERED_ON", "cpu")
+    looked_up = []
+    gathered = chordmixer._gathered
+    monkeypatch.setattr(chordmixer, "_gathered", lambda *a: looked_up.append(1) or gathered(*a))
+    with monkeypatch.context() as padded:
+        padded.setattr(chordmixer, "_PADDED_ON", "cpu")
+        assert compile_layers(fast, "on") and looked_up
+        for length in (5, 97):
+            codes = torch.randint(0, 5, (3, length), generator=torch.Generator().manual_seed(0))
+            found = fast.encode(codes).bases
+            fast.zero_grad()
+            found.square().mean().backward()
+            padded.setattr(chordmixer, "_PADDED_ON", "cuda")
+            wanted = plain.encode(codes).bases
+            plain.zero_grad()
+            wanted.square().mean().backward()
+            padded.setattr(chordmixer, "_PADDED_ON", "cpu")
+            torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+            for a, b in zip(plain.encoder.parameters(), fast.encoder.parameters(), strict=True):
+                torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_nothing_is_compiled_unasked_on_a_cpu(monkeypatch):

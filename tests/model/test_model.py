@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.heads import ProjectionConfig, TaskConfig, pool
+from findna.model.heads import ProjectionConfig, TaskConfig, channels, pool
 from findna.model.model import (
     PRESETS,
     Model,
@@ -55,6 +55,7 @@ def test_presets_have_the_sizes_they_promise() -> None:
     }
     assert backbone["tiny"] == pytest.approx(0.4, abs=0.05)
     assert backbone["small"] == pytest.approx(2.0, abs=0.2)
+    assert backbone["medium"] == pytest.approx(4.2, abs=0.2)
     assert backbone["base"] == pytest.approx(12.65, abs=0.2)
     assert backbone["paper"] == pytest.approx(12.65, abs=0.2)
 
@@ -118,6 +119,39 @@ def test_bins_are_means_of_equal_parts_in_order(model: Model) -> None:
             wanted = kept.mean(0) if len(kept) else torch.zeros(bases.shape[1])
             torch.testing.assert_close(binned[row, part], wanted)
     torch.testing.assert_close(pool(encoded, ("bins",), 1), encoded.mean())
+
+
+def test_layers_and_deviation_stand_side_by_side_in_order(model: Model) -> None:
+    encoded = model.encode(CODES, VALID, layers=True)
+    pooled = pool(encoded, ("deviation", "layers"))
+    assert pooled.shape == (2, channels(("deviation", "layers"), SMALL.backbone)) == (2, 4 * 16)
+    bases = encoded.bases[1, :3]
+    torch.testing.assert_close(pooled[1, :16], bases.std(0, correction=0))
+    torch.testing.assert_close(pooled[1, 48:], bases.mean(0))
+    first, *_ = model.encoder.each_layer(CODES[1:, :3])
+    torch.testing.assert_close(pooled[1, 16:32], first.bases[0].mean(0))
+    spread = pool(encoded, ("deviations",))
+    assert spread.shape == (2, channels(("deviations",), SMALL.backbone))
+    torch.testing.assert_close(spread[1, :16], first.bases[0].std(0, correction=0))
+    torch.testing.assert_close(spread[1, -16:], pooled[1, :16])
+    with pytest.raises(ValueError, match="layers=True"):
+        pool(model.encode(CODES, VALID), ("layers",))
+
+
+def test_a_head_over_layers_learns_answers_and_is_kept(tmp_path: Path) -> None:
+    task = TASK.model_copy(update={"pooling": ("layers", "deviation", "bins"), "bins": 4})
+    model = new_model(SMALL, 1).with_task(task, 2).eval()
+    assert model.task_head is not None and model.task_head.reads_layers
+    assert model.task_head.linear.in_features == (3 + 1 + 4) * 16
+    torch.nn.init.normal_(model.task_head.linear.weight)
+    logits = model.task_logits(CODES, VALID)
+    alone = model.task_logits(CODES[1:, :3])
+    torch.testing.assert_close(logits[1:], alone)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.encoder.layers.parameters())
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    torch.testing.assert_close(again.task_logits(CODES, VALID), logits.detach())
 
 
 def test_projection_scores_are_cosines(model: Model) -> None:
@@ -250,7 +284,7 @@ def test_a_model_without_provenance_loads(folder: Path) -> None:
 
 
 def test_unknown_preset_names_the_known_ones() -> None:
-    with pytest.raises(BadInput, match="tiny, small, base, paper, long"):
+    with pytest.raises(BadInput, match="tiny, small, medium, base, paper, long"):
         new_model("huge", 0)
 
 

@@ -2,12 +2,12 @@ import logging
 
 import torch
 
-from findna.model.model import SHIPPED, load_model, new_model
+from findna.model.model import load_model, model_folder, new_model
 from findna.model.shipped import DEFAULT, pick_model
 
 
 def test_the_default_model_is_there_small_and_knows_what_it_has_seen(caplog):
-    assert sum(f.stat().st_size for f in SHIPPED[DEFAULT].iterdir()) < 2_000_000
+    assert sum(f.stat().st_size for f in model_folder(DEFAULT).iterdir()) < 2_000_000
     with caplog.at_level(logging.INFO, logger="findna"):
         model = pick_model(None)
     assert f"using {DEFAULT}, trained on human GRCh38" in caplog.text

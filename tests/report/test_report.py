@@ -98,6 +98,11 @@ def test_a_fine_tuning_report_has_its_metrics_and_confusion(tmp_path: Path) -> N
             "auroc": {"value": None, "reason": "one class only"},
         },
         "rows": {"train": 100, "test": 20},
+        "chosen": {"train": "last"},
+        "tried": [
+            {"train": "probe", "strand": "both", "auroc": 0.75, "loss": 0.625, "parts": 3},
+            {"train": "last", "strand": "both", "auroc": None, "loss": 0.5, "parts": 3},
+        ],
         "permutation_p_values": {"mcc": 0.001},
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -107,8 +112,23 @@ def test_a_fine_tuning_report_has_its_metrics_and_confusion(tmp_path: Path) -> N
     assert "<td>auroc</td><td>undefined</td><td>one class only</td>" in page
     assert "Test split, read once at the end." in page
     assert page.count("<svg") == 3
+    assert "Chosen: last." in page and "<td>probe</td><td>both</td><td>0.75</td>" in page
+    assert "<td>last</td><td>both</td><td>–</td><td>0.5</td><td>3</td>" in page
     for text in ("strand: both", "strand: forward", "permutation p-value of mcc", "predicted"):
         assert text in page
+
+
+def test_curves_are_those_of_runs_that_took_part_to_their_end(tmp_path: Path) -> None:
+    """Parts that choose in turn and probes draw no line; what is trained names one."""
+    each = {"stage": "fit", "strand": "both", "train_loss": 0.5}
+    curve = [
+        {**each, "train": "full", "part": 1, "epoch": 1},
+        {"stage": "fit", "train": "probe", "strand": "both", "validation_loss": 0.5},
+        *({**each, "train": name, "epoch": e} for name in ("full", "last") for e in (1, 2)),
+    ]
+    page = _text(write_report(_run(tmp_path / "r", {"verb": "finetune"}, curve)))
+    assert page.count("<svg") == 1
+    assert "full, strand: both" in page and "last, strand: both" in page and "probe" not in page
 
 
 def test_an_alarm_looks_like_one(tmp_path: Path) -> None:

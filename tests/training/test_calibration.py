@@ -300,7 +300,7 @@ def test_validation_rows_calibrate_and_the_test_split_judges(tmp_path, caplog):
     caplog.set_level("INFO", "findna")
     done, data = run(tmp_path / "run", {"train": 100, "dev": 120, "test": 60})
     found = json.loads((tmp_path / "run/metrics.json").read_text())["calibration"]
-    assert found["what"] == "fitted on 120 validation rows, which also chose the epoch"
+    assert found["what"] == "fitted on 120 validation rows, which also chose what to keep"
     assert caplog.text.count("calibration: fitted on 120") == 1 and " → " in caplog.text
     model = load_model(tmp_path / "run")
     task = model.config.task
@@ -337,7 +337,7 @@ def test_the_report_shows_it(tmp_path):
 def test_too_few_validation_rows_are_said_in_log_and_card(tmp_path, caplog):
     caplog.set_level("INFO", "findna")
     done, _ = run(tmp_path / "run", {"train": 40, "dev": 30, "test": 30})
-    words = "skipped, fewer than 100 rows: 30 validation rows, which also chose the epoch"
+    words = "skipped, fewer than 100 rows: 30 validation rows, which also chose what to keep"
     assert done.metrics["calibration"]["what"] == words and words in caplog.text
     assert "after" not in done.metrics["calibration"]
     assert done.model.config.task.calibration is None

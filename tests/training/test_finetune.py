@@ -17,14 +17,17 @@ from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting
 from findna.training.finetune import FinetuneSettings, finetune
-from findna.training.fit import NonFiniteLoss, row_losses, trained_parts
+from findna.training.fit import NonFiniteLoss, row_losses, task_for, trained_parts
 from findna.training.run_state import read_metrics
 
 SMALL = ModelConfig(
     backbone=ChordMixerConfig(width=32, hidden=32, track_size=8, depth=3, summary_tokens=2),
     projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
 )
-QUICK = {"epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32"}
+QUICK = {
+    "epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32",
+    "train": "full",
+}  # fmt: skip
 
 
 def small_model(seed=0):
@@ -231,7 +234,7 @@ def test_the_test_split_is_read_once_and_only_at_the_end(tmp_path, monkeypatch):
         splits.allowed = len(fits) == 2
         return done
 
-    monkeypatch.setattr("findna.training.finetune.fit", counted)
+    monkeypatch.setattr("findna.training.learning.fit", counted)
     finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
     assert SpySplits.taken == 1 and len(fits) == 2
 
@@ -441,9 +444,12 @@ def test_one_file_is_judged_by_cross_validation_and_refitted(tmp_path, caplog):
     assert table["row"].tolist() == [*range(1, 61), *range(1, 61)]
     assert set(table["fold"]) == {1, 2, 3} and table["repeat"].tolist() == [1] * 60 + [2] * 60
     stages = [row["stage"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")]
-    assert stages.count("fold") == 6 * 4
+    # In each fold three parts choose in turn, and then all of its rows teach.
+    assert stages.count("fold") == 6 * (3 + 1) * 4
     assert stages.count("all rows") == done.metrics["chosen"]["epoch"]
-    assert "validation" not in caplog.text.replace("cross-validation", "")
+    # Figures of validation stand where a choice is told, and nowhere as a result.
+    told = [m for m in caplog.messages if "validation" in m.replace("cross-validation", "")]
+    assert len(told) == 1 and told[0].startswith("chosen: full")
     assert load_model(tmp_path / "run").provenance["metrics"]["mcc"]["value"] is not None
 
 
@@ -579,8 +585,6 @@ def test_losses_by_hand():
 
 
 def test_a_task_config_is_made_of_training_rows_only():
-    from findna.training.finetune import task_for
-
     train = relabelled(gc_split(4, 0), np.array([[1.0], [3.0], [1.0], [3.0]]))
     far = relabelled(gc_split(2, 1), np.array([[100.0], [200.0]]))
     data = LabelledData({"train": train, "dev": far}, "regression", ("y",))

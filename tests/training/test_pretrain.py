@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ import torch
 
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import ModelConfig, load_model, new_model
+from findna.model.model import Distilled, ModelConfig, load_model, new_model
 from findna.sequence.genome import Genome
 from findna.training import pretrain as pretraining
 from findna.training.pretrain import LossNotFinite, PretrainResult, preset_of, pretrain
@@ -24,7 +24,7 @@ from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
 from findna.training.self_distillation import SelfDistillation
 
-GOLDEN_MASK_LOSS = 0.5664
+GOLDEN_MASK_LOSS = 0.7788
 SAMPLING = {"window": 128, "min_window": 64, "batch_bases": 2048}
 
 
@@ -34,6 +34,7 @@ def settings(**given: Any) -> PretrainSettings:
         "precision": "fp32",
         "sampling": SAMPLING,
         "validation": {"bases": 2048, "final_bases": 4096, "checks": 2},
+        "distillation": {"distillation_weight": 0.2},
         **given,
     }
     return PretrainSettings.resolve(given)
@@ -144,9 +145,13 @@ def test_a_folder_of_somebody_else_is_never_overwritten(genome: Genome, tmp_path
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
-def test_accumulation_changes_nothing_but_rounding(genome: Genome, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", get_args(Distilled))
+def test_accumulation_changes_nothing_but_rounding(
+    genome: Genome, tmp_path: Path, target: str
+) -> None:
+    given = {"steps": 3, "distillation": {"target": target, "distillation_weight": 1.0}}
     results = [
-        pretrain(genome, tmp_path / str(n), settings(accumulate=n, steps=3), device="cpu")
+        pretrain(genome, tmp_path / str(n), settings(accumulate=n, **given), device="cpu")
         for n in (1, 4)
     ]
     one, four = (tensors(result.folder) for result in results)
@@ -169,6 +174,41 @@ def test_validation_changes_neither_teacher_nor_centre(
 
     monkeypatch.setattr(pretraining._Job, "_check", checked)
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
+
+
+def test_without_distillation_no_teacher_is_asked_and_the_student_learns_the_same(
+    genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A weight of nothing and no weight at all move the student alike; the second costs less."""
+    nearly = settings(distillation={"distillation_weight": 1e-30})
+    pretrain(genome, tmp_path / "nearly", nearly, device="cpu")
+
+    def asked(*_: Any) -> None:
+        raise AssertionError("the teacher was asked")
+
+    monkeypatch.setattr(SelfDistillation, "_teacher_scores", asked)
+    without = settings(distillation={"distillation_weight": 0.0})
+    result = pretrain(genome, tmp_path / "without", without, device="cpu")
+    assert result.metrics["mask_loss"] < 1.5
+    left, right = tensors(tmp_path / "nearly"), tensors(tmp_path / "without")
+    for name, value in right.items():
+        if name.startswith(("student.encoder", "student.base_head", "teacher.encoder")):
+            torch.testing.assert_close(left[name], value, msg=name)
+
+
+def test_what_each_target_distils() -> None:
+    model = new_model("tiny", 0)
+    codes = torch.randint(0, 4, (3, 40))
+    hidden = torch.rand(3, 40) < 0.3
+    encoded = model.encode(codes)
+    assert model.distilled(encoded, "summary") is encoded.summary
+    mean = model.distilled(encoded, "mean")
+    torch.testing.assert_close(mean, encoded.bases.mean(1, keepdim=True))
+    bases = model.distilled(encoded, "bases", hidden)
+    wanted = [encoded.bases[b, at] for b in range(3) for at in range(40) if hidden[b, at]]
+    torch.testing.assert_close(bases[:, 0], torch.stack(wanted))
+    with pytest.raises(ValueError, match="which of them were hidden"):
+        model.distilled(encoded, "bases")
 
 
 def test_not_finite_loss_stops_and_keeps_the_last_good_checkpoint(

@@ -97,13 +97,18 @@ def test_health_tells_a_collapsed_teacher_from_a_fresh_one(model: Model, data: H
     collapsed = figures(model, data)
     assert collapsed["token_information"] == pytest.approx(0, abs=1e-5)
     assert fresh["token_information"] > 10 * abs(collapsed["token_information"])
+    assert collapsed["silent_tokens"] == collapsed["tokens"] == len(model.encoder.summary)
+    assert collapsed["least_token_information"] <= collapsed["token_information"]
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({"effective_rank": 1.2}, "COLLAPSING: the embeddings"),
-        ({"token_information": 0.001}, "COLLAPSING: the teacher"),
+        (
+            {"silent_tokens": 1},
+            "COLLAPSING: the teacher's answers no longer depend on the window (1 of",
+        ),
         ({"mask_loss": 1.39}, "not learning yet"),
         ({"mask_loss": 1.30}, "0.0400 nats a base above"),
         ({"mask_loss": 1.25}, "0.0100 nats a base below"),
@@ -113,7 +118,8 @@ def test_verdict(changed: dict[str, float], words: str) -> None:
     numbers = {
         "step": 1000,
         "effective_rank": 40.0,
-        "token_information": 1.0,
+        "silent_tokens": 0,
+        "tokens": 10,
         "letter_entropy": 1.38,
         "markov_loss": 1.26,
         "mask_loss": 1.3,
@@ -125,7 +131,8 @@ def test_without_distillation_a_silent_teacher_is_no_collapse() -> None:
     numbers = {
         "step": 1000,
         "effective_rank": 40.0,
-        "token_information": 0.0,
+        "silent_tokens": 10,
+        "tokens": 10,
         "letter_entropy": 1.38,
         "markov_loss": 1.26,
         "mask_loss": 1.3,
@@ -137,7 +144,8 @@ def test_a_young_run_is_not_called_collapsing_for_silent_tokens() -> None:
     numbers = {
         "step": 60,
         "effective_rank": 40.0,
-        "token_information": 0.0,
+        "silent_tokens": 10,
+        "tokens": 10,
         "letter_entropy": 1.38,
         "markov_loss": 1.26,
         "mask_loss": 1.3,

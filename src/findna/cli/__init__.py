@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from findna.model.published import PUBLISHED
+
 VERBS = {
     "example": "Write a small simulated genome with tasks and variants to try everything on.",
     "pretrain": "Pretrain a model on a genome by self-distillation.",
@@ -22,7 +24,8 @@ VERBS = {
     "search": "Find the regions of a genome that are most like a region or a sequence.",
     "evaluate": "Compare models with random weights and cheap baselines, on equal terms.",
     "doctor": "Check data, genome and model before time is spent.",
-    "fetch": "Bring genomes and benchmark data to the cache folder.",
+    "fetch": "Bring genomes, benchmark data and models to the cache folder.",
+    "export": "Write a model folder to give away, with a model card of what is known.",
     "info": "Say what a file, a model or a run is.",
 }
 
@@ -68,6 +71,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,
+    epilog=f"Models by name, for -m: {', '.join(PUBLISHED)}. findna info says which are here.",
 )
 
 

@@ -37,10 +37,11 @@ def embed(
     model: SomeModel = None,
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
     pooling: Annotated[
-        Literal["mean", "max", "summary", "base"],
+        Literal["mean", "max", "summary", "deviation", "layers", "base"],
         typer.Option(
             "--pooling",
-            help="What is read of a sequence; base is a vector a base (.npz, .parquet).",
+            help="What is read of a sequence: layers are the means of all layers side by side; base"
+            " is a vector a base (.npz, .parquet).",
         ),
     ] = "mean",
     strand: Annotated[

@@ -1,4 +1,4 @@
-"""`findna fetch`: genomes and suites onto this machine."""
+"""`findna fetch`: genomes, suites and models onto this machine."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from findna.cli.running import Overwrite, resolved, verb
-from findna.evaluation.fetch.catalogue import MTCDNA, catalogue, datasets
+from findna.evaluation.fetch.catalogue import MODEL, MTCDNA, catalogue, datasets
 from findna.evaluation.fetch.folder import DataFolder
 from findna.evaluation.fetch.suites import FetchSettings, Sources
 from findna.evaluation.fetch.suites import fetch as run_fetch
@@ -22,7 +22,7 @@ def fetch(
         typer.Argument(
             metavar="NAME...",
             help="hg38, hg19, mm10, mm39, sacCer3, ce11, dm6; gue, gue/tf/0; genomic_benchmarks,"
-            " genomic_benchmarks/TASK; mtcdna.",
+            " genomic_benchmarks/TASK; mtcdna; model NAME.",
         ),
     ] = None,
     output: Annotated[
@@ -61,7 +61,7 @@ def fetch(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fetch genomes and benchmark suites, checked, resumed, from mirrors in order.
+    """Fetch genomes, benchmark suites and models, checked, resumed, from mirrors in order.
 
     The only verb that opens a network connection. What was fetched stands in fetched.json.
     """
@@ -71,6 +71,8 @@ def fetch(
         return
     if not names:
         raise typer.BadParameter("name what to fetch, or see --list", param_hint="NAME")
+    if names[0] == MODEL and len(names) > 1:
+        names = [f"{MODEL}/{name}" for name in names[1:]]
     if dry_run:
         _say_rows(_plan(output, settings, mirror, names))
         return

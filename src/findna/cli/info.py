@@ -10,6 +10,7 @@ import yaml
 
 from findna.cli.running import say, verb
 from findna.files import open_bytes, read_json
+from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, merge, read_bed
 
@@ -19,13 +20,29 @@ _LISTED = 100
 
 @verb()
 def info(
-    path: Annotated[Path, typer.Argument(help="A FASTA, BED or label file, a model or a run.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A FASTA, BED or label file, a model or its name, a run; without one the models"
+            " that are known by name are listed."
+        ),
+    ] = None,
 ) -> None:
     """Say what a file, a model or a run is, one `name<TAB>value` a line."""
-    say(_facts(path))
+    say(_facts(path) if path else {m.name: _where(m) for m in PUBLISHED.values()})
+
+
+def _where(model: PublishedModel) -> str:
+    """Whether a published model is on this machine, and how to bring it if not."""
+    here = any((folder / "config.json").is_file() for folder in model.folders())
+    source = "comes with findna" if model.place == "package" else "here"
+    state = source if here else f"findna fetch model {model.name}"
+    return f"{model.size / 1e6:.1f} MB, {state}"
 
 
 def _facts(path: Path) -> Mapping[str, object]:
+    if str(path) in PUBLISHED and not path.exists():
+        return {"name": str(path), **_model_facts(path)}
     if (path / "settings.yaml").is_file():
         return _run_facts(path)
     if (path / "config.json").is_file():

@@ -249,9 +249,9 @@ def _shuffled_places(strata: Ints, key: tuple[int, int]) -> tuple[Ints, Ints]:
     return place, size
 
 
-def drawn_rows(rows: LabelledSplit, kind: str, many: int) -> NDArray[np.bool_]:
-    """True (n,) for `many` rows with classes in their shares; always the same rows."""
-    place, size = _shuffled_places(strata_of(rows.labels, kind), (0, len(rows)))
+def drawn_rows(rows: LabelledSplit, kind: str, many: int, seed: int = 0) -> NDArray[np.bool_]:
+    """True (n,) for `many` rows with classes in their shares; the same rows for the same seed."""
+    place, size = _shuffled_places(strata_of(rows.labels, kind), (seed, len(rows)))
     chosen = np.zeros(len(rows), np.bool_)
     # Taking the smallest shares of each stratum's own order keeps all strata level.
     chosen[np.argsort((place + 0.5) / size, kind="stable")[:many]] = True

@@ -34,14 +34,14 @@ from findna.inference.embedding.stitching import (
     Reading,
     Span,
     base_vectors,
-    encoded_batches,
+    batches,
     pooled_vectors,
 )
 from findna.inference.predict import Strand, pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import described
 from findna.inference.tiles import usual_window
-from findna.model.heads import Pooling, pool
+from findna.model.heads import Pooling, channels, pool, read_layers
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Codes
@@ -49,9 +49,7 @@ from findna.sequence.genome import Genome
 from findna.sequence.records import Record
 
 Embeddings = NDArray[np.float32]
-EmbedPooling = Literal["mean", "max", "summary", "base"]
-
-ALL_POOLINGS: tuple[Pooling, ...] = ("mean", "max", "summary")
+EmbedPooling = Literal["mean", "max", "summary", "deviation", "layers", "base"]
 
 
 @dataclass(frozen=True)
@@ -77,20 +75,22 @@ def embeddings(
     strand: Strand = "both",
     batch_bases: int | None = None,
 ) -> Embeddings:
-    """Vectors (n, len(pooling) * D) of n sequences in their order, each read as one window.
+    """Vectors (n, channels) of n sequences in their order, each read as one window; of several
+    poolings side by side, each as wide as `heads.channels` says.
 
     Mean pooling over bases is the default: over 57 data sets it served better than maximum or
     summary tokens (Feng et al. 2025, Nat Commun 16:10780). Strands are averaged unless `strand` is
     "forward". The model is used as it stands and where it stands.
     """
     sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
-    width = model.config.backbone.width * len(pooling)
+    width = channels(pooling, model.config.backbone)
     vectors = np.zeros((len(sequences), width), np.float32)
     turns = (False, True) if strand == "both" else (False,)
     bases = batch_bases or usual_batch_bases(model.device)
     with torch.inference_mode():
         for turned in turns:
-            for rows, encoded in encoded_batches(model, sequences, turned, bases):
+            for rows, batch in batches(sequences, turned, bases):
+                encoded = model.encode(*batch, layers=read_layers(pooling))
                 vectors[rows] += pool(encoded, pooling).float().cpu().numpy()
     return vectors / np.float32(len(turns))
 
@@ -124,8 +124,9 @@ def embed(
         output: `.parquet`, `.npz` or `.h5ad`; "-" for a TSV on standard output; None to get table
             and vectors back.
         genome: FASTA or opened genome for BED input.
-        pooling: "mean" over bases, "max", the mean of the "summary" tokens, or "base" for a vector
-            a base (parquet and npz).
+        pooling: "mean" over bases, "max", the mean of the "summary" tokens, the standard
+            "deviation" over bases, the means of all "layers" side by side, or "base" for a vector a
+            base (parquet and npz).
         strand: "both" averages the two strands, "forward" reads the given one.
         window: longest piece that is read at once; None takes the longest the model was trained on.
         batch_bases: bases a batch, which bounds memory; None takes what suits the device.
@@ -188,9 +189,14 @@ def _facts(
         "pooling": pooling,
         "strand": reading.strand,
         "window": reading.window,
-        "width": model.config.backbone.width,
+        "width": _width(model, pooling),
         "dtype": dtype.name,
     }
+
+
+def _width(model: Model, pooling: EmbedPooling) -> int:
+    """Numbers of a vector."""
+    return channels(("mean" if pooling == "base" else pooling,), model.config.backbone)
 
 
 # ---------------------------------------------------------------- from records to answers

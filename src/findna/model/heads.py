@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from pydantic import Field, model_validator
@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from findna.files import Settings
-from findna.model.chordmixer import Encoded
+from findna.model.chordmixer import ChordMixerConfig, Encoded
 
 BASES = 4  # logits over A C G T; N, MASK and PAD are never answers
-Pooling = Literal["mean", "max", "summary", "bins"]
+Pooling = Literal["mean", "max", "summary", "bins", "deviation", "layers", "deviations"]
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 
 
@@ -121,7 +121,7 @@ class TaskConfig(Settings):
         if not self.classes:
             raise ValueError("a task needs at least one class or target name")
         if not self.pooling:
-            raise ValueError("pooling names at least one of mean, max, summary, bins")
+            raise ValueError(f"pooling names at least one of {', '.join(get_args(Pooling))}")
         return self
 
     @model_validator(mode="after")
@@ -145,19 +145,42 @@ class TaskConfig(Settings):
         return 1 if self.kind == "binary" else len(self.classes)
 
 
+def channels(parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1) -> int:
+    """Numbers that `pool` reads of a sequence."""
+    every = backbone.depth + 1
+    times = {"bins": bins, "layers": every, "deviations": every}
+    return backbone.width * sum(times.get(part, 1) for part in parts)
+
+
 def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1) -> Tensor:
     """Concatenated summaries of each sequence, (B, channels); padding never takes part.
 
-    Every part is as wide as the backbone, D, but "bins", which keeps where in a sequence something
-    stands: the means of `bins` parts of equal length, (B, bins * D).
+    Every part is as wide as the backbone, D, but three. "bins" keeps where in a sequence something
+    stands: the means of `bins` parts of equal length, (B, bins * D). "layers" keeps what the last
+    layer no longer tells: the means of every layer and of the closing norm, (B, (depth + 1) * D);
+    "deviations" are their standard deviations over bases, of the same shape.
     """
     read = {
         "mean": encoded.mean,
         "max": encoded.maximum,
         "summary": lambda: encoded.summary.mean(1),
         "bins": lambda: encoded.binned(bins).flatten(1),
+        "deviation": encoded.deviation,
+        "layers": lambda: _layers(encoded)[:, :, 0].flatten(1),
+        "deviations": lambda: _layers(encoded)[:, :, 1].flatten(1),
     }
     return torch.cat([read[part]() for part in parts], dim=-1)
+
+
+def read_layers(parts: Sequence[Pooling]) -> bool:
+    """Whether a batch has to be encoded with means and deviations of all layers."""
+    return "layers" in parts or "deviations" in parts
+
+
+def _layers(encoded: Encoded) -> Tensor:
+    if encoded.layers is None:
+        raise ValueError("pooling over layers needs a batch that was encoded with layers=True")
+    return encoded.layers
 
 
 class TaskHead(nn.Module):
@@ -172,17 +195,22 @@ class TaskHead(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, config: TaskConfig) -> None:
+    def __init__(self, backbone: ChordMixerConfig, config: TaskConfig) -> None:
         super().__init__()
-        channels = width * sum(config.bins if p == "bins" else 1 for p in config.pooling)
+        width = channels(config.pooling, backbone, config.bins)
         self.parts, self.bins = config.pooling, config.bins
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("deviation", torch.ones(channels))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(channels, config.outputs)
+        self.linear = nn.Linear(width, config.outputs)
         # A fresh head says nothing: the first loss is that of the class frequencies, not of noise.
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+
+    @property
+    def reads_layers(self) -> bool:
+        """Whether a batch has to be encoded with means and deviations of all layers."""
+        return read_layers(self.parts)
 
     def pooled(self, encoded: Encoded) -> Tensor:
         """What the head reads of each sequence, (B, channels)."""

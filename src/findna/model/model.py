@@ -11,7 +11,7 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import torch
@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from findna.files import BadInput, Settings, atomic_folder, read_json, write_json
 from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Encoded
 from findna.model.heads import BASES, ProjectionConfig, ProjectionHead, TaskConfig, TaskHead
+from findna.model.published import PUBLISHED
 from findna.sequence.alphabet import ALPHABET_NAME, COMPLEMENT
 
 FORMAT_VERSION = 1
+Distilled = Literal["summary", "mean", "bases"]
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-# Models that come with the package, by name: their folders hold weights in half precision.
-SHIPPED = {folder.name: folder for folder in sorted((Path(__file__).parent / "weights").iterdir())}
 
 
 class ModelConfig(Settings):
@@ -50,11 +50,14 @@ def _preset(name: str, backbone: dict[str, Any], **projection: Any) -> ModelConf
 PRESETS: dict[str, ModelConfig] = {
     config.preset: config
     for config in (
-        _preset("tiny", {"width": 128, "hidden": 256, "track_size": 16, "depth": 6}),
-        _preset("small", {"width": 192, "hidden": 384, "track_size": 16, "depth": 14}),
+        _preset("tiny", {"width": 128, "hidden": 256, "track_size": 16, "depth": 6, "stem": 4}),
+        _preset("small", {"width": 192, "hidden": 384, "track_size": 16, "depth": 14, "stem": 4}),
+        # Eight tracks reach 64 bases a layer; sixteen layers, half of them either way, make that a
+        # window of 1 kb, and its fp16 weights take 8.8 MB.
+        _preset("medium", {"width": 256, "hidden": 512, "track_size": 32, "depth": 16, "stem": 4}),
         _preset(
             "base",
-            {"width": 384, "hidden": 512, "track_size": 32, "depth": 32},
+            {"width": 384, "hidden": 512, "track_size": 32, "depth": 32, "stem": 4},
             hidden=512,
             bottleneck=128,
             prototypes=2048,
@@ -120,7 +123,7 @@ class Model(nn.Module):
             if config.projection.kind == "prototypes"
             else self.base_head
         )
-        self.task_head = TaskHead(width, config.task) if config.task else None
+        self.task_head = TaskHead(config.backbone, config.task) if config.task else None
 
     @property
     def device(self) -> torch.device:
@@ -139,10 +142,17 @@ class Model(nn.Module):
         return projection.prototypes if projection.kind == "prototypes" else BASES
 
     def encode(
-        self, codes: Tensor, lengths: Tensor | None = None, noise: Tensor | None = None
+        self,
+        codes: Tensor,
+        lengths: Tensor | None = None,
+        noise: Tensor | None = None,
+        layers: bool = False,
     ) -> Encoded:
-        """Codes (B, L) int64 with valid ``lengths`` (B,) → vectors of bases and summary tokens."""
-        encoded: Encoded = self.encoder(codes, lengths, noise)
+        """Codes (B, L) int64 with valid ``lengths`` (B,) → vectors of bases and summary tokens;
+        with means and deviations of all ``layers`` if asked for, or if the task head reads them.
+        """
+        layers = layers or (self.task_head is not None and self.task_head.reads_layers)
+        encoded: Encoded = self.encoder(codes, lengths, noise, layers)
         return encoded
 
     def base_logits(self, bases: Tensor) -> Tensor:
@@ -155,12 +165,37 @@ class Model(nn.Module):
         scores: Tensor = self.projection(summary)
         return scores
 
+    def distilled(
+        self, encoded: Encoded, target: Distilled, hidden: Tensor | None = None
+    ) -> Tensor:
+        """What a projection is made of, (n, S, D): the S summary rows of each of n sequences, their
+        mean over bases (S = 1; DINO, Caron et al. 2021), or each of n ``hidden`` bases (S = 1;
+        iBOT, Zhou et al. 2022), where ``hidden`` is (B, L) bool.
+        """
+        if target == "summary":
+            return encoded.summary
+        if target == "mean":
+            return encoded.mean()[:, None]
+        if hidden is None:
+            raise ValueError("distilling bases needs to know which of them were hidden")
+        return encoded.bases[hidden][:, None]
+
     def forward(
-        self, codes: Tensor, lengths: Tensor | None = None, noise: Tensor | None = None
+        self,
+        codes: Tensor,
+        lengths: Tensor | None = None,
+        noise: Tensor | None = None,
+        target: Distilled | None = "summary",
+        hidden: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pretraining's two answers: base logits (B, L, 4) and prototype scores (B, S, K)."""
+        """Pretraining's two answers: base logits (B, L, 4), and prototype scores (n, S, K) of
+        ``target``, or an empty tensor where that is None.
+        """
         encoded = self.encode(codes, lengths, noise)
-        return self.base_logits(encoded.bases), self.project(encoded.summary)
+        logits = self.base_logits(encoded.bases)
+        if target is None:
+            return logits, logits.new_empty(0)
+        return logits, self.project(self.distilled(encoded, target, hidden))
 
     def embed(self, codes: Tensor, lengths: Tensor | None = None, strand: str = "both") -> Tensor:
         """Mean over valid bases (B, D), averaged over both strands unless ``strand`` is
@@ -271,11 +306,14 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
 
 
 def model_folder(path: str | Path) -> Path:
-    """The model folder that ``path`` means: itself, ``model/`` of a run folder, or a name in
-    ``SHIPPED``.
+    """The model folder that ``path`` means: itself, ``model/`` of a run folder, or that of a
+    published name.
+
+    Raises:
+        BadInput: it is none, or a published model is absent or not what was published.
     """
-    if str(path) in SHIPPED and not Path(path).exists():
-        return SHIPPED[str(path)]
+    if str(path) in PUBLISHED and not Path(path).exists():
+        return PUBLISHED[str(path)].folder()
     path = Path(path)
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
@@ -283,17 +321,17 @@ def model_folder(path: str | Path) -> Path:
     raise BadInput(
         "this is no model folder: it has no config.json",
         file=path,
-        remedy="give a folder written by findna pretrain or finetune, or the name of a model that"
-        f" comes with findna: {', '.join(SHIPPED)}",
+        remedy="give a folder written by findna pretrain or finetune, or the name of a published"
+        f" model: {', '.join(PUBLISHED)}",
     )
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Load a model folder, or the model of a run folder, in evaluation mode.
+    """Load a model folder, the model of a run folder or a published name, in evaluation mode.
 
     Raises:
-        BadInput: unknown format version or alphabet, or a tensor that is missing, extra, of
-        another shape or not finite.
+        BadInput: no such model, a published one that differs, an unknown format version or
+        alphabet, or a tensor that is missing, extra, of another shape or not finite.
     """
     folder = model_folder(path)
     described = read_json(folder / CONFIG)

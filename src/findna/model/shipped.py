@@ -1,15 +1,13 @@
-"""Models by name: those that come with the package, and the one that is used when none is named."""
+"""The model that is used when none is named: it comes with the package."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from findna.files import log
-from findna.model.model import SHIPPED, Model, load_model
+from findna.model.model import Model, load_model
 
 DEFAULT = "findna-human-tiny"
-
-__all__ = ["DEFAULT", "SHIPPED", "pick_model"]
 
 
 def pick_model(model: Model | str | Path | None) -> Model:

@@ -233,14 +233,32 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
             ("what", "value"),
             _flat(facts),
         ),
+        *_choice_part(found),
         *_calibration_part(found.get("calibration") or {}),
         Part("Learning", _LEARNING, _learning_charts(files)),
     ]
 
 
 _LEARNING = (
-    "Validation rows choose the epoch, the strand and the threshold; their scores are no result."
+    "Validation rows choose what is trained, the epoch, the strand and the threshold; their scores"
+    " are no result."
 )
+
+
+_CHOICE = (
+    "Validation figures of what could be trained. The best of those that were compared on all parts"
+    " was taken; they choose and are no result."
+)
+
+
+def _choice_part(found: Row) -> list[Part]:
+    """What could be trained and how it did on validation rows; nothing for a run without."""
+    tried = found.get("tried") or []
+    if not tried:
+        return []
+    chosen = found.get("chosen", {}).get("train", "")
+    rows = [[_shown(value) for value in one.values()] for one in tried]
+    return [Part("What was trained", f"Chosen: {chosen}. {_CHOICE}", (), list(tried[0]), rows)]
 
 
 _CALIBRATION = (
@@ -294,24 +312,31 @@ def _confusion(files: RunFiles) -> list[Markup]:
 
 
 def _learning_charts(files: RunFiles) -> list[Markup]:
-    """Curves of every training run, one line a strand; folds of cross-validation are left out."""
-    fits = [row for row in files.metrics if row.get("stage") in ("fit", "all rows")]
+    """Curves of every training run that took part to its end, one line for what is trained and a
+    strand; folds of cross-validation, and parts that choose in turn, are left out.
+    """
+    fits = [
+        row
+        for row in files.metrics
+        if row.get("stage") in ("fit", "all rows") and "epoch" in row and "part" not in row
+    ]
     names = [name for row in fits[:1] for name in row if name not in _NO_CURVE]
     return [
         figure
         for name in names
-        for figure in _chart(Chart(name.replace("_", " "), "epoch", "", _by_strand(fits, name)))
+        for figure in _chart(Chart(name.replace("_", " "), "epoch", "", _by_run(fits, name)))
     ]
 
 
-_NO_CURVE = ("stage", "epoch", "strand", "seconds", "repeat", "fold")
+_NO_CURVE = ("stage", "epoch", "train", "strand", "seconds", "repeat", "fold")
 
 
-def _by_strand(rows: Sequence[Row], name: str) -> dict[str, list[tuple[float, float]]]:
+def _by_run(rows: Sequence[Row], name: str) -> dict[str, list[tuple[float, float]]]:
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         if row.get(name) is not None:
-            lines.setdefault(f"strand: {row['strand']}", []).append((row["epoch"], row[name]))
+            what = ", ".join([*filter(None, [row.get("train")]), f"strand: {row['strand']}"])
+            lines.setdefault(what, []).append((row["epoch"], row[name]))
     return lines
 
 

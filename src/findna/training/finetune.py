@@ -1,13 +1,14 @@
 """Fine-tuning: from labelled sequences and a model to a model that answers, honestly judged.
 
-With a test split: the epoch, the strand and the threshold are chosen on validation rows, the test
-split is read once, at the end. Without one: repeated stratified cross-validation, in which every
-choice is made inside each fold on rows that are not judged; then the model is fitted to all rows
-with what the folds chose. A validation score is never reported as performance.
+With a test split: what is trained, the epoch, the strand and the threshold are chosen on validation
+rows (`training.learning` says which those are), the test split is read once, at the end. Without
+one: repeated stratified cross-validation, in which every choice is made inside each fold on rows
+that are not judged; then the model is fitted to all rows with what most folds chose. A validation
+score is never reported as performance.
 
 Probabilities are calibrated on rows that the network did not learn from: the out-of-fold rows of
-cross-validation, else the validation rows, which have chosen the epoch before and are so a little
-too kind. Decisions stay as they were.
+cross-validation, else the rows that have chosen before and are so a little too kind. Decisions stay
+as they were.
 
     predictions.tsv   one row per judged row: id, row, label, prediction, probabilities
     confusion.tsv     labels in rows, answers in columns
@@ -17,7 +18,6 @@ too kind. Decisions stay as they were.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,35 +27,25 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
-from findna.data.splits import (
-    Fold,
-    groups_of,
-    identical_up_to_strand,
-    parted,
-    planned_folds,
-)
+from findna.data.splits import Fold, groups_of, identical_up_to_strand, planned_folds
 from findna.files import BadInput, log, write_json
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import Strand, scores_of
+from findna.inference.predict import scores_of
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
-from findna.model.heads import TaskConfig
 from findna.model.model import PRESETS, Model, load_model, new_model
 from findna.sequence.genome import Genome
-from findna.training.calibration import (
-    OutOfFold,
-    calibrate,
-    cross_fitted,
-    in_words,
-    prevalence_of,
-)
+from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
+from findna.training.choices import Candidate, Choice, figures, most_chosen
+from findna.training.choices import in_words as words_of_choice
 from findna.training.engine import open_engine
-from findna.training.fit import FinetuneSettings, Fit, NonFiniteLoss, fit, logits_of, retasked
+from findna.training.fit import FinetuneSettings, NonFiniteLoss, logits_of, task_for, task_of
 from findna.training.judgement import RESAMPLES, Judgement, write_table
+from findna.training.learning import Learned, Learner, trainings
 from findna.training.run_state import MetricsLog, Run, open_run
 
-__all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
+__all__ = ["FinetuneResult", "FinetuneSettings", "finetune", "task_for"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -164,123 +154,91 @@ class _Job:
 
     def work(self, run: Run) -> FinetuneResult:
         """Train, judge, and write the folder."""
-        self.log = MetricsLog(run.metrics)
-        # The last run of a cross-validation is on all rows with one strand.
-        rounds = len(self.folds) * len(self._strands()) + (
-            1 if self.folds else len(self._strands())
-        )
-        why = "; strand auto trains both ways" if self.settings.strand == "auto" else ""
-        log.info("training runs: %d of %d epochs each%s", rounds, self.settings.epochs, why)
-        with StepProgress("epoch", rounds * self.settings.epochs) as self.progress:
-            try:
-                chosen, judgement = self._with_test() if self.has_test else self._with_folds()
-            except NonFiniteLoss as error:
-                _keep_last_good(error, run)
-                raise
-        metrics = self._described(chosen, judgement)
-        self._write(run, chosen, judgement, metrics)
-        return FinetuneResult(run.folder, chosen.model, metrics)
-
-    # -------------------------------------------------------- learning and choosing
-
-    def _strands(self) -> tuple[Strand, ...]:
-        strand = self.settings.strand
-        return ("both", "forward") if strand == "auto" else (strand,)
-
-    def _choose(self, train: LabelledSplit, valid: LabelledSplit, **stage: Any) -> Fit:
-        """The best fit on validation rows over the strands that are open.
-
-        The first among equals.
-        """
-        fits = [self._fit(train, valid, strand, **stage) for strand in self._strands()]
-        return max(fits, key=lambda each: each.score)
-
-    def _fit(
-        self,
-        train: LabelledSplit,
-        valid: LabelledSplit | None,
-        strand: Strand,
-        *,
-        stop_after: int | None = None,
-        **stage: Any,
-    ) -> Fit:
-        def note(**numbers: Any) -> None:
-            self.log.write(**stage, **numbers)
-            self.progress.advance(int(train.lengths.sum()))
-
-        return fit(
+        self.log, epochs = MetricsLog(run.metrics), self.settings.epochs
+        self.learner = Learner(
             self.start,
-            task_for(self.data, train, strand, self.settings),
-            train,
-            valid,
+            self.data,
             self.settings,
             device=self.device,
             precision=self.precision,
-            note=note,
-            stop_after=stop_after,
+            note=self._note,
+        )
+        runs = self._trainings()
+        log.info("training runs: at most %d of %d epochs each", runs, epochs)
+        with StepProgress("epoch", max(1, runs * epochs)) as self.progress:
+            try:
+                learned, judgement = self._with_test() if self.has_test else self._with_folds()
+            except NonFiniteLoss as error:
+                _keep_last_good(error, run)
+                raise
+        metrics = self._described(learned, judgement)
+        self._write(run, learned, judgement, metrics)
+        return FinetuneResult(run.folder, learned.model, metrics)
+
+    def _trainings(self) -> int:
+        if not self.folds:
+            dev = self.has_test and "dev" in self.data.splits
+            return trainings(len(self.rows), dev, self.settings)
+        # The last run of a cross-validation is on all rows, with what the folds chose.
+        return 1 + sum(
+            trainings(int(fold.train.sum()), False, self.settings) for fold in self.folds
         )
 
-    def _parted(self, rows: LabelledSplit, groups: Ints) -> tuple[LabelledSplit, LabelledSplit]:
-        """Rows to learn from and rows to choose by."""
-        fraction, seed = self.settings.validation_fraction, self.settings.seed
-        return parted(rows, groups, self.data.kind, fraction=fraction, seed=seed)
+    def _note(self, bases: int, **numbers: Any) -> None:
+        self.log.write(**numbers)
+        if "epoch" in numbers:
+            self.progress.advance(bases)
 
-    # -------------------------------------------------------- calibrating
-
-    def _calibrate(self, model: Model, rows: OutOfFold) -> None:
-        task, self.calibration = calibrate(_task_of(model), rows)
-        model.config = model.config.model_copy(update={"task": task})
-
-    def _held_out(self, model: Model, valid: LabelledSplit) -> OutOfFold:
-        """Rows that chose the epoch, the strand and the threshold, but taught nothing."""
-        logits = logits_of(model, valid, self.precision)[None]
-        return OutOfFold(logits, valid.labels, "validation rows, which also chose the epoch")
+    def _calibrate(self, learned: Learned) -> None:
+        task, self.calibration = calibrate(task_of(learned.model), learned.held)
+        learned.model.config = learned.model.config.model_copy(update={"task": task})
 
     # -------------------------------------------------------- judged by a test split
 
-    def _with_test(self) -> tuple[Fit, Judgement]:
-        if "dev" in self.data.splits:
-            train, valid = self.rows, self.data.splits["dev"]
-        else:
-            train, valid = self._parted(self.rows, self.groups)
-        chosen = self._choose(train, valid, stage="fit")
-        self.sizes = {"train": len(train), "validation": len(valid)}
-        plain = _task_of(chosen.model)
-        self._calibrate(chosen.model, self._held_out(chosen.model, valid))
+    def _learned(self) -> Learned:
+        """From all training rows, by validation rows where there are some."""
+        valid = self.data.splits["dev"] if self.has_test and "dev" in self.data.splits else None
+        learned = self.learner.learn(self.rows, self.groups, valid, stage="fit")
+        self.sizes = {"train": learned.taught, learned.chosen_by: len(learned.held.labels)}
+        return learned
+
+    def _with_test(self) -> tuple[Learned, Judgement]:
+        learned = self._learned()
+        plain = task_of(learned.model)
+        self._calibrate(learned)
         # The first and only time that the test split is touched.
         test = self.data.splits["test"]
-        logits = logits_of(chosen.model, test, self.precision)
-        scores, shown = scores_of(logits, plain), scores_of(logits, _task_of(chosen.model))
+        logits = logits_of(learned.model, test, learned.precision)
+        scores, shown = scores_of(logits, plain), scores_of(logits, task_of(learned.model))
         answers = Answers(plain.kind, plain.classes, test.labels, scores, plain.threshold)
         self.sizes |= {"test": len(test), "test_also_in_train": _shared(test, self.rows)}
-        fitted = _task_of(chosen.model).calibration is not None
+        fitted = task_of(learned.model).calibration is not None
         protocol, calibrated = "test split, read once at the end", [shown] if fitted else []
-        return chosen, Judgement(protocol, test, [answers], test.groups, [], calibrated)
+        return learned, Judgement(protocol, test, [answers], test.groups, [], calibrated)
 
     # -------------------------------------------------------- judged by cross-validation
 
-    def _with_folds(self) -> tuple[Fit, Judgement | None]:
-        self.sizes = {"train": len(self.rows), "groups": len(np.unique(self.groups))}
+    def _with_folds(self) -> tuple[Learned, Judgement | None]:
         if not self.folds:
-            train, valid = self._parted(self.rows, self.groups)
-            self.sizes = {"train": len(train), "validation": len(valid)}
-            chosen = self._choose(train, valid, stage="fit")
-            self._calibrate(chosen.model, self._held_out(chosen.model, valid))
-            return chosen, None
+            learned = self._learned()
+            self._calibrate(learned)
+            return learned, None
+        self.sizes = {"train": len(self.rows), "groups": len(np.unique(self.groups))}
         repeats = max(fold.repeat for fold in self.folds) + 1
         shape = (repeats, len(self.rows))
         scores = np.zeros((*shape, len(self.data.classes)))
         logits = np.zeros((*shape, 1 if self.data.kind == "binary" else len(self.data.classes)))
         thresholds, numbers = np.zeros(shape), np.zeros(shape, np.int64)
-        fits = []
+        each = []
         for fold in self.folds:
             here = (fold.repeat, fold.test)
-            chosen = self._learned(fold)
-            task = _task_of(chosen.model)
-            logits[here] = logits_of(chosen.model, self.rows.where(fold.test), self.precision)
+            learned = self._in_fold(fold)
+            task = task_of(learned.model)
+            test = self.rows.where(fold.test)
+            logits[here] = logits_of(learned.model, test, learned.precision)
             scores[here] = scores_of(logits[here], task)
             thresholds[here], numbers[here] = task.threshold, fold.number
-            fits.append(_Choice.of(chosen))
+            each.append(_InFold(learned.choice, task.threshold, learned.tried))
         kind, classes, labels = self.data.kind, self.data.classes, self.rows.labels
         answers = [
             Answers(kind, classes, labels, *pair) for pair in zip(scores, thresholds, strict=True)
@@ -289,34 +247,37 @@ class _Job:
             f"{int(numbers.max()) + 1}-fold cross-validation repeated {repeats} times, stratified,"
             " groups and near-duplicates kept together, every choice made inside its fold"
         )
-        final, rows = self._refitted(fits), OutOfFold(logits, labels, "rows, each by its fold")
-        plain = _task_of(final.model)
-        self._calibrate(final.model, rows)
-        fitted = _task_of(final.model).calibration is not None
-        calibrated = list(cross_fitted(plain, rows, numbers)) if fitted else []
+        final = self._refitted(each, OutOfFold(logits, labels, "rows, each by its fold"))
+        plain = task_of(final.model)
+        self._calibrate(final)
+        fitted = task_of(final.model).calibration is not None
+        calibrated = list(cross_fitted(plain, final.held, numbers)) if fitted else []
         folds = list(numbers)
         return final, Judgement(protocol, self.rows, answers, self.groups, folds, calibrated)
 
-    def _learned(self, fold: Fold) -> Fit:
-        inside = self.rows.where(fold.train)
-        train, valid = self._parted(inside, self.groups[fold.train])
-        return self._choose(
-            train, valid, stage="fold", repeat=fold.repeat + 1, fold=fold.number + 1
+    def _in_fold(self, fold: Fold) -> Learned:
+        where = {"stage": "fold", "repeat": fold.repeat + 1, "fold": fold.number + 1}
+        return self.learner.learn(
+            self.rows.where(fold.train), self.groups[fold.train], None, **where
         )
 
-    def _refitted(self, choices: list[_Choice]) -> Fit:
-        """All rows, with the strand most folds chose and their median epoch and threshold."""
-        strand = Counter(c.strand for c in choices).most_common(1)[0][0]
-        epoch = round(float(np.median([c.epoch for c in choices])))
-        final = self._fit(self.rows, None, strand, stop_after=epoch, stage="all rows")
-        threshold = float(np.median([c.threshold for c in choices]))
-        final.model.config = retasked(final.model, threshold=threshold)
-        return final
+    def _refitted(self, folds: list[_InFold], held: OutOfFold) -> Learned:
+        """All rows, with what most folds trained and read, and their median epoch and threshold."""
+        choice = most_chosen([fold.choice for fold in folds])
+        model = self.learner.again(self.rows, choice, stage="all rows")
+        threshold = float(np.median([fold.threshold for fold in folds]))
+        precision = self.learner.precision_of(choice)
+        self.learner.set_threshold(model, threshold, self.rows, precision)
+        tried = tuple(one for fold in folds for one in fold.tried)
+        by = "validation_in_turn"
+        return Learned(model, choice, tried, held, len(self.rows), by, precision)
 
     # -------------------------------------------------------- what is written
 
-    def _described(self, chosen: Fit, judgement: Judgement | None) -> dict[str, Any]:
-        task, seed = _task_of(chosen.model), self.settings.seed
+    def _described(self, learned: Learned, judgement: Judgement | None) -> dict[str, Any]:
+        task, seed = task_of(learned.model), self.settings.seed
+        if learned.tried:
+            log.info("%s", words_of_choice(learned.choice, learned.tried, task.kind))
         judged = judgement.metrics(seed) if judgement else {}
         if judgement:
             rows = f"{len(judgement.rows):,} rows"
@@ -337,20 +298,20 @@ class _Job:
             "calibration": {"what": self.calibration, **honesty},
             "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups",
             "chosen": {
-                "epoch": chosen.epoch,
+                **learned.choice.as_dict(),
                 "epochs": self.settings.epochs,
-                "strand": task.strand,
                 "threshold": task.threshold if task.kind == "binary" else None,
             },
+            "tried": figures(learned.tried, task.kind),
             "seed": seed,
         }
 
     def _write(
-        self, run: Run, chosen: Fit, judgement: Judgement | None, metrics: dict[str, Any]
+        self, run: Run, learned: Learned, judgement: Judgement | None, metrics: dict[str, Any]
     ) -> None:
-        task = _task_of(chosen.model)
-        chosen.model.provenance = self._provenance(metrics)
-        chosen.model.save(run.model, overwrite=True)
+        task = task_of(learned.model)
+        learned.model.provenance = self._provenance(learned.choice, metrics)
+        learned.model.save(run.model, overwrite=True)
         if judgement:
             write_table(judgement.predictions(task), run.folder / "predictions.tsv")
             table = judgement.confusion()
@@ -359,12 +320,14 @@ class _Job:
                 write_table(table, run.folder / "confusion.tsv", index=True)
         write_json(run.folder / "metrics.json", metrics)
 
-    def _provenance(self, metrics: dict[str, Any]) -> dict[str, Any]:
+    def _provenance(self, choice: Choice, metrics: dict[str, Any]) -> dict[str, Any]:
         lengths = self.rows.lengths
         return {
             "task_data": self.data.source,
             "trained_lengths": [int(lengths.min()), int(lengths.max())],
-            "trained": self.settings.train,
+            "trained": choice.train,
+            "asked_to_train": self.settings.train,
+            "tried": metrics["tried"],
             "seed": self.settings.seed,
             "protocol": metrics["protocol"],
             "metrics": metrics["metrics"],
@@ -374,49 +337,12 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """What one fold chose on its validation rows."""
+class _InFold:
+    """What one fold chose and tried."""
 
-    epoch: int
-    strand: Strand
+    choice: Choice
     threshold: float
-
-    @staticmethod
-    def of(chosen: Fit) -> _Choice:
-        task = _task_of(chosen.model)
-        return _Choice(chosen.epoch, task.strand, task.threshold)
-
-
-def _task_of(model: Model) -> TaskConfig:
-    if model.config.task is None:
-        raise ValueError("the model has no task")
-    return model.config.task
-
-
-def task_for(
-    data: LabelledData, train: LabelledSplit, strand: Strand, settings: FinetuneSettings
-) -> TaskConfig:
-    """The task of `data`; targets of a regression are standardised by the rows that train it."""
-    moments: dict[str, Any] = {}
-    if data.kind == "regression":
-        spread = train.labels.std(axis=0)
-        moments["target_mean"] = tuple(float(m) for m in train.labels.mean(axis=0))
-        moments["target_sd"] = tuple(float(s) if s > 0 else 1.0 for s in spread)
-    else:
-        # Rows weighted to balance classes teach a network that all are equally common.
-        even = np.full(len(data.classes), 1 / len(data.classes))
-        balanced = settings.class_weights == "balanced"
-        shares = even if balanced else prevalence_of(data.kind, train.labels, len(data.classes))
-        moments["prevalence"] = tuple(shares.tolist())
-    return TaskConfig(
-        kind=data.kind,
-        classes=data.classes,
-        pooling=settings.pooling,
-        bins=settings.bins,
-        dropout=settings.dropout,
-        strand=strand,
-        **moments,
-    )
+    tried: tuple[Candidate, ...]
 
 
 def _shared(test: LabelledSplit, train: LabelledSplit) -> int:

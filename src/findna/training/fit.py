@@ -1,4 +1,4 @@
-"""One training run of a task: rows in, the weights of the best epoch out.
+"""One training run of a network: rows in, the weights of the best epoch out.
 
 Sequences are encoded once and gathered into batches on the device; nothing in the loop is done row
 by row. Every draw (order, strand, dropout) follows from the seed.
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from findna.data.batches import by_length
 from findna.data.label_files import LabelSettings, TaskKind
-from findna.data.labelled import LabelledSplit
+from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.files import FindnaError
@@ -28,7 +28,8 @@ from findna.inference.precision import Precision, autocast
 from findna.inference.predict import Strand, scores_of, task_outputs
 from findna.metrics import Answers, choose_threshold, primary_metric, value
 from findna.model.heads import Pooling, TaskConfig
-from findna.model.model import Model
+from findna.model.model import Model, ModelConfig
+from findna.training.calibration import prevalence_of
 from findna.training.optimizer import parameter_groups
 from findna.training.schedules import warmup_cosine
 
@@ -50,10 +51,12 @@ class FinetuneSettings(LabelSettings):
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of matrices.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which rates rise.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    train: Literal["full", "last", "head"] = Field(
-        "full", description="What is trained: everything, the last layers and the head, the head."
+    train: Literal["auto", "probe", "head", "last", "full"] = Field(
+        "auto",
+        description="What is trained: a linear model on the frozen network, the head, the last"
+        " layers and the head, everything, or what inner validation finds best.",
     )
-    last_layers: int = Field(2, ge=1, description="Layers trained with --train last.")
+    last_layers: int = Field(2, ge=1, description="Layers that are trained with the head as last.")
     strand: Literal["auto", "both", "forward"] = Field(
         "auto",
         description="Average both strands and augment by reverse complement, read the given strand"
@@ -164,11 +167,17 @@ def fit(
     return best
 
 
-def retasked(model: Model, **changes: Any) -> Any:
-    """The config of a model with some settings of its task changed."""
+def task_of(model: Model) -> TaskConfig:
+    """The task of a model that has one."""
     if model.config.task is None:
         raise ValueError("the model has no task")
-    return model.config.model_copy(update={"task": model.config.task.model_copy(update=changes)})
+    return model.config.task
+
+
+def retasked(model: Model, **changes: Any) -> ModelConfig:
+    """The config of a model with some settings of its task changed."""
+    task = task_of(model).model_copy(update=changes)
+    return model.config.model_copy(update={"task": task})
 
 
 @torch.no_grad()
@@ -287,7 +296,9 @@ def trained_parts(model: Model, settings: FinetuneSettings) -> list[torch.nn.Mod
         return [model.encoder]
     if settings.train == "last":
         return [*model.encoder.layers[-settings.last_layers :], model.encoder.norm]
-    return []
+    if settings.train == "head":
+        return []
+    raise ValueError(f"a training run trains head, last or full, not {settings.train}")
 
 
 def _rated(
@@ -297,7 +308,33 @@ def _rated(
     return [{**group, "highest_rate": rate, "lr": rate} for group in groups]
 
 
-# ---------------------------------------------------------------- losses and targets
+# ---------------------------------------------------------------- tasks, losses and targets
+
+
+def task_for(
+    data: LabelledData, train: LabelledSplit, strand: Strand, settings: FinetuneSettings
+) -> TaskConfig:
+    """The task of `data`; targets of a regression are standardised by the rows that train it."""
+    moments: dict[str, Any] = {}
+    if data.kind == "regression":
+        spread = train.labels.std(axis=0)
+        moments["target_mean"] = tuple(float(m) for m in train.labels.mean(axis=0))
+        moments["target_sd"] = tuple(float(s) if s > 0 else 1.0 for s in spread)
+    else:
+        # Rows weighted to balance classes teach a network that all are equally common.
+        even = np.full(len(data.classes), 1 / len(data.classes))
+        balanced = settings.class_weights == "balanced"
+        shares = even if balanced else prevalence_of(data.kind, train.labels, len(data.classes))
+        moments["prevalence"] = tuple(shares.tolist())
+    return TaskConfig(
+        kind=data.kind,
+        classes=data.classes,
+        pooling=settings.pooling,
+        bins=settings.bins,
+        dropout=settings.dropout,
+        strand=strand,
+        **moments,
+    )
 
 
 def targets_of(labels: NDArray[np.int64] | NDArray[np.float64], task: TaskConfig) -> Tensor:

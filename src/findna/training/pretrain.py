@@ -445,6 +445,7 @@ class _Job:
             data,
             student_temperature=settings.distillation.student_temperature,
             precision=self.precision,
+            target=settings.distillation.target,
         )
         learner.model.train()
         self.check_seconds = time.monotonic() - start

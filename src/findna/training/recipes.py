@@ -24,6 +24,10 @@ SECTIONS = ("distillation", "sampling", "views", "hiding", "validation")
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {},
     "small": {"distillation": {"learning_rate": 2e-3}, "sampling": {"window": 1000}},
+    "medium": {
+        "distillation": {"learning_rate": 1.5e-3},
+        "sampling": {"window": 1000, "batch_bases": 32_768},
+    },
     "base": {
         "distillation": {"learning_rate": 1e-3},
         "sampling": {"window": 1000, "batch_bases": 65_536},
@@ -57,7 +61,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 class PretrainSettings(Settings):
     """Everything that decides what a pretraining run computes."""
 
-    preset: str = Field("tiny", description="Shape and recipe: tiny, small, base, paper or long.")
+    preset: str = Field(
+        "tiny", description="Shape and recipe: tiny, small, medium, base, paper or long."
+    )
     head: Literal["prototypes", "shared"] = Field(
         "prototypes",
         description="What scores the summary tokens: a projection of its own, or (preset paper "

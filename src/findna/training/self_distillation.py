@@ -16,7 +16,7 @@ from findna.data.batches import PretrainBatch
 from findna.files import Settings
 from findna.inference.precision import autocast
 from findna.model.compiled import Compile, compile_layers
-from findna.model.model import Model
+from findna.model.model import Distilled, Model
 from findna.training.engine import total
 from findna.training.losses import (
     balanced_distribution,
@@ -33,7 +33,16 @@ class DistillationSettings(Settings):
     """Weights, temperatures and rates of the objective and its optimizer."""
 
     masked_weight: float = Field(1.0, ge=0, description="Weight of the masked-nucleotide loss.")
-    distillation_weight: float = Field(0.2, ge=0, description="Weight of the distillation loss.")
+    distillation_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the distillation loss; 0 leaves teacher and loss out.",
+    )
+    target: Distilled = Field(
+        "summary",
+        description="What student and teacher agree on: each summary token, the mean over bases, or"
+        " every hidden base (the teacher then sees the student's view with nothing hidden).",
+    )
     student_temperature: float = Field(0.1, gt=0, description="Temperature of the student.")
     teacher_temperature: float = Field(0.04, gt=0, description="Temperature of the teacher.")
     first_teacher_temperature: float = Field(
@@ -48,6 +57,12 @@ class DistillationSettings(Settings):
         "scores and Sinkhorn, or a running centre as in the paper.",
     )
     centre_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the running centre.")
+    first_momentum: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Teacher momentum at the first step; without, min(0.996, 1 - 20 / steps).",
+    )
     learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate.")
     weight_decay: float = Field(0.01, ge=0, description="Decay of the weight matrices.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising rate.")
@@ -84,13 +99,17 @@ class SelfDistillation:
         self.settings, self.accelerator, self.precision = settings, accelerator, precision
         self.device = accelerator.device
         self.model = model.to(self.device).train()
+        self.distilling = settings.distillation_weight > 0
+        if not self.distilling and model.config.projection.kind == "prototypes":
+            # Nothing reaches this head; ranks would wait for its gradients.
+            model.projection.requires_grad_(False)
         self.teacher = Teacher(self.model)
         with autocast(self.device, precision):
             self.compiled = compile_layers(self.model, compile)
         if self.compiled:
             for layer in self.teacher.network.encoder.layers:
                 layer.compile(dynamic=True)
-        tokens = model.config.backbone.summary_tokens
+        tokens = model.config.backbone.summary_tokens if settings.target == "summary" else 1
         self.centre = Centre(tokens, model.prototypes, settings.centre_momentum).to(self.device)
         self.optimizer = adamw(
             self.model, settings.learning_rate, settings.weight_decay, (0.9, settings.beta2)
@@ -109,11 +128,9 @@ class SelfDistillation:
         counts = self._counts(parts)
         rate = settings.learning_rate * warmup_cosine(step, steps, settings.warmup)
         set_rate(self.optimizer, rate)
-        scores = self._teacher_scores(parts)
-        answers = self._answers(scores, counts[1], step, steps)
+        answers = self._answers(parts, counts, step, steps)
         losses = torch.zeros(2, device=self.device)
-        pieces = answers.split([len(part.ids) for part in parts])
-        for number, (part, answer) in enumerate(zip(parts, pieces, strict=True)):
+        for number, (part, answer) in enumerate(zip(parts, answers, strict=True)):
             last = number == len(parts) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.student):
                 part_losses = self._losses(part, answer, counts)
@@ -128,9 +145,8 @@ class SelfDistillation:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        momentum = teacher_momentum(step, steps)
+        momentum = teacher_momentum(step, steps, settings.first_momentum)
         self.teacher.update(self.model, momentum)
-        self.centre.update(self._total(scores.sum(0)), counts[1])
         losses = self._total(losses)
         return StepNumbers(losses[0], losses[1], norm, counts[0], rate, momentum)
 
@@ -140,18 +156,33 @@ class SelfDistillation:
     def _counts(self, parts: Sequence[PretrainBatch]) -> Tensor:
         """(hidden bases, windows) of the global batch."""
         hidden = torch.stack([part.hidden.sum() for part in parts]).sum().float()
-        windows = hidden.new_tensor(float(sum(len(part.ids) for part in parts)))
+        windows = hidden.new_full((), float(sum(len(part.ids) for part in parts)))
         return self._total(torch.stack([hidden, windows])).clamp(min=1)
 
-    @torch.no_grad()
-    def _teacher_scores(self, parts: Sequence[PretrainBatch]) -> Tensor:
-        """Scores of this rank's teacher views (B, S, K)."""
-        with autocast(self.device, self.precision):
-            return torch.cat([self.teacher(part.teacher).float() for part in parts])
+    def _items(self, counts: Tensor) -> Tensor:
+        """Over how many items the distillation loss is a mean: hidden bases, or windows."""
+        return counts[0] if self.settings.target == "bases" else counts[1]
 
-    def _answers(self, scores: Tensor, windows: Tensor, step: int, steps: int) -> Tensor:
-        """What the student is to agree with: the teacher's distributions (B, S, K)."""
-        settings = self.settings
+    @torch.no_grad()
+    def _teacher_scores(self, parts: Sequence[PretrainBatch]) -> list[Tensor]:
+        """Scores of this rank's teacher views, (n, S, K) a part."""
+        target = self.settings.target
+        with autocast(self.device, self.precision):
+            return [
+                self.teacher(
+                    p.targets if target == "bases" else p.teacher, target, p.hidden
+                ).float()
+                for p in parts
+            ]
+
+    def _answers(
+        self, parts: Sequence[PretrainBatch], counts: Tensor, step: int, steps: int
+    ) -> Sequence[Tensor | None]:
+        """What the student is to agree with: the teacher's distributions (n, S, K) a part."""
+        if not self.distilling:
+            return [None] * len(parts)
+        settings, pieces = self.settings, self._teacher_scores(parts)
+        scores, items = torch.cat(pieces), self._items(counts)
         temperature = teacher_temperature(
             step,
             steps,
@@ -160,17 +191,23 @@ class SelfDistillation:
             settings.teacher_warmup,
         )
         if settings.balance == "centre":
-            return teacher_distribution(scores, self.centre.value, temperature)
-        spread = self.model.config.projection.bottleneck**-0.5
-        return balanced_distribution(scores, temperature, spread, windows, self._total)
+            answers = teacher_distribution(scores, self.centre.value, temperature)
+        else:
+            spread = self.model.config.projection.bottleneck**-0.5
+            answers = balanced_distribution(scores, temperature, spread, items, self._total)
+        self.centre.update(self._total(scores.sum(0)), items)
+        return list(torch.split(answers, [len(piece) for piece in pieces]))
 
-    def _losses(self, part: PretrainBatch, answer: Tensor, counts: Tensor) -> Tensor:
+    def _losses(self, part: PretrainBatch, answer: Tensor | None, counts: Tensor) -> Tensor:
         """(masked-nucleotide loss, distillation loss) of a part, as shares of the global means."""
+        target = self.settings.target if self.distilling else None
         with autocast(self.device, self.precision):
-            logits, scores = self.student(part.student, None, part.noise)
-        masked = masked_nucleotide_sum(logits, part.targets, part.hidden, part.weights)
+            logits, scores = self.student(part.student, None, part.noise, target, part.hidden)
+        masked = masked_nucleotide_sum(logits, part.targets, part.hidden, part.weights) / counts[0]
+        if answer is None:
+            return torch.stack([masked, torch.zeros_like(masked)])
         distilled = distillation_sum(scores, answer, self.settings.student_temperature)
-        return torch.stack([masked, distilled]) / counts
+        return torch.stack([masked, distilled / self._items(counts)])
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that a resumed run needs, by name."""

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from findna.model.model import Model
+from findna.model.model import Distilled, Model
 
 
 class Teacher(nn.Module):
@@ -31,9 +31,15 @@ class Teacher(nn.Module):
         torch._foreach_lerp_(list(self.network.parameters()), theirs, 1 - momentum)
 
     @torch.no_grad()
-    def forward(self, codes: Tensor) -> Tensor:
-        """Codes (B, L) → prototype scores of the summary tokens (B, S, K)."""
-        return self.network.project(self.network.encode(codes).summary)
+    def forward(
+        self, codes: Tensor, target: Distilled = "summary", hidden: Tensor | None = None
+    ) -> Tensor:
+        """Codes (B, L) → prototype scores (n, S, K) of what is distilled; see
+        :meth:`Model.distilled`.
+        """
+        return self.network.project(
+            self.network.distilled(self.network.encode(codes), target, hidden)
+        )
 
 
 class Centre(nn.Module):

@@ -22,12 +22,14 @@ from findna.data.masking import HidingSettings, hide
 from findna.data.windows import fixed_windows
 from findna.files import Settings
 from findna.inference.precision import autocast
-from findna.model.model import Model, reverse_complement
+from findna.model.model import Distilled, Model, reverse_complement
 from findna.sequence.alphabet import codes_of
 from findna.sequence.genome import Genome
 from findna.training.markov import yardsticks
 
 YOUNG = 300  # steps before which summary tokens that say little are no sign of a collapse
+# Fixed on two recipes that collapse, checked on two others: benchmarks/collapse.py.
+SILENT, ON_A_LINE = 0.02, 2.0
 EMBEDDED = 512  # windows over which ranks, entropies and agreement are measured
 
 
@@ -163,6 +165,7 @@ def health(
     *,
     student_temperature: float,
     precision: Literal["fp32", "bf16"],
+    target: Distilled = "summary",
 ) -> dict[str, float]:
     """Figures that show a collapse before the loss does, on visible windows.
 
@@ -175,18 +178,21 @@ def health(
     * ``token_information``: entropy of the teacher's mean answer minus mean entropy of its
       answers, median over tokens,
       in nats: what a token's answer tells of which window it saw. 0 is collapse, whatever the
-      entropy.
+      entropy. ``least_token_information`` is that of the token that tells least, and
+      ``silent_tokens`` counts those that tell nothing (below ``SILENT``).
     * ``strand_agreement``: mean cosine between centred embeddings of both strands.
     * ``distillation_loss``: cross-entropy of the student's answers against the teacher's.
     """
     parts: list[tuple[Tensor, ...]] = []
     codes = data.targets[:EMBEDDED].to(student.device)
-    for piece in codes.split(max(1, 32_768 // codes.shape[1])):
+    asked = data.hidden[:EMBEDDED].to(student.device)
+    rows = max(1, 32_768 // codes.shape[1])
+    for piece, hidden in zip(codes.split(rows), asked.split(rows), strict=True):
         with autocast(student.device, precision):
             seen = student.encode(piece)
             turned = student.encode(reverse_complement(piece)).mean()
-            said = student.project(seen.summary)
-            answer = teacher.project(teacher.encode(piece).summary)
+            said = student.project(student.distilled(seen, target, hidden))
+            answer = teacher.project(teacher.distilled(teacher.encode(piece), target, hidden))
         parts.append((seen.mean().float(), turned.float(), said.float(), answer.float()))
     forward, backward, said, answer = (torch.cat(part) for part in zip(*parts, strict=True))
     chances = F.softmax(answer / student_temperature, -1)
@@ -200,6 +206,9 @@ def health(
         "effective_rank": effective_rank(forward),
         "teacher_entropy": float(entropy.mean()),
         "token_information": float(information.median()),
+        "least_token_information": float(information.min()),
+        "silent_tokens": int((information < SILENT).sum()),
+        "tokens": len(information),
         "strand_agreement": float(agreement),
     }
 
@@ -220,12 +229,13 @@ def effective_rank(embeddings: Tensor) -> float:
 
 def verdict(numbers: dict[str, Any], *, distilling: bool) -> str:
     """One sentence on the state of the training, from the figures of a check."""
-    if numbers["effective_rank"] < 2:
+    if numbers["effective_rank"] < ON_A_LINE:
         return (
             "COLLAPSING: the embeddings of all windows are nearly the same (effective rank below 2)"
         )
-    if distilling and numbers["step"] >= YOUNG and numbers["token_information"] < 0.02:
-        return "COLLAPSING: the teacher's answers no longer depend on the window"
+    if distilling and numbers["step"] >= YOUNG and numbers["silent_tokens"]:
+        silent = f"{numbers['silent_tokens']} of {numbers['tokens']} answers to a window"
+        return f"COLLAPSING: the teacher's answers no longer depend on the window ({silent})"
     if numbers["mask_loss"] >= numbers["letter_entropy"]:
         return "not learning yet: hidden bases are guessed no better than from letter frequencies"
     if numbers["mask_loss"] >= numbers["markov_loss"]:

@@ -22,8 +22,14 @@ from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, ModelConfig, new_model
-from findna.training.finetune import task_for
-from findna.training.fit import FinetuneSettings, Fit, NonFiniteLoss, fit, logits_of
+from findna.training.fit import (
+    FinetuneSettings,
+    Fit,
+    NonFiniteLoss,
+    fit,
+    logits_of,
+    task_for,
+)
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +107,8 @@ class FinetuneContender:
     def _tried(
         self, data: LabelledData, seed: int, setting: Mapping[str, Any], precision: Any
     ) -> FinetunedNetwork:
-        settings = self.settings.model_copy(update={**setting, "seed": seed})
+        # What this contender is called says what it trains, whatever the default of finetune is.
+        settings = self.settings.model_copy(update={**setting, "seed": seed, "train": "full"})
         train, strand = data.splits["train"], settings.strand
         if strand == "auto":
             raise ValueError("a contender reads both strands or one; auto is for findna finetune")

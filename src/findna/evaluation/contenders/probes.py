@@ -4,6 +4,10 @@ Embeddings are computed once for a network and a set of rows and serve every pro
 A linear probe is the linear model of the other baselines on standardised embeddings; the kNN probe
 weighs the labels of the nearest training rows by cosine similarity (Caron et al. 2021, section 4.1:
 weights exp(similarity / 0.07)). Pooling, regularisation and neighbours are chosen on validation.
+
+What a pretrained network knows of a task does not stand in its last layer alone: all layers of a
+frozen network serve better (Peters et al. 2018, arXiv 1802.05365, section 5.1). So they are among
+the choices, of random weights as of pretrained ones.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.linear import LearnedLinear, mean_loss, tuned
 from findna.evaluation.contenders.networks import Start
-from findna.inference.embed import ALL_POOLINGS, Embeddings, embeddings
+from findna.inference.embed import Embeddings, embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
 from findna.inference.predict import Strand
 from findna.metrics import choose_threshold
@@ -30,6 +34,14 @@ Floats = NDArray[np.float64]
 
 TEMPERATURE = 0.07
 _QUERIES_AT_ONCE = 2048
+
+# What is computed in one pass, in blocks of D channels. The mean of the last vectors is the last
+# block of the layers.
+_READ: tuple[Pooling, ...] = ("deviations", "layers", "max", "summary")
+_CHOICES = ("mean", "max", "summary", "all", "layers", "layers+deviations")
+# Of a deeper network every second, third, ... layer: all of `base` would be 26,112 channels a row.
+_MOST_LAYERS = 10
+_ROWS_AT_ONCE = 4096
 
 
 class Features(Protocol):
@@ -57,7 +69,12 @@ class Features(Protocol):
 
 @dataclass(eq=False)
 class NetworkFeatures:
-    """Embeddings of a network, every pooling in one pass; kept for the rows it has seen."""
+    """Embeddings of a network, every pooling in one pass; kept for the rows it has seen.
+
+    The choices: "mean", "max" and "summary" of the last vectors, "all" three side by side;
+    "layers", the means of every layer (of at most 10) and of the closing norm side by side; and
+    "layers+deviations", these and their standard deviations over bases.
+    """
 
     start: Start
     device: torch.device
@@ -77,38 +94,56 @@ class NetworkFeatures:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Poolings, each alone, and all of them side by side."""
-        return (*ALL_POOLINGS, "all")
+        """What validation decides between, the same for every network."""
+        return _CHOICES
 
     def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
-        """Vectors (n, D), or (n, 3 D) for all poolings."""
+        """Vectors (n, D) of a pooling, or (n, several D) of some side by side."""
         key = (digest_of(rows), seed if self.draws else 0)
         if key not in self._kept:
             self._kept[key] = self._computed(rows, seed)
         every = self._kept[key]
-        if part == "all":
-            return every
-        at, width = ALL_POOLINGS.index(part_of(part)), every.shape[1] // len(ALL_POOLINGS)
-        return every[:, at * width : (at + 1) * width]
+        return every[:, _blocks_of(part, every.shape[1])].reshape(len(rows), -1)
 
     def forget(self) -> None:
         """Free what was kept, when a task is done."""
         self._kept.clear()
 
     def _computed(self, rows: LabelledSplit, seed: int) -> Embeddings:
+        """Blocks (n, blocks, D); some rows at a time, so that what is not kept stays small."""
         model = self.start.network(seed).to(self.device).eval()
+        backbone = model.config.backbone
+        blocks = _kept_blocks(backbone.depth)
+        found = np.empty((len(rows), len(blocks), backbone.width), np.float32)
         with autocast(self.device, resolve_precision(self.precision, self.device)):
-            return embeddings(
-                model,
-                rows.codes,
-                pooling=ALL_POOLINGS,
-                strand=self.strand,
-            )
+            for at in range(0, len(rows), _ROWS_AT_ONCE):
+                codes = rows.codes[at : at + _ROWS_AT_ONCE]
+                every = embeddings(model, codes, pooling=_READ, strand=self.strand)
+                every = every.reshape(len(codes), -1, backbone.width)
+                found[at : at + len(codes)] = every[:, blocks]
+        return found
 
 
-def part_of(name: str) -> Pooling:
-    """The pooling called `name`."""
-    return next(pooling for pooling in ALL_POOLINGS if pooling == name)
+def _kept_blocks(depth: int) -> list[int]:
+    """Which blocks of D channels of `_READ` are kept: all but those of layers that are skipped, of
+    which the last is none.
+    """
+    step = -(-depth // _MOST_LAYERS)
+    layers = [*reversed(range(depth - 1, -1, -step)), depth]
+    means = [depth + 1 + at for at in layers]
+    return [*layers, *means, 2 * depth + 2, 2 * depth + 3]
+
+
+def _blocks_of(choice: str, kept: int) -> slice:
+    """The blocks that a choice reads, of so many that were kept."""
+    return {
+        "mean": slice(-3, -2),
+        "max": slice(-2, -1),
+        "summary": slice(-1, None),
+        "all": slice(-3, None),
+        "layers": slice((kept - 2) // 2, -2),
+        "layers+deviations": slice(0, -2),
+    }[choice]
 
 
 def digest_of(rows: LabelledSplit) -> str:

@@ -13,8 +13,8 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import pick_device
 from findna.model.model import Model
-from findna.training.finetune import task_for
-from findna.training.fit import FinetuneSettings, fit
+from findna.training.fit import FinetuneSettings, fit, task_for
+from findna.training.learning import trainings
 
 _WARM, _TIMED = 2, 6
 # A pass without gradient is about a third of a step, and both strands are read.
@@ -71,7 +71,9 @@ def _seconds(
     strand = "both" if settings.strand == "auto" else settings.strand
     task = task_for(data, data.splits["train"], strand, settings)
     precision = resolve_precision(settings.precision, device)
-    once = settings.model_copy(update={"epochs": 1})
+    # What costs most of all that may be tried; a probe costs about as much as an epoch of a head.
+    dearest = {"auto": "full", "probe": "head"}.get(settings.train, settings.train)
+    once = settings.model_copy(update={"epochs": 1, "train": dearest})
     took: list[float] = []
 
     def note(**numbers: float) -> None:
@@ -82,11 +84,12 @@ def _seconds(
 
 
 def _trainings(data: LabelledData, settings: FinetuneSettings) -> int:
-    """Training runs that `finetune` makes of these settings."""
-    strands = 2 if settings.strand == "auto" else 1
+    """Training runs that `finetune` makes of these settings, at most; at least one for a probe."""
+    rows, dev = len(data.splits["train"]), "dev" in data.splits and "test" in data.splits
     if "test" in data.splits or not settings.folds:
-        return strands
-    return strands * settings.folds * settings.repeats + 1
+        return max(1, trainings(rows, dev, settings))
+    inside = rows - rows // settings.folds
+    return 1 + settings.folds * settings.repeats * trainings(inside, False, settings)
 
 
 def _validation_rows(data: LabelledData, settings: FinetuneSettings) -> float:

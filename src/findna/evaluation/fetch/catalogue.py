@@ -1,4 +1,4 @@
-"""What `findna fetch` knows: names, addresses, revisions and checksums.
+"""What `findna fetch` knows: genomes, suites and models; addresses, revisions and checksums.
 
 Checksums are those of the publisher or were computed from the pinned revision itself; none is
 written from memory. `pinned.tsv` holds one line a file: sha256, or the git blob id (SHA-1 over
@@ -11,16 +11,19 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import metadata, version
 from importlib.resources import files
 
 import pandas as pd
 
 from findna.evaluation.suites.registry import find_task
 from findna.files import BadInput
+from findna.model.published import PUBLISHED, PublishedModel
 
 GENOMIC_BENCHMARKS = "genomic_benchmarks"
 GUE = "gue"
 MTCDNA = "mtcdna"
+MODEL = "model"
 INTERVALS = "intervals"
 
 
@@ -196,14 +199,43 @@ def _gue_file(name: str, file: str, size: str, checksum: str) -> RemoteFile:
     return RemoteFile(f"{name}/{file}", urls, checksum, size=known, revision=_GUE_COMMIT)
 
 
+# Models ---------------------------------------------------------------------------------------
+
+
+def _models() -> Iterator[Dataset]:
+    """Published models that do not come with the package; `models/` of the repository has them."""
+    for model in PUBLISHED.values():
+        if model.place == "repository":
+            about = f"model, {model.size / 1e6:.1f} MB: then -m {model.name}"
+            yield Dataset(f"{MODEL}/{model.name}", about, tuple(_model_files(model)))
+
+
+def _model_files(model: PublishedModel) -> Iterator[RemoteFile]:
+    raw = _raw_files()
+    for each in model.files:
+        urls = (f"{raw}/models/{model.name}/{each.file}",) if raw else ()
+        path = f"{MODEL}/{model.name}/{each.file}"
+        revision = f"findna {version('findna')}"
+        yield RemoteFile(path, urls, each.checksum, size=each.bytes, revision=revision)
+
+
+def _raw_files() -> str | None:
+    """Where the repository's files are served as they are: "Raw files" among the project's URLs."""
+    for line in metadata("findna").get_all("Project-URL") or ():
+        label, _, url = line.partition(", ")
+        if label.lower() == "raw files":
+            return str(url).rstrip("/")
+    return None
+
+
 # Names ----------------------------------------------------------------------------------------
 
 
 @cache
 def catalogue() -> Mapping[str, Dataset]:
-    """Every data set by name: genomes, then suites."""
+    """Every data set by name: genomes, then suites, then models."""
     own = Dataset(MTCDNA, "turtle or mouse mitogenome: built from FASTA files that you bring")
-    return {found.name: found for found in (*_genomes(), *_suites(), own)}
+    return {found.name: found for found in (*_genomes(), *_suites(), *_models(), own)}
 
 
 def datasets(names: Iterable[str]) -> list[Dataset]:

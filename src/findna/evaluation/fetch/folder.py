@@ -156,6 +156,12 @@ class DataFolder:
         return target
 
     def _from_first_source(self, file: RemoteFile) -> Path:
+        if not self._urls(file):
+            raise BadInput(
+                f"{file.path} cannot be fetched: this findna names no address for it",
+                remedy="name a copy of a data folder with --mirror, or copy the file to"
+                f" {self.path / file.path}",
+            )
         refusals: list[Unavailable] = []
         for url in self._urls(file):
             try:

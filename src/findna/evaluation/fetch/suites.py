@@ -48,10 +48,11 @@ def fetch(
     settings: FetchSettings | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Fetch genomes and suites into a data folder, and build what is published as coordinates.
+    """Fetch genomes, suites and models into a data folder; build what is published as coordinates.
 
     Args:
-        names: of `catalogue.catalogue`: genomes such as hg38, suites, tasks of a suite.
+        names: of `catalogue.catalogue`: genomes such as hg38, suites, tasks of a suite, models
+            such as model/findna-yeast-tiny.
         output: the data folder; `data` in the cache folder if None.
         build: build GenomicBenchmarks tasks from their intervals, or mtcdna from mitogenomes.
         sources: what to build from; genomes that are not given are fetched.

@@ -3,6 +3,9 @@
 Either strand is cut from its own left end, so that a sequence and its reverse complement are read
 in the same two ways and get the same answer. Work comes in spans of bounded size: memory does not
 grow with the length of a sequence.
+
+Windows are put together by what adds up over bases: sums, and for a deviation sums of squares, so
+that it does not matter how a sequence was cut.
 """
 
 from __future__ import annotations
@@ -20,12 +23,12 @@ from findna.data.batches import by_length
 from findna.data.ragged import Ragged
 from findna.inference.predict import Strand
 from findna.inference.tiles import tile
-from findna.model.chordmixer import Encoded
-from findna.model.heads import Pooling
+from findna.model.heads import Pooling, channels
 from findna.model.model import Model
 from findna.sequence.alphabet import Codes
 
 Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 BASE_SPAN = 65_536  # bases whose own vectors are held at once: 32 MB for a model of width 128
 SPAN_BATCHES = 32
@@ -45,6 +48,9 @@ class Reading:
     def turns(self) -> tuple[bool, ...]:
         """Of each strand that is read, whether it is the other one."""
         return (False, True) if self.strand == "both" else (False,)
+
+
+Batch = tuple[Tensor, Tensor | None]  # codes (B, L), lengths (B,) or None: all are full
 
 
 class Span(NamedTuple):
@@ -68,15 +74,15 @@ class _Piece(NamedTuple):
     at: int
 
 
-def encoded_batches(
-    model: Model, windows: Ragged, turned: bool, batch_bases: int
-) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
-    """Row numbers (B,) and what the model says of them, for every batch of n windows; `turned`
+def batches(
+    windows: Ragged, turned: bool, batch_bases: int
+) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+    """Row numbers (B,), and codes and lengths of these rows, for every batch of n windows; `turned`
     reads the other strand.
     """
     for rows in by_length(windows.lengths.cpu().numpy(), batch_bases):
         flags = np.ones(len(rows), np.bool_) if turned else None
-        yield rows, model.encode(*windows.batch(rows, flags))
+        yield rows, windows.batch(rows, flags)
 
 
 def pooled_vectors(
@@ -88,14 +94,13 @@ def pooled_vectors(
 ) -> Vectors:
     """One vector (n, D) for each of n sequences, pooled over all their bases, each once.
 
-    Of a sequence of several windows, "mean" is the mean and "max" the maximum over the bases that
-    the windows keep; "summary" is the windows' mean, weighted by the bases they keep. `tell` hears
-    of so many more bases.
+    Of a sequence of several windows, "mean", "max", "deviation" and the means of "layers" are taken
+    over the bases that the windows keep; "summary" is the windows' mean, weighted by the bases they
+    keep. `tell` hears of so many more bases.
     """
     lengths = np.array([len(c) for c in codes], np.int64)
     fold, nothing = (np.maximum, -np.inf) if pooling == "max" else (np.add, 0.0)
-    width = model.config.backbone.width
-    strands = np.full((len(reading.turns), len(codes), width), nothing)
+    strands = np.full((len(reading.turns), len(codes), _width(model, pooling)), nothing)
     for spans in _span_groups(codes, max(reading.window, SPAN_BATCHES * reading.batch_bases)):
         for vectors, turned in zip(strands, reading.turns, strict=True):
             pieces = list(_pieces(spans, reading.window, turned))
@@ -108,6 +113,8 @@ def pooled_vectors(
             present = rows[firsts]
             vectors[present] = fold(vectors[present], fold.reduceat(found, firsts))
         tell(sum(span.end - span.start for span in spans))
+    if pooling == "deviation":
+        strands = _deviations(strands)
     return np.asarray(strands.mean(0), np.float32)
 
 
@@ -158,28 +165,64 @@ def _pieces(spans: Sequence[Span], window: int, turned: bool) -> Iterator[_Piece
 
 def _pooled(
     model: Model, pieces: Sequence[_Piece], pooling: Pooling, batch_bases: int, turned: bool
-) -> NDArray[np.float64]:
-    """(k, D): the kept bases of each of k windows, pooled."""
+) -> Floats:
+    """(k, D): the kept bases of each of k windows, pooled; for a deviation their moments."""
     windows = Ragged([piece.codes for piece in pieces], model.device)
     kept = torch.tensor([(piece.first, piece.last) for piece in pieces], device=model.device)
-    found = np.empty((len(pieces), model.config.backbone.width))
+    found = np.empty((len(pieces), _width(model, pooling)))
     with torch.inference_mode():
-        for rows, encoded in encoded_batches(model, windows, turned, batch_bases):
+        for rows, batch in batches(windows, turned, batch_bases):
             part = kept[torch.from_numpy(rows).to(model.device)]
-            found[rows] = _pool_kept(encoded, part, pooling).float().cpu().numpy()
-    return found
+            found[rows] = _pool_kept(model, batch, part, pooling).float().cpu().numpy()
+    return _moments(found) if pooling == "deviation" else found
 
 
-def _pool_kept(encoded: Encoded, kept: Tensor, pooling: Pooling) -> Tensor:
-    """As `heads.pool` over the bases [first, last) of each window, `kept` (B, 2)."""
+def _width(model: Model, pooling: Pooling) -> int:
+    """Numbers that are added up for a sequence: its vector, or two moments for a deviation."""
+    return channels([pooling], model.config.backbone) * (2 if pooling == "deviation" else 1)
+
+
+def _pool_kept(model: Model, batch: Batch, kept: Tensor, pooling: Pooling) -> Tensor:
+    """As `heads.pool` over the bases [first, last) of each window, `kept` (B, 2), but mean and
+    variance side by side (B, 2 D) for a deviation.
+    """
+    if pooling == "layers":
+        return torch.cat([_mean(each.bases, kept) for each in model.encoder.each_layer(*batch)], 1)
+    encoded = model.encode(*batch)
     if pooling == "summary":
         return encoded.summary.mean(1)
-    place = torch.arange(encoded.bases.shape[1], device=kept.device)
-    outside = ((place < kept[:, :1]) | (place >= kept[:, 1:]))[..., None]
     if pooling == "max":
-        return encoded.bases.masked_fill(outside, -torch.inf).amax(1)
-    summed = encoded.bases.masked_fill(outside, 0).sum(1)
+        return encoded.bases.masked_fill(_outside(encoded.bases, kept), -torch.inf).amax(1)
+    mean = _mean(encoded.bases, kept)
+    if pooling == "deviation":
+        return torch.cat([mean, _mean((encoded.bases - mean[:, None]).square(), kept)], 1)
+    return mean
+
+
+def _mean(values: Tensor, kept: Tensor) -> Tensor:
+    """(B, D): means of values (B, L, D) over the kept bases."""
+    summed = values.masked_fill(_outside(values, kept), 0).sum(1)
     return summed / (kept[:, 1:] - kept[:, :1]).to(summed.dtype)
+
+
+def _outside(values: Tensor, kept: Tensor) -> Tensor:
+    """(B, L, 1): where a value does not count."""
+    place = torch.arange(values.shape[1], device=kept.device)
+    return ((place < kept[:, :1]) | (place >= kept[:, 1:]))[..., None]
+
+
+def _moments(found: Floats) -> Floats:
+    """Means and mean squares, which add up over windows, from means and variances (..., 2 D); in
+    double precision, in which nothing is lost on the way back.
+    """
+    mean, variance = np.split(found, 2, axis=-1)
+    return np.concatenate([mean, variance + mean**2], axis=-1)
+
+
+def _deviations(moments: Floats) -> Floats:
+    """Standard deviations (..., D) from means and mean squares (..., 2 D)."""
+    mean, square = np.split(moments, 2, axis=-1)
+    return np.sqrt(np.maximum(square - mean**2, 0))
 
 
 def _bases_of(model: Model, spans: Sequence[Span], reading: Reading) -> list[Vectors]:
@@ -190,8 +233,8 @@ def _bases_of(model: Model, spans: Sequence[Span], reading: Reading) -> list[Vec
         for turned in reading.turns:
             pieces = list(_pieces(spans, reading.window, turned))
             windows = Ragged([piece.codes for piece in pieces], model.device)
-            for rows, encoded in encoded_batches(model, windows, turned, reading.batch_bases):
-                bases = encoded.bases.float().cpu().numpy()
+            for rows, batch in batches(windows, turned, reading.batch_bases):
+                bases = model.encode(*batch).bases.float().cpu().numpy()
                 for row, vectors in zip(rows.tolist(), bases, strict=True):
                     _add(found, pieces[row], vectors, turned)
     return [vectors / np.float32(len(reading.turns)) for vectors in found]

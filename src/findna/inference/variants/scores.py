@@ -233,7 +233,7 @@ def _fields(model: Model, window: int, strand: Strand) -> tuple[ScoreField, ...]
     task = model.config.task
     over = "mean of both strands" if strand == "both" else "forward strand"
     # Fine-tuning the encoder leaves the base head behind: see docs/decisions.md.
-    moved = task is not None and model.provenance.get("trained") != "head"
+    moved = task is not None and model.provenance.get("trained") not in ("head", "probe")
     stale = "; read after fine-tuning for a task, which blurs it" if moved else ""
     fields = [
         ScoreField(

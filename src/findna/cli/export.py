@@ -1,0 +1,72 @@
+"""`findna export`: a model folder to give away."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from findna.cli.running import Output, Overwrite, verb
+from findna.evaluation.sharing.export import export as run_export
+
+
+@verb()
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="RUN|MODEL", help="A run, a model folder or a model's name.")
+    ],
+    output: Output,
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Keep 16 bits a weight; what that changes is measured."),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name on the card; else that of the folder.")
+    ] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--evaluation",
+            help="Folder of findna evaluate: its rows of this model go on the card; repeatable.",
+        ),
+    ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option("--regions", help="BED of what it was trained on; else the run's --include."),
+    ] = None,
+    genome: Annotated[
+        str | None,
+        typer.Option(
+            "-g",
+            "--genome",
+            help="FASTA of the run: --half is then checked on held-out windows, not on simulated"
+            " letters.",
+        ),
+    ] = None,
+    species: Annotated[str | None, typer.Option("--species", help="For the card.")] = None,
+    trained_on: Annotated[
+        str | None, typer.Option("--trained-on", help="What it has seen, in a line.")
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", help="SPDX identifier; else the licence of this package."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model folder to give away: weights, config, and a model card of what is known.
+
+    The card says data, recipe, cost, results with intervals, leaks and limits, from the run folder;
+    where only a model is given it says what is unknown. The folder can be uploaded as it is.
+    """
+    run_export(
+        model,
+        output,
+        half=half,
+        name=name,
+        evaluation=evaluation or (),
+        regions=regions,
+        genome=genome,
+        species=species,
+        trained_on=trained_on,
+        licence=licence,
+        overwrite=overwrite,
+    )

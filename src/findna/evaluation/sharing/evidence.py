@@ -1,0 +1,130 @@
+"""What an evaluation folder says of one model: its rows of the table, and the leaks found.
+
+A model is recognised by the digest of its weights, never by its name. The tables that are enough
+for this, `table.tsv`, `settings.yaml` and `leakage/`, are those that are published.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from findna.evaluation.leakage.report import IN_GENOME, IN_SEEN
+from findna.files import BadInput, open_bytes
+
+_MODEL = re.compile(r"model (?P<name>.+) \d+")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Results of one model in one evaluation.
+
+    `table` has the columns task, contender, metric, train_rows, seeds, score, random and words (the
+    last two: the same with random weights, and k-mer regression), numbers as text; `protocols` one
+    sentence each; `leaks` the columns task, genome and seen, or None with the reason in `unknown`.
+    """
+
+    table: pd.DataFrame
+    protocols: tuple[str, ...]
+    leaks: pd.DataFrame | None
+    unknown: str = ""
+
+
+def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
+    """What the evaluation in `folder` says of the model whose weights have one of `digests`.
+
+    Raises:
+        BadInput: it is no evaluation, it has no table yet, or it is about other models.
+    """
+    folder = Path(folder)
+    names = _names(folder)
+    name = next((name for name, digest in names.items() if digest in digests), None)
+    if name is None:
+        raise BadInput(
+            f"evaluates {', '.join(names) or 'no model'}, and none of them has the weights of this"
+            " model",
+            file=folder,
+            remedy="give the evaluation of this very model",
+        )
+    with open_bytes(folder / "table.tsv") as stream:
+        table = pd.read_csv(stream, sep="\t", na_values="NA", keep_default_na=False)
+    own = table[table["contender"] == table["mode"] + f"-{name}"]
+    if own.empty:
+        raise BadInput(f"has no finished row of {name}", file=folder / "table.tsv")
+    rows = [_row(row, table) for row in own.to_dict("records")]
+    if name != next(iter(names)):
+        return Evidence(
+            pd.DataFrame(rows),
+            tuple(dict.fromkeys(own["protocol"])),
+            None,
+            f"the evaluation looked at the pretraining of {next(iter(names))}",
+        )
+    leaks = [_leak(folder / "leakage" / f"{task}.tsv", task) for task in own["task"].unique()]
+    return Evidence(pd.DataFrame(rows), tuple(dict.fromkeys(own["protocol"])), pd.DataFrame(leaks))
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Digest of the first model of each name, in the order in which they were given."""
+    file = folder / "settings.yaml"
+    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not isinstance(described, dict) or described.get("verb") != "evaluate":
+        raise BadInput(
+            "is no evaluation: it has no settings.yaml of one",
+            file=folder,
+            remedy="give a folder written by findna evaluate",
+        )
+    found: dict[str, str] = {}
+    for key, digest in described.get("digests", {}).items():
+        if match := _MODEL.fullmatch(key):
+            found.setdefault(match["name"], digest)
+    return found
+
+
+def _row(row: Mapping[Any, Any], table: pd.DataFrame) -> dict[str, str]:
+    here = table[table["task"] == row["task"]]
+    same = here[here["mode"] == row["mode"]]
+    random = same[same["contender"].str.startswith(f"{row['mode']}-random")]
+    return {
+        "task": row["task"],
+        "contender": row["contender"],
+        "metric": row["metric"],
+        "train_rows": f"{int(row['train_rows']):,}",
+        "seeds": str(row["seeds"]) if row["draws"] else "no draw",
+        "score": _score(row),
+        "random": " or ".join(map(_score, random.to_dict("records"))),
+        "words": " or ".join(map(_score, here[here["contender"] == "kmer"].to_dict("records"))),
+    }
+
+
+def _score(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["mean"]):
+        return f"undefined: {row['undefined']}"
+    return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _leak(file: Path, task: str) -> dict[str, str]:
+    if not file.is_file():
+        return {"task": task, "genome": "not checked", "seen": "not checked"}
+    with open_bytes(file) as stream:
+        rows = pd.read_csv(stream, sep="\t", na_values="NA", keep_default_na=False)
+    test = rows[rows["split"] == "test"]
+    return {"task": task, "genome": _found(test, IN_GENOME), "seen": _found(test, IN_SEEN)}
+
+
+def _found(rows: pd.DataFrame, check: str) -> str:
+    found = rows[rows["check"] == check].to_dict("records")
+    return (
+        "; ".join(
+            str(row["note"])
+            if pd.isna(row["rows"])
+            else f"{int(row['rows']):,} of {int(row['of']):,}"
+            for row in found
+        )
+        or "not checked"
+    )

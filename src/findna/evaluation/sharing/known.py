@@ -1,0 +1,170 @@
+"""What is known of a model: its own folder, and the run it came from if that is here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from findna.files import BadInput, file_digest, open_bytes, read_json
+from findna.model.model import Model, load_model, model_folder
+from findna.sequence.intervals import merge, read_bed
+from findna.training.run_state import METRICS, SETTINGS, read_metrics
+
+# Places on the machine that trained a model: what is given away names the file alone.
+_PATHS = (
+    "genome",
+    "task_data",
+    "include",
+    "exclude",
+    "source",
+    "label_table",
+    "start_from",
+    "data",
+)
+_NOTE = re.compile(r"#\s*(\w+):\s*(.+)")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The files of a run folder: settings.yaml, environment.json and the numbers of the run.
+
+    `rows` are those of metrics.jsonl, `judged` metrics.json of fine-tuning, `starts` how often the
+    run was started.
+    """
+
+    described: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    judged: Mapping[str, Any]
+    starts: int
+
+    @property
+    def verb(self) -> str:
+        """Which verb made it: pretrain or finetune."""
+        return str(self.described["verb"])
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting, defaults filled in."""
+        return dict(self.described["settings"])
+
+    @property
+    def check(self) -> Mapping[str, Any]:
+        """The last held-out check; empty where there was none."""
+        return next((row for row in reversed(self.rows) if "verdict" in row), {})
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time over all starts; the clock of each begins at 0."""
+        clock = [float(row["seconds"]) for row in self.rows if row.get("seconds") is not None]
+        ends = [now for now, after in pairwise(clock) if after < now]
+        return sum(ends) + sum(clock[-1:])
+
+
+@dataclass(frozen=True)
+class Regions:
+    """A BED of the regions that were read; `notes` are its comments of the form `# word: text`."""
+
+    name: str
+    digest: str
+    intervals: int
+    bases: int
+    notes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model, its folder, and its run; None where there is only the model."""
+
+    model: Model
+    folder: Path
+    run: RunFacts | None
+
+    @property
+    def pretraining(self) -> Mapping[str, Any]:
+        """Provenance of the pretraining, also that of a fine-tuned model; empty without any."""
+        found: Any = self.model.provenance
+        while isinstance(found, dict) and "started_from" in found:
+            found = found["started_from"]
+        return found if isinstance(found, dict) else {}
+
+
+def known_model(path: str | Path) -> Known:
+    """Read a run, a model folder or a published model; `BadInput` where there is no model yet."""
+    place = Path(path)
+    if (place / SETTINGS).is_file() and not (place / "model").is_dir():
+        raise BadInput(
+            "this run has written no model yet",
+            file=place,
+            remedy="go on with the command in its command.txt and --resume",
+        )
+    folder = model_folder(path)
+    run = folder.parent if folder.name == "model" else None
+    facts = _run_facts(run) if run and (run / SETTINGS).is_file() else None
+    return Known(load_model(path), folder, facts)
+
+
+def _run_facts(folder: Path) -> RunFacts:
+    described = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
+    if not isinstance(described, dict) or described.get("verb") not in ("pretrain", "finetune"):
+        raise BadInput("is not the settings of a run that made a model", file=folder / SETTINGS)
+    environment, judged, commands = (
+        folder / name for name in ("environment.json", "metrics.json", "command.txt")
+    )
+    return RunFacts(
+        without_paths(described),
+        read_json(environment) if environment.is_file() else {},
+        read_metrics(folder / METRICS),
+        read_json(judged) if judged.is_file() else {},
+        len(commands.read_text(encoding="utf-8").splitlines()) if commands.is_file() else 1,
+    )
+
+
+def without_paths(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts, files named without the folders they lay in."""
+    return {key: _without_path(key, value) for key, value in facts.items()}
+
+
+def _without_path(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return without_paths(value)
+    if key in _PATHS and isinstance(value, str):
+        return ", ".join(PurePath(part).name for part in value.split(", "))
+    return value
+
+
+def read_regions(bed: str | Path, known: Known) -> Regions:
+    """What a BED says of the regions that were read.
+
+    Raises:
+        BadInput: the model was trained on a FASTA of cut regions that holds another number of
+            bases: the BED is of other regions.
+    """
+    table = read_bed(bed)
+    runs = [merge(part[["start", "end"]].to_numpy()) for _, part in table.groupby("chrom")]
+    bases = sum(int((run[:, 1] - run[:, 0]).sum()) for run in runs)
+    _refuse_other(bed, bases, known.run)
+    with open_bytes(bed) as stream:
+        notes = [
+            _NOTE.fullmatch(line.decode("utf-8").strip()) for line in stream if line[:1] == b"#"
+        ]
+    told = {note[1]: note[2] for note in notes if note}
+    return Regions(Path(bed).name, file_digest(bed), len(table), bases, told)
+
+
+def _refuse_other(bed: str | Path, bases: int, run: RunFacts | None) -> None:
+    if run is None or run.verb != "pretrain" or run.settings["sampling"]["include"]:
+        return
+    total = int(run.described["genome"]["bases"])
+    if bases != total:
+        raise BadInput(
+            f"covers {bases:,} bases, and the genome of the run has {total:,}",
+            file=bed,
+            remedy="give the BED of the regions that the model was trained on, or none",
+        )

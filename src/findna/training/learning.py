@@ -1,0 +1,384 @@
+"""What is trained, how strands are read, when to stop: chosen on rows that do not teach.
+
+Candidates are a linear probe on the frozen network, the last layers with the head, and everything
+(`--train auto`), or the one that was named. Networks race: everything is trained for each
+reading of the strands that is open (the given strand alone has to be better than both by a standard
+error), the last layers with the better one. Which rows choose depends on how many there are:
+
+    validation rows given      they choose, once
+    fewer than FEW_ROWS        three parts of the rows choose in turn, each after learning from the
+                               other two; the race is run on the first part only, its winner and
+                               the probe on all. What is chosen then learns from all rows
+    otherwise                  a part of the rows chooses, once
+    MANY_ROWS and more         only everything is trained: 5,000 rows of it were ahead of, or within
+                               0.01 MCC of, a probe of all rows of nine GUE sets
+                               (docs/results/gue-cpu), and the rest would cost half a run more
+
+So a choice costs less than twice what training everything costs where rows are not few. Candidates
+are compared by how they rank the rows, then by loss; of equals the cheaper one wins. Epochs are
+chosen by the primary metric and the loss on the one part; where parts choose in turn they are too
+small for it, and all epochs are run.
+
+Few rows are taken in smaller batches, so that there are steps enough. A threshold never gives a
+class less than half of its share, neither of the rows that choose nor of those that teach: the best
+of thresholds that know nothing may be one that answers a single class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.splits import strata_of, stratified_folds, stratified_holdout
+from findna.files import log
+from findna.inference.predict import Strand, scores_of
+from findna.metrics import Answers, choose_threshold, value
+from findna.model.heads import TaskConfig
+from findna.model.model import Model
+from findna.training.calibration import OutOfFold
+from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
+from findna.training.fit import FinetuneSettings, Fit, fit, logits_of, retasked, task_for, task_of
+from findna.training.linear import losses_of_rows, mean_loss
+from findna.training.probe import STRENGTHS, FrozenRows
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Precision = Literal["fp32", "bf16"]
+
+FEW_ROWS, MANY_ROWS = 1_000, 5_000
+PARTS = 3
+LEAST_STEPS, SMALLEST_BATCH = 200, 8
+LEAST_ANSWERED = 0.5
+# Another draw than those of the folds that judge.
+_PARTS_DRAW = 2_000_003
+_ROWS_LOOKED_AT = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A model, what was chosen and tried, and the answers of held rows, which taught nothing.
+
+    taught: rows that the model learned from. chosen_by: "validation", or "validation_in_turn" where
+    the rows that chose are the rows that taught. precision: in which the model answers.
+    """
+
+    model: Model
+    choice: Choice
+    tried: tuple[Candidate, ...]
+    held: OutOfFold
+    taught: int
+    chosen_by: str
+    precision: Precision
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """Rows, and which of them (n,) choose in each round; `in_turn` once each, else one part once.
+
+    There may be none, where every row has to teach.
+    """
+
+    rows: LabelledSplit
+    held: tuple[Bools, ...]
+    in_turn: bool
+
+    @property
+    def what(self) -> str:
+        """The rows that choose, in words."""
+        if self.in_turn:
+            return "rows, each by what learned from the other parts"
+        return "validation rows, which also chose what to keep"
+
+    @property
+    def chosen_by(self) -> str:
+        """What metrics.json calls them."""
+        return "validation_in_turn" if self.in_turn else "validation"
+
+    @property
+    def teaching(self) -> Bools:
+        """Rows (n,) that the model which is kept learns from."""
+        everyone = np.ones(len(self.rows), np.bool_)
+        return everyone if self.in_turn or not self.held else ~self.held[0]
+
+
+# ---------------------------------------------------------------- what is tried
+
+
+def trainings(rows: int, validation_given: bool, settings: FinetuneSettings) -> int:
+    """Training runs of a network that `Learner.learn` makes for so many training rows, at most."""
+    race = len(_strands(settings)) + len(_networks(settings, rows)) - 1
+    if settings.train == "probe":
+        return 0
+    return race + (0 if validation_given or rows >= FEW_ROWS else PARTS)
+
+
+def _networks(settings: FinetuneSettings, rows: int) -> tuple[Trained, ...]:
+    """Candidates that are trained by steps, in the order of the race."""
+    if settings.train == "auto":
+        return ("full",) if rows >= MANY_ROWS else ("full", "last")
+    return () if settings.train == "probe" else (settings.train,)
+
+
+def _probes(settings: FinetuneSettings, rows: int) -> bool:
+    return settings.train == "probe" or (settings.train == "auto" and rows < MANY_ROWS)
+
+
+def _strands(settings: FinetuneSettings) -> tuple[Strand, ...]:
+    return ("both", "forward") if settings.strand == "auto" else (settings.strand,)
+
+
+def batch_rows(rows: int, settings: FinetuneSettings) -> int:
+    """Rows a step: smaller than the settings say where there would be too few steps."""
+    enough = rows * settings.epochs // LEAST_STEPS
+    return min(settings.batch_rows, max(SMALLEST_BATCH, enough))
+
+
+class Learner:
+    """Learns one task from one start; chooses on rows that do not teach."""
+
+    def __init__(
+        self,
+        start: Model,
+        data: LabelledData,
+        settings: FinetuneSettings,
+        *,
+        device: torch.device,
+        precision: Precision,
+        note: Callable[..., None],
+    ) -> None:
+        """`note` receives bases read, and the numbers of every epoch and of every probe."""
+        self.start, self.data, self.settings, self.note = start.to(device), data, settings, note
+        self.device, self.precision = device, precision
+
+    def learn(
+        self, train: LabelledSplit, groups: Ints, valid: LabelledSplit | None = None, **stage: Any
+    ) -> Learned:
+        """Choose and learn, by the rules at the head of this module.
+
+        Args:
+            train: rows to learn from, and to choose by where no others are given.
+            groups: (n,) of these rows; those of a group never stand on two sides.
+            valid: rows to choose by.
+            stage: of the run, for the notes.
+        """
+        rounds = self._rounds(train, groups, valid)
+        if not rounds.held:
+            return self._unchosen(rounds, **stage)
+        finalists, tried = [], []
+        if _probes(self.settings, len(train)):
+            tried.append(self._probed(rounds, **stage))
+            finalists.append(tried[0])
+        if networks := _networks(self.settings, len(train)):
+            raced = self._raced(rounds, networks, **stage)
+            finalists.append(raced[0])
+            tried += raced
+        best = max(finalists, key=lambda one: one.figures)
+        model = best.model if best.model and not rounds.in_turn else None
+        model = model or self.again(rounds.rows.where(rounds.teaching), best.choice, **stage)
+        precision = self.precision_of(best.choice)
+        self._choose_threshold(model, best.heard, rounds, precision)
+        held = _out_of_fold(best.heard, rounds.what)
+        by, taught = rounds.chosen_by, int(rounds.teaching.sum())
+        return Learned(model, best.choice, tuple(tried), held, taught, by, precision)
+
+    def precision_of(self, choice: Choice) -> Precision:
+        """In which a choice answers: a probe is fitted to what single precision reads, and may
+        weigh channels that hardly vary.
+        """
+        return "fp32" if choice.train == "probe" else self.precision
+
+    def again(self, rows: LabelledSplit, choice: Choice, **stage: Any) -> Model:
+        """Learn what was chosen, from these rows and to its epoch."""
+        task = self._task(rows, choice.strand)
+        if choice.train == "probe":
+            return self._frozen(rows, task).model(choice.probing(), task)
+        return self._fitted(rows, None, choice.train, choice.strand, choice.epoch, **stage).model
+
+    # -------------------------------------------------------- which rows choose
+
+    def _rounds(self, train: LabelledSplit, groups: Ints, valid: LabelledSplit | None) -> Rounds:
+        if valid is not None and len(valid):
+            rows = train.and_then(valid)
+            held = np.arange(len(rows)) >= len(train)
+            return Rounds(rows, (held,), in_turn=False)
+        strata, seed = strata_of(train.labels, self.data.kind), self.settings.seed
+        if len(train) >= FEW_ROWS:
+            held = stratified_holdout(strata, groups, self.settings.validation_fraction, seed)
+            return Rounds(train, (held,) if held.any() else (), in_turn=False)
+        part = stratified_folds(strata, groups, PARTS, seed, repeat=_PARTS_DRAW)
+        each = [part == number for number in range(PARTS)]
+        # A stratum that would lie in held rows only stays with the others: it must be learned.
+        spared = [here & np.isin(strata, strata[~here]) for here in each]
+        return Rounds(train, tuple(some for some in spared if some.any()), in_turn=True)
+
+    def _unchosen(self, rounds: Rounds, **stage: Any) -> Learned:
+        """What is learned where every row has to teach: nothing can be compared."""
+        log.warning("rows are too alike to hold any back: what is trained was not chosen")
+        networks = _networks(self.settings, len(rounds.rows))
+        strand = _strands(self.settings)[0]
+        probe = Choice("probe", strand, 0, self.settings.pooling, STRENGTHS[0])
+        named = self.settings.train in networks
+        choice = Choice(networks[0], strand, self.settings.epochs) if named else probe
+        model = self.again(rounds.rows, choice, **stage)
+        nobody = np.zeros(len(rounds.rows), np.bool_)
+        precision = self.precision_of(choice)
+        self.set_threshold(model, 0.5, rounds.rows, precision)
+        logits = np.zeros((1, 0, task_of(model).outputs))
+        held = OutOfFold(logits, rounds.rows.labels[nobody], "rows")
+        return Learned(model, choice, (), held, len(rounds.rows), rounds.chosen_by, precision)
+
+    # -------------------------------------------------------- candidates
+
+    def _probed(self, rounds: Rounds, **stage: Any) -> Candidate:
+        """The best probe, heard in every round."""
+        strands = _strands(self.settings)
+        tasks = [self._task(rounds.rows.where(~held), strands[0]) for held in rounds.held]
+        frozen = self._frozen(rounds.rows, self._task(rounds.rows, strands[0]))
+        probing, said = frozen.choose(rounds.held, strands, tasks)
+        heard = [
+            Heard(logits, scores_of(logits, task), rounds.rows.labels[held])
+            for logits, task, held in zip(said, tasks, rounds.held, strict=True)
+        ]
+        found = self._candidate(Choice.of(probing), heard)
+        self.note(0, **stage, train="probe", strand=probing.strand, validation_loss=found.loss)
+        return found
+
+    def _raced(self, rounds: Rounds, networks: Sequence[Trained], **stage: Any) -> list[Candidate]:
+        """Networks on the first round, the winner, which comes first, on all."""
+        first, *others = range(len(rounds.held))
+        strands = _strands(self.settings)
+        whole = [self._network(rounds, first, networks[0], strand, **stage) for strand in strands]
+        best = whole[0]
+        for other in whole[1:]:
+            best = other if self._clearly_better(other, best) else best
+        cheaper = [
+            self._network(rounds, first, train, best.choice.strand, **stage)
+            for train in networks[1:]
+        ]
+        best = max([*cheaper, best], key=lambda one: one.figures)
+        rest = [one for one in (*whole, *cheaper) if one is not best]
+        train, strand = best.choice.train, best.choice.strand
+        more = [self._network(rounds, at, train, strand, **stage) for at in others]
+        heard = [each for one in (best, *more) for each in one.heard]
+        return [replace(self._candidate(best.choice, heard), model=best.model), *rest]
+
+    def _network(
+        self, rounds: Rounds, at: int, train: Trained, strand: Strand, **stage: Any
+    ) -> Candidate:
+        """A network that learned from all rows but those that are held in one round."""
+        held = rounds.held[at]
+        learn, choose = rounds.rows.where(~held), rounds.rows.where(held)
+        if rounds.in_turn:
+            stage, epochs = {**stage, "part": at + 1}, self.settings.epochs
+            fitted = self._fitted(learn, None, train, strand, epochs, **stage)
+        else:
+            fitted = self._fitted(learn, choose, train, strand, None, **stage)
+        logits = logits_of(fitted.model, choose, self.precision)
+        heard = Heard(logits, scores_of(logits, task_of(fitted.model)), choose.labels)
+        epoch = self.settings.epochs if rounds.in_turn else fitted.epoch
+        return replace(self._candidate(Choice(train, strand, epoch), [heard]), model=fitted.model)
+
+    def _clearly_better(self, one: Candidate, other: Candidate) -> bool:
+        """Whether the loss of held rows is lower by more than a standard error of the difference.
+
+        Both strands are twice the rows to learn from, and what is lost by averaging them where
+        labels have a strand is plain to see.
+        """
+        gains = np.concatenate(
+            [
+                losses_of_rows(self.data.kind, b.labels, b.scores)
+                - losses_of_rows(self.data.kind, a.labels, a.scores)
+                for a, b in zip(one.heard, other.heard, strict=True)
+            ]
+        )
+        return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+
+    def _candidate(self, choice: Choice, heard: Sequence[Heard]) -> Candidate:
+        kind, classes = self.data.kind, self.data.classes
+        found = [value(RANKING[kind], Answers(kind, classes, h.labels, h.scores)) for h in heard]
+        ranks = [rank for rank in found if rank is not None]
+        loss = float(np.mean([mean_loss(kind, h.labels, h.scores) for h in heard]))
+        return Candidate(choice, tuple(heard), float(np.mean(ranks)) if ranks else -np.inf, loss)
+
+    def _fitted(
+        self,
+        learn: LabelledSplit,
+        choose: LabelledSplit | None,
+        train: Trained,
+        strand: Strand,
+        epochs: int | None,
+        **stage: Any,
+    ) -> Fit:
+        rows = batch_rows(len(learn), self.settings)
+        return fit(
+            self.start,
+            self._task(learn, strand),
+            learn,
+            choose,
+            self.settings.model_copy(update={"train": train, "batch_rows": rows}),
+            device=self.device,
+            precision=self.precision,
+            note=partial(self.note, int(learn.lengths.sum()), **stage, train=train),
+            stop_after=epochs,
+        )
+
+    def _task(self, rows: LabelledSplit, strand: Strand) -> TaskConfig:
+        return task_for(self.data, rows, strand, self.settings)
+
+    def _frozen(self, rows: LabelledSplit, task: TaskConfig) -> FrozenRows:
+        balanced = self.settings.class_weights == "balanced"
+        return FrozenRows(self.start, task, rows, balanced=balanced)
+
+    # -------------------------------------------------------- thresholds
+
+    def _choose_threshold(
+        self, model: Model, heard: Sequence[Heard], rounds: Rounds, precision: Precision
+    ) -> None:
+        if self.data.kind != "binary":
+            return
+        labels = np.concatenate([h.labels for h in heard]).astype(np.int64)
+        scores = np.concatenate([h.scores[:, 1] for h in heard])
+        found = choose_threshold(labels, scores, LEAST_ANSWERED)
+        self.set_threshold(model, found, rounds.rows.where(rounds.teaching), precision)
+
+    def set_threshold(
+        self, model: Model, threshold: float, taught: LabelledSplit, precision: Precision
+    ) -> None:
+        """Give a binary model a threshold, moved as far as is needed for the rows that taught it to
+        be answered with either class; other models have none.
+        """
+        if self.data.kind != "binary":
+            return
+        at = np.unique(np.linspace(0, len(taught) - 1, _ROWS_LOOKED_AT).astype(np.int64))
+        some = taught.where(np.isin(np.arange(len(taught)), at))
+        scores = scores_of(logits_of(model, some, precision), task_of(model))[:, 1]
+        low, high = leaves_open(some.labels.astype(np.int64), scores)
+        model.config = retasked(model, threshold=float(np.clip(threshold, low, high)))
+
+
+def leaves_open(labels: Ints, scores: Floats) -> tuple[float, float]:
+    """Lowest and highest threshold that answer each class for `LEAST_ANSWERED` of as many rows as
+    it has, at least one.
+    """
+    ordered = np.sort(scores)
+    positive = int(np.ceil(LEAST_ANSWERED * (labels == 1).sum()))
+    negative = int(np.ceil(LEAST_ANSWERED * (labels != 1).sum()))
+    high = float(ordered[-positive]) if positive else 1.0
+    if not negative:
+        return 0.0, high
+    below = float(ordered[negative - 1])
+    above = ordered[ordered > below]
+    return ((below + float(above[0])) / 2 if len(above) else below), high
+
+
+def _out_of_fold(heard: Sequence[Heard], what: str) -> OutOfFold:
+    logits = np.concatenate([each.logits for each in heard])[None]
+    return OutOfFold(logits, np.concatenate([each.labels for each in heard]), what)

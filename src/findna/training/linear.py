@@ -1,0 +1,158 @@
+"""A linear model on features, its strength chosen on validation rows.
+
+It is the probe that `findna finetune` may choose, and what every cheap contender of an evaluation
+ends in, so that those differ in what they know of a sequence and in nothing else. The model is
+logistic regression for classes, one per label for multilabel, ridge regression for values. Each
+feature is scaled to unit spread by the training rows; dense ones are centred too, which changes how
+fast the solver gets there but not where.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from findna.data.label_files import TaskKind
+from findna.data.labelled import Labels
+from findna.metrics import choose_threshold
+
+Floats = NDArray[np.float64]
+Features: TypeAlias = scipy.sparse.csr_matrix | NDArray[np.float32] | NDArray[np.float64]
+
+_MOST_ITERATIONS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """A scaler, and one model for the task or one per label of a multilabel task."""
+
+    kind: TaskKind
+    classes: int
+    scaler: StandardScaler
+    models: tuple[Any, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        features: Features,
+        labels: Labels,
+        kind: TaskKind,
+        classes: int,
+        strength: float,
+        *,
+        balanced: bool = False,
+    ) -> Self:
+        """Learn from `features` (n, F) and `labels` of n rows.
+
+        `classes` is the number of outputs K, of which the rows may lack some; `strength` is C, the
+        inverse of the regularisation. The objective is half the norm plus C times the loss, to
+        which rows count alike, or, if `balanced`, all classes of a classification together.
+        """
+        scaler = StandardScaler(with_mean=not scipy.sparse.issparse(features))
+        scaled = scaler.fit_transform(features)
+        if kind == "regression":
+            return cls(kind, classes, scaler, (_ridge(scaled, labels, strength),))
+        columns = labels.T if kind == "multilabel" else [labels]
+        models = tuple(_logistic(scaled, column, strength, balanced) for column in columns)
+        return cls(kind, classes, scaler, models)
+
+    def scores(self, features: Features) -> Floats:
+        """Probabilities (n, K), or values (n, T)."""
+        scaled = self.scaler.transform(features)
+        if self.kind == "regression":
+            (ridge,) = self.models
+            return np.asarray(ridge.predict(scaled), np.float64).reshape(scaled.shape[0], -1)
+        if self.kind == "multilabel":
+            each = [_probabilities(model, scaled, 2)[:, 1] for model in self.models]
+            return np.stack(each, axis=1)
+        return _probabilities(self.models[0], scaled, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What validation rows chose: the model and its C, with their loss and threshold there.
+
+    The threshold is 0.5 unless the task is binary.
+    """
+
+    model: LinearModel
+    strength: float
+    loss: float
+    threshold: float
+
+
+def tuned(
+    features: Features,
+    labels: Labels,
+    dev_features: Features,
+    dev_labels: Labels,
+    kind: TaskKind,
+    classes: int,
+    strengths: Sequence[float],
+) -> Tuned:
+    """The strength with the lowest loss on validation rows; the first of equals.
+
+    Loss decides because it tells close settings apart where MCC jumps.
+    """
+    if not strengths:
+        raise ValueError("there is no strength to choose from")
+    models = [LinearModel.fit(features, labels, kind, classes, c) for c in strengths]
+    said = [model.scores(dev_features) for model in models]
+    losses = [mean_loss(kind, dev_labels, scores) for scores in said]
+    best = int(np.argmin(losses))
+    threshold = 0.5
+    if kind == "binary":
+        threshold = choose_threshold(dev_labels.astype(np.int64), said[best][:, 1])
+    return Tuned(models[best], strengths[best], losses[best], threshold)
+
+
+def mean_loss(kind: TaskKind, labels: Labels, scores: Floats) -> float:
+    """Mean cross-entropy in nats, or mean squared error."""
+    return float(losses_of_rows(kind, labels, scores).mean())
+
+
+def losses_of_rows(kind: TaskKind, labels: Labels, scores: Floats) -> Floats:
+    """Cross-entropy in nats, or squared error, of each row (n,); means over labels or targets."""
+    if kind == "regression":
+        return np.asarray(((scores - labels) ** 2).mean(axis=1))
+    sure = np.clip(scores, 1e-12, 1 - 1e-12)
+    if kind == "multilabel":
+        return np.asarray(-np.log(np.where(labels == 1, sure, 1 - sure)).mean(axis=1))
+    return np.asarray(-np.log(sure[np.arange(len(labels)), labels.astype(np.int64)]))
+
+
+def _ridge(scaled: Features, labels: Labels, strength: float) -> Ridge:
+    return Ridge(alpha=1 / (2 * strength)).fit(scaled, labels)
+
+
+def _logistic(
+    scaled: Features, labels: Labels, strength: float, balanced: bool
+) -> LogisticRegression | float:
+    """A fitted model; the class itself where all labels are alike."""
+    if len(np.unique(labels)) < 2:
+        return float(labels[0])
+    with warnings.catch_warnings():
+        # A model that is not fully converged is still judged on validation like the others.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        weights = "balanced" if balanced else None
+        model = LogisticRegression(C=strength, max_iter=_MOST_ITERATIONS, class_weight=weights)
+        return model.fit(scaled, labels)
+
+
+def _probabilities(model: LogisticRegression | float, scaled: Features, classes: int) -> Floats:
+    """Probabilities (n, K); 0 for a class that the training rows lack."""
+    found = np.zeros((scaled.shape[0], classes))
+    if isinstance(model, float):
+        found[:, int(model)] = 1
+    else:
+        found[:, model.classes_.astype(np.int64)] = model.predict_proba(scaled)
+    return found

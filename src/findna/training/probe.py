@@ -1,0 +1,212 @@
+"""A linear probe as a task head: what a network that is not trained further already tells.
+
+The task head is one linear layer on standardised pooled vectors, so that a logistic or ridge
+regression on these vectors, fitted to its optimum in well under a second, *is* a head: its scaler
+and coefficients are written there, and `predict` answers what the regression answers. Averaging
+the logits of two strands is averaging what is read of them, so that this holds for both settings of
+the strand.
+
+A probe may read other poolings than the head of a network that is trained: what a pretrained
+network knows of a task does not stand in its last layer alone, so that means and deviations of
+all layers are among the choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from findna.data.batches import by_length
+from findna.data.labelled import LabelledSplit
+from findna.data.ragged import Ragged
+from findna.inference.predict import Strand, scores_of, usual_batch_bases
+from findna.model.heads import Pooling, TaskConfig, channels
+from findna.model.model import Model
+from findna.training.linear import LinearModel, mean_loss
+
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+# What a probe may read beside the pooling of the settings.
+READINGS: tuple[tuple[Pooling, ...], ...] = (
+    ("mean",),
+    ("max",),
+    ("summary",),
+    ("layers",),
+    ("layers", "deviations"),
+)
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+# A logit of a class that no training row has: its probability is nil and its logit a number.
+_NEVER = -30.0
+
+
+@dataclass(frozen=True)
+class Probing:
+    """What validation chooses of a probe: strand, what is read, and C, the inverse strength of the
+    regularisation.
+    """
+
+    strand: Strand
+    parts: tuple[Pooling, ...]
+    strength: float
+
+
+class FrozenRows:
+    """What heads may read of rows, by strand, from a network that stays as it is."""
+
+    def __init__(
+        self, start: Model, task: TaskConfig, rows: LabelledSplit, *, balanced: bool = False
+    ) -> None:
+        """`balanced` counts all classes alike, not all rows."""
+        self.start, self.labels, self.balanced = start, rows.labels, balanced
+        self.readings = tuple(dict.fromkeys([task.pooling, *READINGS]))
+        parts = tuple(dict.fromkeys(part for reading in self.readings for part in reading))
+        self.task = task.model_copy(update={"pooling": parts})
+        self.vectors = _vectors(start.with_task(self.task, 0).to(start.device).eval(), rows)
+
+    def choose(
+        self, held: Sequence[Bools], strands: Sequence[Strand], tasks: Sequence[TaskConfig]
+    ) -> tuple[Probing, list[Floats]]:
+        """The probe with the lowest mean loss on held rows, and its logits (rows, outputs) of each
+        round.
+
+        Args:
+            held: (n,) for each round, True for rows that it does not learn from.
+            strands: readings of the strands to choose from.
+            tasks: the task of each round.
+        """
+        tried = {}
+        for probing in map(Probing, *zip(*product(strands, self.readings, STRENGTHS), strict=True)):
+            rounds = list(zip(held, tasks, strict=True))
+            said = [self.logits(probing, ~some, some, task) for some, task in rounds]
+            loss = sum(
+                mean_loss(task.kind, self.labels[some], scores_of(logits, task)) * some.sum()
+                for (some, task), logits in zip(rounds, said, strict=True)
+            )
+            tried[probing] = loss, said
+        best = min(tried, key=lambda probing: tried[probing][0])
+        return best, tried[best][1]
+
+    def logits(self, probing: Probing, learn: Bools, answer: Bools, task: TaskConfig) -> Floats:
+        """Logits (answered rows, outputs) of a probe of the rows `learn` (n,)."""
+        return self._head(probing, learn, task).logits(self.read(probing)[answer])
+
+    def model(self, probing: Probing, task: TaskConfig) -> Model:
+        """The network with a probe of all rows as the head of `task`, which reads what it reads."""
+        reads = task.model_copy(update={"pooling": probing.parts, "strand": probing.strand})
+        model = self.start.with_task(reads, 0).to(self.start.device).eval()
+        self._head(probing, np.ones(len(self.labels), np.bool_), task).write(model)
+        return model
+
+    def read(self, probing: Probing) -> Vectors:
+        """What a probe reads of the rows, (n, channels)."""
+        backbone, every = self.start.config.backbone, self.task.pooling
+        widths = [channels((part,), backbone, self.task.bins) for part in every]
+        ends = np.cumsum(widths)
+        place = {p: slice(end - w, end) for p, w, end in zip(every, widths, ends, strict=True)}
+        vectors = self.vectors[probing.strand]
+        return np.concatenate([vectors[:, place[part]] for part in probing.parts], axis=1)
+
+    def _head(self, probing: Probing, learn: Bools, task: TaskConfig) -> _Head:
+        labels = self.labels[learn]
+        linear = LinearModel.fit(
+            self.read(probing)[learn], labels, task.kind, len(task.classes), probing.strength,
+            balanced=self.balanced,
+        )  # fmt: skip
+        return _Head(
+            linear.scaler.mean_, linear.scaler.scale_, *_coefficients(linear, task, len(labels))
+        )
+
+
+def _vectors(model: Model, rows: LabelledSplit) -> Mapping[Strand, Vectors]:
+    """Pooled vectors (n, channels) of the given strand, and the mean of both."""
+    given, other = (_pooled(model, rows, turned) for turned in (False, True))
+    return {"forward": given, "both": (given + other) / np.float32(2)}
+
+
+@torch.no_grad()
+def _pooled(model: Model, rows: LabelledSplit, turned: bool) -> Vectors:
+    if model.task_head is None:
+        raise ValueError("the model has no task head")
+    sequences = Ragged(rows.codes, model.device)
+    found = np.zeros((len(rows), len(model.task_head.mean)), np.float32)
+    for some in by_length(rows.lengths, usual_batch_bases(model.device)):
+        batch = sequences.batch(some, np.full(len(some), turned))
+        found[some] = model.task_head.pooled(model.encode(*batch)).float().cpu().numpy()
+    return found
+
+
+# ---------------------------------------------------------------- a regression as a head
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """Mean and deviation (channels,), weight (outputs, channels) and bias (outputs,)."""
+
+    mean: Floats
+    deviation: Floats
+    weight: Floats
+    bias: Floats
+
+    def logits(self, vectors: Vectors) -> Floats:
+        """Logits (n, outputs) of pooled vectors (n, channels)."""
+        scaled = (vectors - self.mean) / self.deviation
+        return np.asarray(scaled @ self.weight.T + self.bias)
+
+    @torch.no_grad()
+    def write(self, model: Model) -> None:
+        """Into the task head of a model."""
+        head = model.task_head
+        if head is None:
+            raise ValueError("the model has no task head")
+        for mine, its in (
+            (self.mean, head.mean),
+            (self.deviation, head.deviation),
+            (self.weight, head.linear.weight),
+            (self.bias, head.linear.bias),
+        ):
+            its.copy_(torch.from_numpy(mine))
+
+
+def _coefficients(linear: LinearModel, task: TaskConfig, rows: int) -> tuple[Floats, Floats]:
+    """Weight (outputs, features) and bias (outputs,) of logits, on scaled features."""
+    if task.kind == "regression":
+        (ridge,) = linear.models
+        spread, middle = np.array(task.target_sd), np.array(task.target_mean)
+        weight = ridge.coef_.reshape(task.outputs, -1) / spread[:, None]
+        return weight, (ridge.intercept_ - middle) / spread
+    if task.kind != "multiclass":
+        each = [_of_two(model, linear, rows) for model in linear.models]
+        weights, biases = zip(*each, strict=True)
+        return np.stack(weights), np.array(biases)
+    return _of_many(linear)
+
+
+def _of_two(model: object, linear: LinearModel, rows: int) -> tuple[Floats, float]:
+    """One logit; where all rows are alike, the odds by the rule of succession."""
+    if isinstance(model, float):
+        sure = float(np.log(rows + 1))
+        return np.zeros(len(linear.scaler.mean_)), sure if model else -sure
+    return model.coef_[0], float(model.intercept_[0])  # type: ignore[attr-defined]
+
+
+def _of_many(linear: LinearModel) -> tuple[Floats, Floats]:
+    """A logit a class; scikit-learn gives one in all where it saw two classes."""
+    (model,) = linear.models
+    weight = np.zeros((linear.classes, len(linear.scaler.mean_)))
+    bias = np.full(linear.classes, _NEVER)
+    if isinstance(model, float):
+        bias[int(model)] = 0
+        return weight, bias
+    seen = model.classes_.astype(np.int64)
+    two = len(seen) == 2
+    weight[seen] = np.concatenate([-model.coef_, model.coef_]) / 2 if two else model.coef_
+    at_zero = model.intercept_
+    bias[seen] = np.concatenate([-at_zero, at_zero]) / 2 if two else at_zero
+    return weight, bias

@@ -1,0 +1,70 @@
+"""Benchmarks that need a machine nobody has at hand are run here on shapes that take seconds."""
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("gpu")
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_gpu_table_is_made(gpu: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "gpu.json"
+    gpu.main(["--device", "cpu", "--quick", "-o", str(file)])
+    found = json.loads(file.read_text())
+    assert found["failed"] == {} and found["quick"] and found["card"] == "CPU"
+    values = {row["what"]: row["value"] for row in found["rows"]}
+    assert all(value > 0 for value in values.values())
+    for what in (
+        "base: pretraining", "base: MFU", "base: step over plain, in speed",
+        "base: layer forward and backward over its products", "paper: 100,000 windows, 30 epochs",
+        "long: a base at 300 over 64 bp", "findna tiny over transformer, forward at 64 bp",
+    ):  # fmt: skip
+        assert what in values
+
+
+def test_a_section_that_fails_is_told_and_the_others_go_on(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("out of memory")
+
+    row = gpu.Row("what", 2.0, bar=1.0, at_most=True)
+    monkeypatch.setattr(gpu, "SECTIONS", {"bad": broken, "good": lambda *_: iter([row])})
+    file = tmp_path / "gpu.json"
+    assert gpu.main(["--device", "cpu", "--quick", "-o", str(file)]) == 1
+    found = json.loads(file.read_text())
+    assert "out of memory" in found["failed"]["bad"] and found["rows"][0]["missed"]
+    gpu.main(["--device", "cpu", "--quick", "--budget", "-1", "-o", str(file)])
+    assert "not begun" in json.loads(file.read_text())["failed"]["good"]
+
+
+def test_plain_layers_give_the_same_numbers(gpu: ModuleType) -> None:
+    for preset in ("tiny", "paper"):
+        config = gpu.quick("cpu").config(preset)
+        ours, plain = (gpu.new_model(config, 0) for _ in range(2))
+        codes = torch.randint(0, 5, (2, 37))
+        wanted = ours.encode(codes).bases
+        torch.testing.assert_close(gpu.plain(plain).encode(codes).bases, wanted)
+
+
+def test_a_bar_is_missed_on_one_side_only(gpu: ModuleType) -> None:
+    assert gpu.Row("rate", 1.0, bar=2.0).missed and not gpu.Row("rate", 3.0, bar=2.0).missed
+    assert gpu.Row("cost", 3.0, bar=2.0, at_most=True).missed
+    assert not gpu.Row("cost", 1.0, bar=2.0, at_most=True).missed and not gpu.Row("x", 1.0).missed
+
+
+def test_trials_are_not_published(gpu: ModuleType, tmp_path: Path) -> None:
+    for options in (["--device", "cpu"], ["--quick", "--publish", str(tmp_path)]):
+        with pytest.raises(SystemExit):
+            gpu.main(options)

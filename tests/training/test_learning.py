@@ -1,0 +1,399 @@
+"""What is trained is chosen on rows that do not teach, and no class is shut out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.inference.predict import scores_of
+from findna.metrics import Answers, choose_threshold, value
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.heads import ProjectionConfig
+from findna.model.model import ModelConfig, load_model, new_model
+from findna.sequence.alphabet import reverse_complement
+from findna.training import learning
+from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
+from findna.training.finetune import FinetuneSettings, finetune
+from findna.training.fit import logits_of, task_of
+from findna.training.learning import (
+    FEW_ROWS,
+    MANY_ROWS,
+    Learner,
+    batch_rows,
+    leaves_open,
+    trainings,
+)
+from findna.training.run_state import read_metrics
+
+SMALL = ModelConfig(
+    backbone=ChordMixerConfig(width=32, hidden=32, track_size=8, depth=3, summary_tokens=2),
+    projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
+)
+AUTO = {"epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32"}
+
+
+def small_model(seed=0):
+    return new_model(SMALL, seed)
+
+
+def gc_split(n, seed, low=20, high=40, noise=0.0):
+    """Rows of GC-rich (1) and AT-rich (0) sequences of many lengths."""
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(n) % 2)
+    codes = []
+    for label in labels:
+        p = [0.15, 0.35, 0.35, 0.15] if label else [0.35, 0.15, 0.15, 0.35]
+        codes.append(random.choice(4, random.integers(low, high + 1), p=p).astype(np.uint8))
+    shown = np.where(random.random(n) < noise, 1 - labels, labels)
+    return LabelledSplit([f"s{i}" for i in range(n)], codes, shown, np.arange(1, n + 1))
+
+
+def gc_data(train=96, dev=24, test=40, seed=0):
+    splits = {
+        "train": gc_split(train, seed),
+        "dev": gc_split(dev, seed + 1),
+        "test": gc_split(test, seed + 2),
+    }
+    return LabelledData({k: v for k, v in splits.items() if len(v)}, "binary", ("at", "gc"))
+
+
+def relabelled(split, labels):
+    return LabelledSplit(split.ids, split.codes, labels, split.rows, split.groups)
+
+
+def stranded_data(n, seed):
+    """Class 1 holds a motif on the given strand, class 0 its reverse complement."""
+    random = np.random.default_rng(seed)
+    motif = np.array([0, 0, 1, 0, 0, 1, 0, 0], np.uint8)
+    codes, labels = [], random.permutation(np.arange(n) % 2)
+    for label in labels:
+        row = random.integers(0, 4, 24).astype(np.uint8)
+        at = random.integers(0, 16)
+        row[at : at + 8] = motif if label else reverse_complement(motif)
+        codes.append(row)
+    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(1, n + 1))
+
+
+def learner_for(data, notes=None, **how):
+    notes = [] if notes is None else notes
+    return Learner(
+        small_model(), data, FinetuneSettings(**{**AUTO, **how}), device=torch.device("cpu"),
+        precision="fp32", note=lambda bases, **numbers: notes.append(numbers),
+    )  # fmt: skip
+
+
+def alone(rows):
+    return np.arange(len(rows))
+
+
+# ---------------------------------------------------------------- what is tried
+
+
+@pytest.mark.parametrize(
+    ("train", "strand", "rows", "given", "runs"),
+    [
+        ("auto", "both", 100, False, 2 + 3),  # both networks on a part, one on two more, all rows
+        ("auto", "auto", 100, False, 3 + 3),
+        ("auto", "auto", FEW_ROWS, False, 3),
+        ("auto", "auto", 100, True, 3),
+        ("auto", "auto", MANY_ROWS, False, 2),
+        ("full", "auto", MANY_ROWS, True, 2),
+        ("full", "both", 100, False, 1 + 3),
+        ("probe", "auto", 100, False, 0),
+    ],
+)
+def test_the_number_of_training_runs(train, strand, rows, given, runs):
+    assert trainings(rows, given, FinetuneSettings(train=train, strand=strand)) == runs
+
+
+@pytest.mark.parametrize("strand", ["both", "auto"])
+def test_with_many_rows_a_choice_costs_at_most_twice_a_full_fit(strand):
+    """Of the last two of six layers a step costs less than one of everything."""
+    for rows in (FEW_ROWS, MANY_ROWS - 1, MANY_ROWS, 100_000):
+        auto, full = (
+            trainings(rows, False, FinetuneSettings(train=train, strand=strand))
+            for train in ("auto", "full")
+        )
+        assert auto <= 2 * full
+        assert rows < MANY_ROWS or auto == full
+
+
+def test_with_many_rows_only_everything_is_trained(monkeypatch):
+    monkeypatch.setattr(learning, "FEW_ROWS", 10)
+    monkeypatch.setattr(learning, "MANY_ROWS", 64)
+    for rows, expected in ((63, {"probe", "last", "full"}), (64, {"full"})):
+        data = gc_data(train=rows, dev=0, test=0)
+        learned = learner_for(data, epochs=1).learn(data.splits["train"], alone(range(rows)))
+        assert {one.choice.train for one in learned.tried} == expected
+
+
+def test_steps_are_enough_where_rows_are_few():
+    settings = FinetuneSettings()
+    assert batch_rows(100, settings) == 8 and batch_rows(320, settings) == 16
+    assert batch_rows(640, settings) == 32 == batch_rows(100_000, settings)
+    assert batch_rows(100, FinetuneSettings(batch_rows=4)) == 4
+
+
+# ---------------------------------------------------------------- which rows choose
+
+
+@pytest.fixture(scope="module")
+def few():
+    data = gc_data(train=60, dev=0, test=40)
+    notes = []
+    learned = learner_for(data, notes, strand="auto").learn(
+        data.splits["train"], alone(range(60)), stage="fit"
+    )
+    return data, learned, notes
+
+
+def test_few_rows_choose_in_turn_and_then_all_teach(few):
+    data, learned, notes = few
+    assert learned.taught == 60 and learned.chosen_by == "validation_in_turn"
+    assert sorted(map(tuple, learned.held.labels.reshape(-1, 1))) == sorted(
+        map(tuple, data.splits["train"].labels.reshape(-1, 1))
+    )
+    by_part = {}
+    for note in notes:
+        if "epoch" in note:
+            by_part.setdefault(note.get("part"), set()).add((note["train"], note["strand"]))
+    assert len(by_part[1]) == 3 and {train for train, _ in by_part[1]} == {"full", "last"}
+    winner = by_part[2]
+    assert len(winner) == 1 and by_part[3] == winner <= by_part[1]
+    assert all("validation_mcc" not in note for note in notes)
+
+
+def test_the_winner_is_the_best_of_those_heard_on_all_parts(few):
+    _, learned, _ = few
+    heard = [one for one in learned.tried if len(one.heard) == 3]
+    assert len(heard) == 2
+    best = max(heard, key=lambda one: (one.ranking, -one.loss))
+    assert best.choice == learned.choice
+    for one in heard:
+        each = [
+            value("auroc", Answers("binary", ("a", "b"), h.labels, h.scores)) for h in one.heard
+        ]
+        assert one.ranking == pytest.approx(np.mean(each))
+
+
+def test_given_validation_rows_choose_and_never_teach():
+    data = gc_data(train=48, dev=24, test=0)
+    train, dev = data.splits["train"], data.splits["dev"]
+    turned = relabelled(dev, 1 - dev.labels)
+    one, other = (
+        learner_for(data, train="probe", epochs=1).learn(train, alone(train), valid)
+        for valid in (dev, turned)
+    )
+    assert one.taught == 48 and one.chosen_by == "validation"
+    both = learner_for(data).learn(train, alone(train), dev)
+    probe = next(c for c in both.tried if c.choice.train == "probe")
+    assert probe.choice == one.choice and probe.loss == one.tried[0].loss
+    assert other.tried[0].loss > one.tried[0].loss
+
+
+@pytest.mark.parametrize("wins", ["probe", "last", "full"])
+def test_what_wins_is_what_is_kept(monkeypatch, wins):
+    """Validation figures are set: the model that comes back is the one that was said to win."""
+    data = gc_data(train=40, dev=16, test=0)
+    original = Learner._candidate
+
+    def favoured(self, choice, heard):
+        return learning.replace(
+            original(self, choice, heard), ranking=1.0 if choice.train == wins else 0.1
+        )
+
+    monkeypatch.setattr(Learner, "_candidate", favoured)
+    start = small_model()
+    learner = learner_for(data, epochs=1)
+    learned = learner.learn(data.splits["train"], alone(range(40)), data.splits["dev"])
+    assert learned.choice.train == wins
+    before, after = start.state_dict(), learned.model.state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert bool(moved) == (wins != "probe")
+    assert any(k.startswith("encoder.layers.0") for k in moved) == (wins == "full")
+
+
+def test_rows_that_are_all_alike_teach_without_a_choice(caplog):
+    data = gc_data(train=16, dev=0, test=0)
+    learned = learner_for(data).learn(data.splits["train"], np.zeros(16, np.int64))
+    assert learned.choice.train == "probe" and learned.tried == ()
+    assert "too alike to hold any back" in caplog.text
+    named = learner_for(data, train="head").learn(data.splits["train"], np.zeros(16, np.int64))
+    assert named.choice.train == "head"
+
+
+# ---------------------------------------------------------------- no class is shut out
+
+
+def test_every_class_is_answered_half_as_often_as_it_is_there():
+    labels, scores = np.array([0, 0, 0, 1, 1]), np.array([0.9, 0.8, 0.7, 0.2, 0.1])
+    # Every threshold between is worse than guessing: the best of all answers one class.
+    assert (scores >= choose_threshold(labels, scores)).all()
+    said = scores >= choose_threshold(labels, scores, 0.5)
+    assert said.sum() >= 1 and (~said).sum() >= 2
+    assert choose_threshold(labels, np.full(5, 0.3), 0.5) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_threshold_without_limits_is_as_it_was(seed):
+    random = np.random.default_rng(seed)
+    labels, scores = random.integers(0, 2, 30), random.random(30).round(1)
+    each = np.unique(scores)
+    mcc = [
+        value("mcc", Answers("binary", ("a", "b"), labels, np.stack([1 - scores, scores], 1), t))
+        for t in each
+    ]
+    best = max(mcc)
+    found = choose_threshold(labels, scores)
+    at = value(
+        "mcc", Answers("binary", ("a", "b"), labels, np.stack([1 - scores, scores], 1), found)
+    )
+    assert at == pytest.approx(best)
+
+
+def test_rows_that_teach_keep_both_classes_open():
+    labels, scores = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    low, high = leaves_open(labels, scores)
+    assert (low, high) == (pytest.approx(0.25), 0.6)
+    for threshold in (low, high):
+        said = scores >= threshold
+        assert said.sum() >= 1 and (~said).sum() >= 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("train", ["auto", "full", "probe"])
+def test_labels_of_chance_do_not_end_in_one_class(train, seed):
+    """Nothing can be learned, so that a threshold has nothing to go by: both classes stay."""
+    rows = gc_split(40, seed)
+    data = LabelledData(
+        {"train": relabelled(rows, np.random.default_rng(seed).permutation(rows.labels))},
+        "binary",
+        ("a", "b"),
+    )
+    learned = learner_for(data, train=train, epochs=2, seed=seed).learn(
+        data.splits["train"], alone(rows)
+    )
+    new = gc_split(100, 50 + seed)
+    scores = scores_of(logits_of(learned.model, new, "fp32"), task_of(learned.model))
+    share = (scores[:, 1] >= task_of(learned.model).threshold).mean()
+    assert 0.02 < share < 0.98
+
+
+# ---------------------------------------------------------------- the whole verb
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("auto") / "run"
+    data = gc_data(train=60, dev=0, test=40)
+    return finetune(
+        data, folder, model=small_model(), settings=FinetuneSettings(**AUTO), device="cpu"
+    )
+
+
+def test_the_default_learns_and_says_what_it_chose(run):
+    assert FinetuneSettings().train == "auto"
+    found = json.loads((run.folder / "metrics.json").read_text())
+    assert found["metrics"]["accuracy"]["value"] >= 0.9
+    assert found["rows"] == {
+        "train": 60, "validation_in_turn": 60, "test": 40, "test_also_in_train": 0,
+    }  # fmt: skip
+    assert {one["train"] for one in found["tried"]} == {"probe", "last", "full"}
+    assert all(0.5 < one["auroc"] <= 1 and one["loss"] > 0 for one in found["tried"])
+    assert found["chosen"]["train"] in {"probe", "last", "full"}
+    past = load_model(run.folder).provenance
+    assert past["trained"] == found["chosen"]["train"] and past["asked_to_train"] == "auto"
+    assert past["tried"] == found["tried"]
+
+
+def test_the_seed_repeats_the_choice_and_the_model(run, tmp_path):
+    data = gc_data(train=60, dev=0, test=40)
+    again = finetune(
+        data, tmp_path / "run", model=small_model(), settings=FinetuneSettings(**AUTO), device="cpu"
+    )
+    one, two = run.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert again.metrics == run.metrics
+
+
+def test_a_probe_run_trains_nothing_by_steps(tmp_path):
+    data = gc_data(train=60, dev=0, test=40)
+    settings = FinetuneSettings(**{**AUTO, "train": "probe", "strand": "auto"})
+    done = finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    assert done.metrics["chosen"]["train"] == "probe" and done.metrics["chosen"]["epoch"] == 0
+    assert set(done.metrics["chosen"]) >= {"pooling", "strength", "strand", "threshold"}
+    assert done.metrics["metrics"]["auroc"]["value"] > 0.9
+    assert all("epoch" not in row for row in read_metrics(tmp_path / "run" / "metrics.jsonl"))
+
+
+def test_cross_validation_delivers_what_most_folds_chose(tmp_path):
+    data = gc_data(train=40, dev=0, test=0)
+    settings = FinetuneSettings(**{**AUTO, "folds": 3, "repeats": 1, "epochs": 2})
+    done = finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    assert done.metrics["chosen"]["train"] in {"probe", "last", "full"}
+    by_train = {one["train"]: one["parts"] for one in done.metrics["tried"]}
+    assert by_train["probe"] == 9
+    assert done.metrics["calibration"]["what"].startswith("skipped, fewer than 100 rows")
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "regression"])
+def test_other_tasks_choose_too(tmp_path, kind):
+    def labelled(n, seed):
+        rows = gc_split(n, seed, low=20, high=40)
+        gc = np.array([np.isin(c, (1, 2)).mean() for c in rows.codes])
+        long = np.array([len(c) > 30 for c in rows.codes])
+        labels = {
+            "multiclass": np.where(rows.labels == 1, 2, long.astype(int)),
+            "multilabel": np.stack([rows.labels, long.astype(int)], 1),
+            "regression": np.stack([10 + 100 * gc], 1),
+        }[kind]
+        return relabelled(rows, labels)
+
+    names = {"multiclass": "xyz", "multilabel": "xy", "regression": "x"}[kind]
+    splits = {"train": labelled(60, 0), "test": labelled(24, 1)}
+    done = finetune(
+        LabelledData(splits, kind, tuple(names)), tmp_path / "run", model=small_model(),
+        settings=FinetuneSettings(**AUTO), device="cpu",
+    )  # fmt: skip
+    assert {one["train"] for one in done.metrics["tried"]} == {"probe", "last", "full"}
+    first = {"multiclass": "mcc", "multilabel": "mcc_macro", "regression": "r2"}[kind]
+    assert done.metrics["metrics"][first]["value"] > 0.3
+
+
+def test_a_strand_is_found_by_the_default(tmp_path):
+    splits = {"train": stranded_data(120, 0), "test": stranded_data(60, 2)}
+    settings = FinetuneSettings(**{**AUTO, "strand": "auto", "epochs": 5})
+    done = finetune(
+        LabelledData(splits, "binary", ("0", "1")), tmp_path / "run", model=small_model(),
+        settings=settings, device="cpu",
+    )  # fmt: skip
+    assert done.metrics["chosen"]["strand"] == "forward"
+    assert done.metrics["metrics"]["auroc"]["value"] > 0.8
+
+
+# ---------------------------------------------------------------- over several choices
+
+
+def test_most_chosen_by_hand():
+    probe = Choice("probe", "both", 0, ("mean",), 0.1)
+    choices = [
+        probe, Choice("full", "both", 4), Choice("full", "forward", 8),
+        Choice("full", "forward", 6), Choice("last", "both", 2),
+    ]  # fmt: skip
+    assert most_chosen(choices) == Choice("full", "forward", 6)
+    assert most_chosen([probe, probe, choices[1]]) == probe
+
+
+def test_figures_by_hand():
+    heard = Heard(np.zeros((2, 1)), np.zeros((2, 2)), np.array([0, 1]))
+    tried = [
+        Candidate(Choice("full", "both", 4), (heard,), 0.75, 0.5),
+        Candidate(Choice("full", "both", 6), (heard, heard), 0.25, 1.5),
+        Candidate(Choice("last", "both", 6), (heard,), -np.inf, 0.5),
+    ]
+    assert figures(tried, "binary") == [
+        {"train": "full", "strand": "both", "auroc": 0.5, "loss": 1.0, "parts": 3},
+        {"train": "last", "strand": "both", "auroc": None, "loss": 0.5, "parts": 1},
+    ]
