@@ -14,7 +14,7 @@ from findna.model.published import PUBLISHED
 
 VERBS = {
     "example": "Write a small simulated genome with tasks and variants to try everything on.",
-    "pretrain": "Pretrain a model on a genome by self-distillation.",
+    "pretrain": "Pretrain a model on a genome, without labels.",
     "finetune": "Train a model on labelled sequences and test it once.",
     "predict": "Answer for every sequence of a file, in its order.",
     "embed": "Write a vector for every sequence of a file, in its order.",

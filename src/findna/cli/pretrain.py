@@ -37,7 +37,7 @@ def pretrain(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Pretrain a model on a genome by self-distillation.
+    """Pretrain a model on a genome, without labels.
 
     The run folder holds the model, the settings, the numbers of the run and report.html.
     """

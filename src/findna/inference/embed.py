@@ -72,18 +72,20 @@ def embeddings(
     codes: Sequence[Codes] | Ragged,
     *,
     pooling: Sequence[Pooling] = ("mean",),
+    bins: int = 1,
     strand: Strand = "both",
     batch_bases: int | None = None,
 ) -> Embeddings:
     """Vectors (n, channels) of n sequences in their order, each read as one window; of several
-    poolings side by side, each as wide as `heads.channels` says.
+    poolings side by side, each as wide as `heads.channels` says. `bins` are the parts of equal
+    length that pooling "bins" reads, in the order of the given strand.
 
     Mean pooling over bases is the default: over 57 data sets it served better than maximum or
     summary tokens (Feng et al. 2025, Nat Commun 16:10780). Strands are averaged unless `strand` is
     "forward". The model is used as it stands and where it stands.
     """
     sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
-    width = channels(pooling, model.config.backbone)
+    width = channels(pooling, model.config.backbone, bins)
     vectors = np.zeros((len(sequences), width), np.float32)
     turns = (False, True) if strand == "both" else (False,)
     bases = batch_bases or usual_batch_bases(model.device)
@@ -91,7 +93,7 @@ def embeddings(
         for turned in turns:
             for rows, batch in batches(sequences, turned, bases):
                 encoded = model.encode(*batch, layers=read_layers(pooling))
-                vectors[rows] += pool(encoded, pooling).float().cpu().numpy()
+                vectors[rows] += pool(encoded, pooling, bins, turned).float().cpu().numpy()
     return vectors / np.float32(len(turns))
 
 

@@ -152,24 +152,30 @@ def channels(parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1
     return backbone.width * sum(times.get(part, 1) for part in parts)
 
 
-def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1) -> Tensor:
+def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool = False) -> Tensor:
     """Concatenated summaries of each sequence, (B, channels); padding never takes part.
 
     Every part is as wide as the backbone, D, but three. "bins" keeps where in a sequence something
     stands: the means of `bins` parts of equal length, (B, bins * D). "layers" keeps what the last
     layer no longer tells: the means of every layer and of the closing norm, (B, (depth + 1) * D);
-    "deviations" are their standard deviations over bases, of the same shape.
+    "deviations" are their standard deviations over bases, of the same shape. Of sequences that
+    were `turned` to their other strand, bins are counted from the end, as on the given one.
     """
     read = {
         "mean": encoded.mean,
         "max": encoded.maximum,
         "summary": lambda: encoded.summary.mean(1),
-        "bins": lambda: encoded.binned(bins).flatten(1),
+        "bins": lambda: _bins(encoded, bins, turned).flatten(1),
         "deviation": encoded.deviation,
         "layers": lambda: _layers(encoded)[:, :, 0].flatten(1),
         "deviations": lambda: _layers(encoded)[:, :, 1].flatten(1),
     }
     return torch.cat([read[part]() for part in parts], dim=-1)
+
+
+def _bins(encoded: Encoded, count: int, turned: bool) -> Tensor:
+    binned = encoded.binned(count)
+    return binned.flip(1) if turned else binned
 
 
 def read_layers(parts: Sequence[Pooling]) -> bool:

@@ -81,7 +81,8 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
 ) -> PretrainResult:
-    """Pretrain a model on a genome by self-distillation.
+    """Pretrain a model on a genome: restore hidden bases and, where it has a weight, agree with a
+    teacher.
 
     Args:
         genome: FASTA files, or an opened genome.

@@ -37,9 +37,13 @@ _QUERIES_AT_ONCE = 2048
 
 # What is computed in one pass, in blocks of D channels. The mean of the last vectors is the last
 # block of the layers.
-_READ: tuple[Pooling, ...] = ("deviations", "layers", "max", "summary")
-_CHOICES = ("mean", "max", "summary", "all", "layers", "layers+deviations")
-# Of a deeper network every second, third, ... layer: all of `base` would be 26,112 channels a row.
+_READ: tuple[Pooling, ...] = ("bins", "deviations", "layers", "max", "summary")
+_CHOICES = (
+    "mean", "max", "summary", "all", "bins",
+    "layers", "layers+deviations", "layers+deviations+bins",
+)  # fmt: skip
+_BINS = 16
+# Of a deeper network every second, third, ... layer: all of `base` would be 25,344 channels a row.
 _MOST_LAYERS = 10
 _ROWS_AT_ONCE = 4096
 
@@ -73,7 +77,8 @@ class NetworkFeatures:
 
     The choices: "mean", "max" and "summary" of the last vectors, "all" three side by side;
     "layers", the means of every layer (of at most 10) and of the closing norm side by side; and
-    "layers+deviations", these and their standard deviations over bases.
+    "layers+deviations", these and their standard deviations over bases; "bins", the means of 16
+    parts of equal length, which know where in a sequence something stands, alone or beside these.
     """
 
     start: Start
@@ -118,7 +123,7 @@ class NetworkFeatures:
         with autocast(self.device, resolve_precision(self.precision, self.device)):
             for at in range(0, len(rows), _ROWS_AT_ONCE):
                 codes = rows.codes[at : at + _ROWS_AT_ONCE]
-                every = embeddings(model, codes, pooling=_READ, strand=self.strand)
+                every = embeddings(model, codes, pooling=_READ, bins=_BINS, strand=self.strand)
                 every = every.reshape(len(codes), -1, backbone.width)
                 found[at : at + len(codes)] = every[:, blocks]
         return found
@@ -130,8 +135,9 @@ def _kept_blocks(depth: int) -> list[int]:
     """
     step = -(-depth // _MOST_LAYERS)
     layers = [*reversed(range(depth - 1, -1, -step)), depth]
-    means = [depth + 1 + at for at in layers]
-    return [*layers, *means, 2 * depth + 2, 2 * depth + 3]
+    deviations, means = ([_BINS + first + at for at in layers] for first in (0, depth + 1))
+    ends = _BINS + 2 * (depth + 1)
+    return [*range(_BINS), *deviations, *means, ends, ends + 1]
 
 
 def _blocks_of(choice: str, kept: int) -> slice:
@@ -141,8 +147,10 @@ def _blocks_of(choice: str, kept: int) -> slice:
         "max": slice(-2, -1),
         "summary": slice(-1, None),
         "all": slice(-3, None),
-        "layers": slice((kept - 2) // 2, -2),
-        "layers+deviations": slice(0, -2),
+        "bins": slice(0, _BINS),
+        "layers": slice(_BINS + (kept - _BINS - 2) // 2, -2),
+        "layers+deviations": slice(_BINS, -2),
+        "layers+deviations+bins": slice(0, -2),
     }[choice]
 
 
