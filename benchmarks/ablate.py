@@ -1,6 +1,7 @@
 """The study of the recipe: what changes a small model's representation of human DNA, at equal cost.
 
     python benchmarks/ablate.py run ROW ... [--seed 0] [--data ../shared/data] [-o runs/recipe]
+    python benchmarks/ablate.py run --model NAME=FOLDER     (judges a model trained elsewhere)
     python benchmarks/ablate.py table [-o runs/recipe] [--publish docs/results/recipe]
     python benchmarks/ablate.py list
 
@@ -50,6 +51,8 @@ from findna.training.pretrain import pretrain
 from findna.training.recipes import PretrainSettings
 from findna.training.self_distillation import SelfDistillation
 
+# Random weights, of the shape of a row.
+UNTRAINED = {"random": "masked-only", "random-stem-4": "stem-4"}
 SETS = {
     "choose": ("prom/prom_core_all", "prom/prom_300_tata", "tf/0", "tf/3", "mouse/0"),
     "confirm": ("prom/prom_core_notata", "tf/1", "tf/2", "mouse/2", "mouse/3"),
@@ -137,11 +140,9 @@ def settings_of(row: Row, steps: int, seed: int) -> PretrainSettings:
 
 
 def start_of(row: Row, seed: int) -> Model:
-    """Random weights of the row's shape."""
+    """Random weights of the row's shape: `tiny` as it was before the study, and what differs."""
     preset = PRESETS["tiny"]
-    if not row.shape:
-        return new_model(preset, seed)
-    backbone = preset.backbone.model_copy(update=dict(row.shape))
+    backbone = preset.backbone.model_copy(update={"stem": 0, **row.shape})
     backbone = type(backbone).model_validate(backbone.model_dump())
     return new_model(preset.model_copy(update={"preset": "custom", "backbone": backbone}), seed)
 
@@ -251,13 +252,16 @@ def _neighbours(
 def run(name: str, seed: int, given: argparse.Namespace) -> None:
     """Train and judge one row, unless that is done."""
     folder = given.output / f"{name}-s{seed}"
-    if not (folder / "model").exists() and not name.startswith("random"):
+    if name in ROWS and not (folder / "model").exists():
         _train(ROWS[name], folder, seed, given)
     file = folder / f"{given.sets}.json"
     if file.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    model = new_model("tiny", seed).eval() if name == "random" else load_model(folder)
+    if name in UNTRAINED:
+        model = start_of(ROWS[UNTRAINED[name]], seed).eval()
+    else:
+        model = load_model(folder if name in ROWS else given.model[name])
     found = {t: judged(model, given.data / "gue" / t) for t in SETS[given.sets]}
     write_json(file, found)
     logging.info("%s, seed %d: %s", name, seed, pd.DataFrame(found).mean(axis=1).round(3).to_dict())
@@ -268,13 +272,12 @@ def _train(row: Row, folder: Path, seed: int, given: argparse.Namespace) -> None
     steps, ratio = steps_of(row, genome, given.steps)
     logging.info("%s: %d steps, each of %.3f base steps", folder.name, steps, ratio)
     start = folder.with_suffix(".start")
-    if row.shape:
-        start_of(row, seed).save(start, overwrite=True)
+    start_of(row, seed).save(start, overwrite=True)
     result = pretrain(
         genome,
         folder,
         settings_of(row, steps, seed),
-        start_from=start if row.shape else None,
+        start_from=start,
         overwrite=True,
     )
     shutil.rmtree(start, ignore_errors=True)
@@ -294,7 +297,7 @@ def runs_table(folder: Path, sets: str) -> pd.DataFrame:
         name, _, seed = file.parent.name.rpartition("-s")
         scores = pd.DataFrame(json.loads(file.read_text())).mean(axis=1)
         told = file.with_name("result.json")
-        facts = json.loads(told.read_text()) if told.exists() else {"factor": "no training"}
+        facts = json.loads(told.read_text()) if told.exists() else {"factor": "not of the study"}
         lines.append(
             {
                 "factor": facts["factor"],
@@ -361,7 +364,10 @@ def main() -> None:
     """Run rows, or tabulate those that were run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("do", choices=("run", "table", "list"))
-    parser.add_argument("row", nargs="*", choices=[*ROWS, "random", []])
+    parser.add_argument("row", nargs="*", choices=[*ROWS, *UNTRAINED, []])
+    parser.add_argument(
+        "--model", type=lambda text: text.split("=", 1), action="append", default=[]
+    )
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--steps", type=int, default=300, help="steps of the base")
     parser.add_argument("--sets", choices=SETS, default="choose")
@@ -371,6 +377,7 @@ def main() -> None:
     parser.add_argument("--publish", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    given.model = dict(given.model)
     torch.set_num_threads(given.threads)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("findna").setLevel(logging.WARNING)
@@ -379,7 +386,7 @@ def main() -> None:
         print("\n".join(f"{row.factor:12} {name}" for name, row in ROWS.items()))
     elif given.do == "table":
         tabulate(given)
-    for name in given.row if given.do == "run" else ():
+    for name in (*given.row, *given.model) if given.do == "run" else ():
         for seed in given.seed or [0]:
             run(name, seed, given)
 
