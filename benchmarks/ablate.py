@@ -287,6 +287,11 @@ def _train(row: Row, folder: Path, seed: int, given: argparse.Namespace) -> None
 
 # ---------------------------------------------------------------- the table
 
+# What a reader needs of each run.
+KEPT = (
+    "settings.yaml", "command.txt", "environment.json", "metrics.jsonl", "result.json",
+    "choose.json", "confirm.json",
+)  # fmt: skip
 CLOSING = ("mask_loss", "effective_rank", "token_information", "strand_agreement")
 
 
@@ -335,10 +340,11 @@ def draw(runs: pd.DataFrame, against: str, path: Path) -> None:
     with mpl.rc_context(STYLE):
         axes = figure.add_subplot()
         axes.axvline(means[against], color="#888888", linewidth=1)
-        for colour, (factor, some) in zip(cycle(COLOURS), runs.groupby("factor"), strict=False):
+        looks = zip(cycle(COLOURS), cycle("Ds^vPXph"), runs.groupby("factor"), strict=False)
+        for colour, marker, (factor, some) in looks:
             axes.plot(some.probe, some.row.map(level), "o", markersize=4, alpha=0.5, color=colour)
             own = means[means.index.isin(some.row)]
-            axes.plot(own, own.index.map(level), "D", markersize=7, color=colour, label=factor)
+            axes.plot(own, own.index.map(level), marker, markersize=7, color=colour, label=factor)
         axes.set_yticks(list(level.values()), list(level))
         axes.set_xlabel("dev MCC of linear probes, mean over five GUE sets and three readouts")
         axes.legend(loc="lower right", fontsize=8)
@@ -358,6 +364,11 @@ def tabulate(given: argparse.Namespace) -> None:
         rows.to_csv(place / f"{sets}-rows.tsv", sep="\t", index=False, float_format="%.4f")
         draw(runs, given.against, place / f"{sets}.png")
         print(f"{sets}\n{rows.to_string(index=False, float_format='%.3f')}")
+    if given.publish:
+        for file in sorted(f for name in KEPT for f in given.output.glob(f"*/{name}")):
+            kept = place / "runs" / file.parent.name
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, kept / file.name)
 
 
 def main() -> None:

@@ -300,6 +300,12 @@ def test_the_current_folder_is_not_replaced(
     assert left_behind(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("program", ["/usr/bin/findna", "/lib/findna/__main__.py"])
+def test_the_command_is_what_one_types(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "scan", "my genome.fa"])
+    assert files.command_line() == "findna scan 'my genome.fa'"
+
+
 def test_no_torch_and_no_pandas_come_with_files() -> None:
     code = "import sys, findna.files; print({'torch', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import zlib
@@ -363,6 +364,12 @@ def write_json(path: str | Path, obj: Any) -> None:
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_file(path, overwrite=True) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def command_line() -> str:
+    """The command that started this process, as one would type it again."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["findna" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def cache_folder() -> Path:

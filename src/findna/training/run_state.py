@@ -14,8 +14,6 @@ import json
 import math
 import os
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from findna.files import (
     OutputExists,
     atomic_file,
     atomic_folder,
+    command_line,
     full_disk_told,
     read_json,
     write_json,
@@ -96,7 +95,7 @@ def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | 
     with atomic_file(folder / SETTINGS, overwrite=True) as made:
         made.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
     with (folder / "command.txt").open("a", encoding="utf-8") as command:
-        command.write(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
+        command.write(command_line() + "\n")
     write_json(folder / "environment.json", environment(device))
 
 

@@ -6,8 +6,6 @@ from it, so that memory holds one record (and, for the track, those that overlap
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from findna.files import log, write_json
+from findna.files import command_line, log, write_json
 from findna.inference.attribution.effects import Attribution, centred, substituted
 from findna.model.heads import BASES
 from findna.sequence.alphabet import Codes, decode, encode
@@ -245,5 +243,4 @@ def mean_effects(effects: NDArray[np.floating[Any]], codes: Codes) -> NDArray[np
 def write_facts(folder: Path, table: pd.DataFrame, facts: dict[str, Any]) -> None:
     """Write `agreement.tsv` and `mutagenesis.json`, with the command that made the folder."""
     table.to_csv(folder / AGREEMENT_TABLE, sep="\t", index=False, float_format="%.6g", na_rep="NA")
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    write_json(folder / FACTS, {**facts, "command": command})
+    write_json(folder / FACTS, {**facts, "command": command_line()})
