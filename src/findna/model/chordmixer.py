@@ -354,8 +354,8 @@ class Stem(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (B, L) → (B, L, D)."""
-        around = F.pad(codes, (self.reach, self.reach), value=PAD)
-        seen = around.unfold(-1, 2 * self.reach + 1, 1)
+        around, length = F.pad(codes, (self.reach, self.reach), value=PAD), codes.shape[1]
+        seen = torch.stack([around[:, at : at + length] for at in range(2 * self.reach + 1)], -1)
         one_hot = F.one_hot(seen, VOCABULARY).flatten(-2)
         added: Tensor = self.linear(one_hot.to(self.linear.weight.dtype))
         return added
