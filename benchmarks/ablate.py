@@ -61,6 +61,7 @@ TRAIN_ROWS, DEV_ROWS = 3000, 3000
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 TIMED, WARM = 16, 4
+RESAMPLES = 5000
 
 
 @dataclass(frozen=True)
@@ -319,17 +320,41 @@ def runs_table(folder: Path, sets: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def rows_table(runs: pd.DataFrame, against: str) -> pd.DataFrame:
+def rows_table(runs: pd.DataFrame, folder: Path, sets: str, against: str) -> pd.DataFrame:
     """One line a row: means over its seeds, and the probe minus that of `against` on the same
-    seeds.
+    seeds with its 95 % interval.
     """
-    theirs = runs[runs.row == against].set_index("seed").probe
-    runs = runs.assign(gain=runs.probe - runs.seed.map(theirs))
     grouped = runs.groupby(["factor", "row"])
     numbers = grouped.mean(numeric_only=True).drop(columns="seed")
     numbers.insert(0, "seeds", grouped.size())
     numbers["spread"] = grouped.probe.std()
-    return numbers.reset_index().sort_values("probe", ascending=False)
+    numbers = numbers.reset_index().sort_values("probe", ascending=False)
+    gains = [gain_over(against, row, folder, sets) for row in numbers.row]
+    numbers[["gain", "gain_low", "gain_high", "better", "pairs"]] = gains
+    return numbers
+
+
+def gain_over(against: str, row: str, folder: Path, sets: str) -> tuple[float, ...]:
+    """Probe of `row` minus that of `against` on their common seeds: mean, 95 % interval by
+    resampling seeds (one less than there are; Rao and Wu 1988) and sets together, and on how many
+    of the pairs of seed and set it is better.
+    """
+
+    def file(name: str, seed: int) -> Path:
+        return folder / f"{name}-s{seed}" / f"{sets}.json"
+
+    def probes(name: str, seed: int) -> pd.Series:
+        return pd.DataFrame(json.loads(file(name, seed).read_text())).loc[list(READOUTS)].mean()
+
+    seeds = [s for s in range(100) if file(row, s).exists() and file(against, s).exists()]
+    if row == against or not seeds:
+        return 0.0, np.nan, np.nan, 0, 0
+    off = np.array([probes(row, seed) - probes(against, seed) for seed in seeds])
+    random = np.random.default_rng(0)
+    by_seed = random.integers(len(off), size=(RESAMPLES, max(1, len(off) - 1), 1))
+    by_set = random.integers(off.shape[1], size=(RESAMPLES, 1, off.shape[1]))
+    low, high = np.quantile(off[by_seed, by_set].mean((1, 2)), [0.025, 0.975])
+    return float(off.mean()), float(low), float(high), int((off > 0).sum()), off.size
 
 
 def draw(runs: pd.DataFrame, against: str, path: Path) -> None:
@@ -359,7 +384,7 @@ def tabulate(given: argparse.Namespace) -> None:
         runs = runs_table(given.output, sets)
         if not len(runs) or given.against not in set(runs.row):
             continue
-        rows = rows_table(runs, given.against)
+        rows = rows_table(runs, given.output, sets, given.against)
         runs.to_csv(place / f"{sets}-runs.tsv", sep="\t", index=False, float_format="%.4f")
         rows.to_csv(place / f"{sets}-rows.tsv", sep="\t", index=False, float_format="%.4f")
         draw(runs, given.against, place / f"{sets}.png")
