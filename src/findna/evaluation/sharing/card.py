@@ -55,7 +55,7 @@ def model_card(known: Known, sharing: Sharing) -> str:
 def _front_matter(known: Known, sharing: Sharing) -> str:
     """The metadata block of https://huggingface.co/docs/hub/model-cards."""
     task = known.model.config.task
-    tags = ["dna", "genomics", "biology", "chordmixer", "self-distillation"]
+    tags = ["dna", "genomics", "biology", "chordmixer", "masked-language-model"]
     facts = {
         "license": sharing.licence.lower(),
         "library_name": "findna",
