@@ -22,7 +22,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -100,6 +100,12 @@ ROWS: dict[str, Row] = {
     "mean-1": Row("target", _loss(1, "mean")),
     "bases-0.2": Row("target", _loss(0.2, "bases")),
     "bases-1": Row("target", _loss(1, "bases")),
+    # the teacher and what it sees
+    "momentum-0.996": Row("teacher", _loss(0.2, first_momentum=0.996)),
+    "teacher-0.07": Row("teacher", _loss(0.2, teacher_temperature=0.07)),
+    "centre": Row("teacher", _loss(0.2, balance="centre")),
+    "crop-half": Row("teacher", merged(_loss(0.2), {"views": {"crop": 0.5}})),
+    "same-strand": Row("teacher", merged(_loss(0.2), {"views": {"reverse_complement": 0.0}})),
     # the rest without distillation, which the first rows found not to pay
     "hide-15": Row("hiding", _masked(hiding={"max_rate": 0.25})),
     "hide-48": Row("hiding", _masked(hiding={"max_rate": 0.8})),
@@ -118,6 +124,8 @@ ROWS: dict[str, Row] = {
     "no-norm": Row("shape", _masked(), {"norm": "none"}),
     "stem-4": Row("shape", _masked(), {"stem": 4}),
     "stem-8": Row("shape", _masked(), {"stem": 8}),
+    "stem-4-base": Row("loss", _loss(0.2), {"stem": 4}),
+    "together": Row("together", _masked(views={"noise": 0.0}, hiding={"span": 3}), {"stem": 4}),
     "deep-10x96": Row(
         "shape", _masked(), {"width": 96, "hidden": 192, "depth": 10, "track_size": 12}
     ),
@@ -200,9 +208,9 @@ READOUTS: dict[str, Callable[[Vectors], Vectors]] = {
 def judged(model: Model, task: Path) -> dict[str, float]:
     """Dev MCC and AUROC of a linear probe on every readout, and MCC of the nearest neighbours."""
     data = read_labelled(task)
-    train = _drawn(data.splits["train"], TRAIN_ROWS)
-    dev = _drawn(data.splits["dev"], DEV_ROWS)
-    learn, choose = _parts(len(train))
+    train = drawn(data.splits["train"], TRAIN_ROWS)
+    dev = drawn(data.splits["dev"], DEV_ROWS)
+    learn, choose = parts(len(train))
     seen, asked = layer_vectors(model, train), layer_vectors(model, dev)
     labels, truth = train.labels.astype(np.int64), dev.labels.astype(np.int64)
     found: dict[str, float] = {}
@@ -217,11 +225,13 @@ def judged(model: Model, task: Path) -> dict[str, float]:
     return found
 
 
-def _drawn(rows: LabelledSplit, most: int) -> LabelledSplit:
+def drawn(rows: LabelledSplit, most: int) -> LabelledSplit:
+    """At most so many rows, the same ones at every call."""
     return rows.where(np.random.default_rng(0).permutation(len(rows)) < most)
 
 
-def _parts(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def parts(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that teach, and a fifth that chooses."""
     order = np.random.default_rng(1).permutation(rows)
     return order[rows // 5 :], order[: rows // 5]
 
@@ -334,22 +344,24 @@ def rows_table(runs: pd.DataFrame, folder: Path, sets: str, against: str) -> pd.
     return numbers
 
 
-def gain_over(against: str, row: str, folder: Path, sets: str) -> tuple[float, ...]:
-    """Probe of `row` minus that of `against` on their common seeds: mean, 95 % interval by
-    resampling seeds (one less than there are; Rao and Wu 1988) and sets together, and on how many
-    of the pairs of seed and set it is better.
+def gain_over(
+    against: str, row: str, folder: Path, sets: str, figures: Sequence[str] = tuple(READOUTS)
+) -> tuple[float, ...]:
+    """Mean of the figures of `row` minus that of `against` on their common seeds: mean, 95 %
+    interval by resampling seeds (one less than there are; Rao and Wu 1988) and sets together, and
+    on how many of the pairs of seed and set it is better.
     """
 
     def file(name: str, seed: int) -> Path:
         return folder / f"{name}-s{seed}" / f"{sets}.json"
 
-    def probes(name: str, seed: int) -> pd.Series:
-        return pd.DataFrame(json.loads(file(name, seed).read_text())).loc[list(READOUTS)].mean()
+    def found(name: str, seed: int) -> pd.Series:
+        return pd.DataFrame(json.loads(file(name, seed).read_text())).loc[list(figures)].mean()
 
     seeds = [s for s in range(100) if file(row, s).exists() and file(against, s).exists()]
     if row == against or not seeds:
         return 0.0, np.nan, np.nan, 0, 0
-    off = np.array([probes(row, seed) - probes(against, seed) for seed in seeds])
+    off = np.array([found(row, seed) - found(against, seed) for seed in seeds])
     random = np.random.default_rng(0)
     by_seed = random.integers(len(off), size=(RESAMPLES, max(1, len(off) - 1), 1))
     by_set = random.integers(off.shape[1], size=(RESAMPLES, 1, off.shape[1]))

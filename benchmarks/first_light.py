@@ -27,7 +27,7 @@ import torch
 from findna.data.labelled import read_labelled
 from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.training.finetune import finetune
-from findna.training.fit import FinetuneSettings
+from findna.training.finetune_settings import FinetuneSettings
 from findna.training.pretrain import pretrain
 
 SEEDS = (0, 1, 2)

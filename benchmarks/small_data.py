@@ -51,9 +51,11 @@ from findna.inference.predict import scores_of
 from findna.metrics import Answers, value
 from findna.model.model import load_model
 from findna.report.comparison import draw_comparison
-from findna.training.fit import FinetuneSettings, logits_of, task_of
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.fit import logits_of
 from findna.training.learning import FEW_ROWS, Learner
 from findna.training.recipes import seconds
+from findna.training.tasks import task_of
 
 SIZES = (100, 500, 2000)
 OURS = {"finetune": "auto", "full": "full"}

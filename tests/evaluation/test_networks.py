@@ -8,7 +8,8 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.networks import FinetuneContender, Start
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import ModelConfig, new_model
-from findna.training.fit import FinetuneSettings, NonFiniteLoss
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.fit import NonFiniteLoss
 
 CPU = torch.device("cpu")
 SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))

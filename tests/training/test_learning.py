@@ -5,18 +5,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from labelled_rows import gc_data, gc_split, relabelled, small_model
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.predict import scores_of
 from findna.metrics import Answers, choose_threshold, value
-from findna.model.chordmixer import ChordMixerConfig
-from findna.model.heads import ProjectionConfig
-from findna.model.model import ModelConfig, load_model, new_model
+from findna.model.model import load_model
 from findna.sequence.alphabet import reverse_complement
 from findna.training import learning
 from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
 from findna.training.finetune import FinetuneSettings, finetune
-from findna.training.fit import logits_of, task_of
+from findna.training.fit import logits_of
 from findna.training.learning import (
     FEW_ROWS,
     MANY_ROWS,
@@ -26,41 +25,9 @@ from findna.training.learning import (
     trainings,
 )
 from findna.training.run_state import read_metrics
+from findna.training.tasks import task_of
 
-SMALL = ModelConfig(
-    backbone=ChordMixerConfig(width=32, hidden=32, track_size=8, depth=3, summary_tokens=2),
-    projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
-)
 AUTO = {"epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32"}
-
-
-def small_model(seed=0):
-    return new_model(SMALL, seed)
-
-
-def gc_split(n, seed, low=20, high=40, noise=0.0):
-    """Rows of GC-rich (1) and AT-rich (0) sequences of many lengths."""
-    random = np.random.default_rng(seed)
-    labels = random.permutation(np.arange(n) % 2)
-    codes = []
-    for label in labels:
-        p = [0.15, 0.35, 0.35, 0.15] if label else [0.35, 0.15, 0.15, 0.35]
-        codes.append(random.choice(4, random.integers(low, high + 1), p=p).astype(np.uint8))
-    shown = np.where(random.random(n) < noise, 1 - labels, labels)
-    return LabelledSplit([f"s{i}" for i in range(n)], codes, shown, np.arange(1, n + 1))
-
-
-def gc_data(train=96, dev=24, test=40, seed=0):
-    splits = {
-        "train": gc_split(train, seed),
-        "dev": gc_split(dev, seed + 1),
-        "test": gc_split(test, seed + 2),
-    }
-    return LabelledData({k: v for k, v in splits.items() if len(v)}, "binary", ("at", "gc"))
-
-
-def relabelled(split, labels):
-    return LabelledSplit(split.ids, split.codes, labels, split.rows, split.groups)
 
 
 def stranded_data(n, seed):

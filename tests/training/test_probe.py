@@ -11,9 +11,10 @@ from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.model import ModelConfig, new_model
 from findna.sequence.records import Record
-from findna.training.fit import FinetuneSettings, task_for
+from findna.training.finetune_settings import FinetuneSettings
 from findna.training.linear import LinearModel
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing
+from findna.training.tasks import task_for
 
 MODEL = new_model(
     ModelConfig(

@@ -40,12 +40,14 @@ from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_w
 from findna.training.choices import Candidate, Choice, figures, most_chosen
 from findna.training.choices import in_words as words_of_choice
 from findna.training.engine import open_engine
-from findna.training.fit import FinetuneSettings, NonFiniteLoss, logits_of, task_for, task_of
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.fit import NonFiniteLoss, logits_of
 from findna.training.judgement import RESAMPLES, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
 from findna.training.run_state import MetricsLog, Run, open_run
+from findna.training.tasks import task_of
 
-__all__ = ["FinetuneResult", "FinetuneSettings", "finetune", "task_for"]
+__all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

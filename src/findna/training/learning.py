@@ -44,9 +44,11 @@ from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.training.calibration import OutOfFold
 from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
-from findna.training.fit import FinetuneSettings, Fit, fit, logits_of, retasked, task_for, task_of
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import losses_of_rows, mean_loss
 from findna.training.probe import STRENGTHS, FrozenRows
+from findna.training.tasks import retasked, task_for, task_of
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

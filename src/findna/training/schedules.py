@@ -38,6 +38,13 @@ def teacher_momentum(step: int, total: int, first: float | None = None) -> float
     return cosine(step, total, first_momentum(total) if first is None else first, 1.0)
 
 
+def averaging(step: int, momentum: float) -> float:
+    """Momentum of an average of weights after ``step`` steps: at most (1 + step) / (10 + step), so
+    that the first weights are soon forgotten.
+    """
+    return min(momentum, (1 + step) / (10 + step))
+
+
 def teacher_temperature(step: int, total: int, first: float, last: float, warmup: float) -> float:
     """Linear from ``first`` to ``last`` over ``warmup * total`` steps, then constant."""
     share = min(1.0, step / max(1, round(warmup * total)))

@@ -12,10 +12,17 @@ from torch import Tensor, nn
 from findna.model.model import Distilled, Model
 
 
+@torch.no_grad()
+def average_(average: nn.Module, model: nn.Module, momentum: float) -> None:
+    """One step of a moving average of all parameters, in one fused call: ξ ← m ξ + (1 − m) θ."""
+    theirs = [p.detach() for p in model.parameters()]
+    torch._foreach_lerp_(list(average.parameters()), theirs, 1 - momentum)
+
+
 class Teacher(nn.Module):
     """A copy of the student that never has a gradient.
 
-    After the optimizer step: ξ ← m ξ + (1 − m) θ over all parameters, in one fused call.
+    After the optimizer step it follows the student: :func:`average_`.
     """
 
     network: Model
@@ -24,11 +31,9 @@ class Teacher(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False).eval()
 
-    @torch.no_grad()
     def update(self, student: Model, momentum: float) -> None:
         """One EMA step towards ``student``."""
-        theirs = [p.detach() for p in student.parameters()]
-        torch._foreach_lerp_(list(self.network.parameters()), theirs, 1 - momentum)
+        average_(self.network, student, momentum)
 
     @torch.no_grad()
     def forward(
@@ -56,7 +61,6 @@ class Centre(nn.Module):
         self.momentum = momentum
         self.register_buffer("value", torch.zeros(tokens, prototypes))
 
-    @torch.no_grad()
     def update(self, score_sum: Tensor, count: int | Tensor) -> None:
         """One step towards the mean of a whole batch.
 

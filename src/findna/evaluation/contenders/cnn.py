@@ -35,7 +35,8 @@ from findna.inference.predict import pick_device, scores_of
 from findna.metrics import Answers, choose_threshold, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.sequence.alphabet import PAD, VOCABULARY
-from findna.training.fit import FinetuneSettings, row_losses, targets_of, task_for
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.tasks import row_losses, targets_of, task_for
 
 Floats = NDArray[np.float64]
 Weights = dict[str, Tensor]

@@ -30,7 +30,7 @@ from findna.files import BadInput
 from findna.inference.precision import Precision
 from findna.inference.predict import Strand
 from findna.model.model import PRESETS, ModelConfig, load_model
-from findna.training.fit import FinetuneSettings
+from findna.training.finetune_settings import FinetuneSettings
 
 Mode = Literal["linear", "knn", "finetune"]
 

@@ -22,14 +22,9 @@ from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, ModelConfig, new_model
-from findna.training.fit import (
-    FinetuneSettings,
-    Fit,
-    NonFiniteLoss,
-    fit,
-    logits_of,
-    task_for,
-)
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.fit import Fit, NonFiniteLoss, fit, logits_of
+from findna.training.tasks import task_for
 
 Floats = NDArray[np.float64]
 

@@ -13,8 +13,10 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import pick_device
 from findna.model.model import Model
-from findna.training.fit import FinetuneSettings, fit, task_for
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.fit import fit
 from findna.training.learning import trainings
+from findna.training.tasks import task_for
 
 _WARM, _TIMED = 2, 6
 # A pass without gradient is about a third of a step, and both strands are read.

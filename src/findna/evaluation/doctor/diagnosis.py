@@ -32,7 +32,7 @@ from findna.evaluation.leakage.check import (
 from findna.model.model import PRESETS, Model, load_model, new_model
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
-from findna.training.fit import FinetuneSettings
+from findna.training.finetune_settings import FinetuneSettings
 
 __all__ = ["Diagnosis", "DoctorSettings", "Finding", "doctor"]
 

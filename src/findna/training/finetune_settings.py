@@ -1,0 +1,66 @@
+"""Settings of a fine-tuning run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from findna.data.label_files import LabelSettings
+from findna.inference.precision import Precision
+from findna.model.heads import Pooling
+
+
+class FinetuneSettings(LabelSettings):
+    """Everything that decides what a fine-tuning run computes."""
+
+    epochs: int = Field(10, ge=1, description="Passes over the training rows.")
+    batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step.")
+    batch_bases: int = Field(
+        65_536, ge=1, description="Bases computed at once; larger batches are taken in parts."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the backbone.")
+    head_learning_rate: float = Field(3e-3, gt=0, description="Highest rate of the task head.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of matrices.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which rates rise.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    train: Literal["auto", "probe", "head", "last", "full"] = Field(
+        "auto",
+        description="What is trained: a linear model on the frozen network, the head, the last"
+        " layers and the head, everything, or what inner validation finds best.",
+    )
+    last_layers: int = Field(2, ge=1, description="Layers that are trained with the head as last.")
+    strand: Literal["auto", "both", "forward"] = Field(
+        "auto",
+        description="Average both strands and augment by reverse complement, read the given strand"
+        " only, or train both ways and let validation decide (twice the time).",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="Weight rows equally, or every class equally."
+    )
+    pooling: tuple[Pooling, ...] = Field(
+        ("mean", "max", "summary"), description="What the head reads of a sequence."
+    )
+    bins: int = Field(
+        16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Rate of each layer as a share of the rate of the next one."
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Momentum of a running average of the weights, which is then what is kept;"
+        " 0 keeps the weights themselves.",
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, le=0.5, description="Share of the training rows that chooses the epoch."
+    )
+    folds: int = Field(
+        5, ge=0, description="Folds of cross-validation where no test split is given; 0 skips it."
+    )
+    repeats: int = Field(2, ge=1, description="Repeats of cross-validation with other folds.")
+    precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
+    seed: int = Field(0, ge=0, description="Seed of every draw.")

@@ -1,0 +1,90 @@
+"""What a task is made of: its config, the targets and losses of rows, what each row weighs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from findna.data.label_files import TaskKind
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.inference.predict import Strand
+from findna.model.heads import TaskConfig
+from findna.model.model import Model, ModelConfig
+from findna.training.calibration import prevalence_of
+from findna.training.finetune_settings import FinetuneSettings
+
+
+def task_of(model: Model) -> TaskConfig:
+    """The task of a model that has one."""
+    if model.config.task is None:
+        raise ValueError("the model has no task")
+    return model.config.task
+
+
+def retasked(model: Model, **changes: Any) -> ModelConfig:
+    """The config of a model with some settings of its task changed."""
+    task = task_of(model).model_copy(update=changes)
+    return model.config.model_copy(update={"task": task})
+
+
+def task_for(
+    data: LabelledData, train: LabelledSplit, strand: Strand, settings: FinetuneSettings
+) -> TaskConfig:
+    """The task of `data`; targets of a regression are standardised by the rows that train it."""
+    moments: dict[str, Any] = {}
+    if data.kind == "regression":
+        spread = train.labels.std(axis=0)
+        moments["target_mean"] = tuple(float(m) for m in train.labels.mean(axis=0))
+        moments["target_sd"] = tuple(float(s) if s > 0 else 1.0 for s in spread)
+    else:
+        # Rows weighted to balance classes teach a network that all are equally common.
+        even = np.full(len(data.classes), 1 / len(data.classes))
+        balanced = settings.class_weights == "balanced"
+        shares = even if balanced else prevalence_of(data.kind, train.labels, len(data.classes))
+        moments["prevalence"] = tuple(shares.tolist())
+    return TaskConfig(
+        kind=data.kind,
+        classes=data.classes,
+        pooling=settings.pooling,
+        bins=settings.bins,
+        dropout=settings.dropout,
+        strand=strand,
+        **moments,
+    )
+
+
+def targets_of(labels: NDArray[np.int64] | NDArray[np.float64], task: TaskConfig) -> Tensor:
+    """What logits are compared with: class (n,), 0/1 (n, K), or standardised values (n, T)."""
+    if task.kind == "multiclass":
+        return torch.from_numpy(labels.astype(np.int64))
+    values = labels.astype(np.float64).reshape(len(labels), -1)
+    if task.kind == "regression":
+        values = (values - np.array(task.target_mean)) / np.array(task.target_sd)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def row_losses(logits: Tensor, targets: Tensor, kind: TaskKind) -> Tensor:
+    """Loss (B,) of each row: cross-entropy, or the mean squared error of standardised values."""
+    if kind == "multiclass":
+        return F.cross_entropy(logits, targets, reduction="none")
+    if kind == "regression":
+        return F.mse_loss(logits, targets, reduction="none").mean(1)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+
+
+def row_weights(
+    labels: NDArray[np.int64] | NDArray[np.float64],
+    task: TaskConfig,
+    how: Literal["none", "balanced"],
+) -> Tensor:
+    """Weight (n,) of each row: 1, or such that all classes weigh the same together."""
+    if how == "none":
+        return torch.ones(len(labels))
+    counts = np.bincount(labels.astype(np.int64), minlength=len(task.classes))
+    each = len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts)
+    return torch.from_numpy(each[labels.astype(np.int64)].astype(np.float32))
