@@ -6,6 +6,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.model import ModelConfig, new_model
+from findna.sequence.alphabet import reverse_complement
 
 SMALL = ModelConfig(
     backbone=ChordMixerConfig(width=32, hidden=32, track_size=8, depth=3, summary_tokens=2),
@@ -40,3 +41,16 @@ def gc_data(train=96, dev=24, test=40, seed=0):
 
 def relabelled(split, labels):
     return LabelledSplit(split.ids, split.codes, labels, split.rows, split.groups)
+
+
+def stranded_data(n, seed):
+    """Class 1 holds a motif on the given strand, class 0 its reverse complement."""
+    random = np.random.default_rng(seed)
+    motif = np.array([0, 0, 1, 0, 0, 1, 0, 0], np.uint8)
+    codes, labels = [], random.permutation(np.arange(n) % 2)
+    for label in labels:
+        row = random.integers(0, 4, 24).astype(np.uint8)
+        at = random.integers(0, 16)
+        row[at : at + 8] = motif if label else reverse_complement(motif)
+        codes.append(row)
+    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(1, n + 1))

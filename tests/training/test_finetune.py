@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from labelled_rows import gc_data, gc_split, relabelled, small_model
+from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
 from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
 from findna.files import BadInput
@@ -290,19 +290,6 @@ def test_only_what_is_named_is_trained(tmp_path, train):
 
 
 # ---------------------------------------------------------------- strand, threshold, weights
-
-
-def stranded_data(n, seed):
-    """Class 1 holds a motif on the given strand, class 0 its reverse complement."""
-    random = np.random.default_rng(seed)
-    motif = np.array([0, 0, 1, 0, 0, 1, 0, 0], np.uint8)
-    codes, labels = [], random.permutation(np.arange(n) % 2)
-    for label in labels:
-        row = random.integers(0, 4, 24).astype(np.uint8)
-        at = random.integers(0, 16)
-        row[at : at + 8] = motif if label else reverse_complement(motif)
-        codes.append(row)
-    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(1, n + 1))
 
 
 def test_auto_finds_that_labels_have_a_strand_and_predict_obeys(tmp_path):

@@ -5,13 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from labelled_rows import gc_data, gc_split, relabelled, small_model
+from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
-from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labelled import LabelledData
 from findna.inference.predict import scores_of
 from findna.metrics import Answers, choose_threshold, value
 from findna.model.model import load_model
-from findna.sequence.alphabet import reverse_complement
 from findna.training import learning
 from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
 from findna.training.finetune import FinetuneSettings, finetune
@@ -28,19 +27,6 @@ from findna.training.run_state import read_metrics
 from findna.training.tasks import task_of
 
 AUTO = {"epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32"}
-
-
-def stranded_data(n, seed):
-    """Class 1 holds a motif on the given strand, class 0 its reverse complement."""
-    random = np.random.default_rng(seed)
-    motif = np.array([0, 0, 1, 0, 0, 1, 0, 0], np.uint8)
-    codes, labels = [], random.permutation(np.arange(n) % 2)
-    for label in labels:
-        row = random.integers(0, 4, 24).astype(np.uint8)
-        at = random.integers(0, 16)
-        row[at : at + 8] = motif if label else reverse_complement(motif)
-        codes.append(row)
-    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(1, n + 1))
 
 
 def learner_for(data, notes=None, **how):
