@@ -6,7 +6,8 @@ A piece is an evaluation folder of its own below `-o`:
 
     probes        complete sets, all rows, five seeds: probes and cheap baselines
     probes-5000   complete sets, 5,000 training rows, three seeds: marked as reduced
-    finetune      complete sets, 5,000 training rows, three epochs, three seeds: marked as reduced
+    finetune      complete sets, 5,000 training rows, three epochs, two rates, three seeds: marked
+                  as reduced
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
     full          complete sets, all rows, five seeds, every mode: for a GPU
 
@@ -44,7 +45,13 @@ PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     ),
     "finetune": (
         COMPLETE,
-        {"modes": ("finetune",), "train_rows": 5000, "epochs": 3, "seeds": 3},
+        {
+            "modes": ("finetune",),
+            "train_rows": 5000,
+            "epochs": 3,
+            "seeds": 3,
+            "learning_rates": (1e-3, 2e-3),
+        },
     ),
     "dev-as-train": (WITHOUT_TRAIN, {"modes": ("linear", "knn"), "dev_as_train": True}),
     "full": (COMPLETE, {}),

@@ -4,12 +4,12 @@
     python benchmarks/tune.py table [-o runs/tuning] [--publish docs/results/tuning]
     python benchmarks/tune.py list
 
-A row differs from `default` in one setting. `run` fine-tunes the model on 3,000 training rows of
-five GUE sets for three epochs; a fifth of these rows chooses epoch and threshold, the official
-**dev** rows judge, test rows are never read. Row `adapted` first goes on restoring hidden bases on
-the task's own training sequences, without their labels and without those that stand in dev or test,
-too. A row's folder holds a JSON a set; what is complete is not run again. `--sets confirm` takes
-five other sets.
+A row differs from `plain`, or from `auto`, in one setting. `run` fine-tunes the model on 3,000
+training rows of five GUE sets for three epochs; a fifth of these rows chooses what there is to
+choose, epoch and threshold, the official **dev** rows judge, test rows are never read. Rows
+`adapted` first go on restoring hidden bases on the task's own training sequences, without their
+labels and without those that stand in dev or test, too. A row's folder holds a JSON a set; what is
+complete is not run again. `--sets confirm` takes five other sets.
 """
 
 from __future__ import annotations
@@ -38,14 +38,23 @@ from findna.inference.predict import Strand, scores_of
 from findna.metrics import Answers, value
 from findna.model.model import Model, load_model, new_model
 from findna.sequence.alphabet import decode
+from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import fit, logits_of
 from findna.training.pretrain import pretrain
 from findna.training.tasks import task_for, task_of
 
-ALL_LAYERS = ("mean", "max", "summary", "layers")
-BINS = ("mean", "max", "summary", "bins")
-COMMON = {"train": "full", "strand": "both", "epochs": 3, "precision": "auto"}
+PLAIN = ("mean", "max", "summary")
+BINS = (*PLAIN, "bins")
+ALL_LAYERS = (*PLAIN, "layers")
+EVERYTHING = (*ALL_LAYERS, "bins")
+PROBE = {"begin": "probe"}
+AUTO = {"begin": "probe", "pooling": ("auto",), "strand": "auto"}
+SLOW = {"learning_rate": 3e-4, "head_learning_rate": 3e-4}
+COMMON = {
+    "train": "full", "strand": "both", "pooling": PLAIN, "begin": "zeros", "epochs": 3,
+    "precision": "auto",
+}  # fmt: skip
 ADAPTING = {
     "steps": 200,
     "distillation": {"learning_rate": 1e-3},
@@ -63,19 +72,31 @@ class Row:
 
 
 ROWS = {
-    "default": Row(),
+    "plain": Row(),
     "bins": Row({"pooling": BINS}),
     "layers": Row({"pooling": ALL_LAYERS}),
     "forward": Row({"strand": "forward"}),
     "bins-forward": Row({"pooling": BINS, "strand": "forward"}),
+    "probe-first": Row(PROBE),
+    "probe-first-layers": Row({**PROBE, "pooling": ALL_LAYERS}),
+    "probe-first-layers-slow": Row({**PROBE, "pooling": ALL_LAYERS, **SLOW}),
+    "probe-first-all": Row({**PROBE, "pooling": EVERYTHING}),
+    "auto": Row(AUTO),
+    "auto-head-1e-3": Row({**AUTO, "head_learning_rate": 1e-3}),
+    "auto-head-3e-4": Row({**AUTO, "head_learning_rate": 3e-4}),
+    "auto-head-1e-4": Row({**AUTO, "head_learning_rate": 1e-4}),
+    "auto-average-0.98": Row({**AUTO, "average": 0.98}),
+    "auto-layer-decay-0.8": Row({**AUTO, "layer_decay": 0.8}),
+    "auto-adapted": Row(AUTO, "adapted"),
     "average-0.98": Row({"average": 0.98}),
     "layer-decay-0.8": Row({"layer_decay": 0.8}),
     "layer-decay-0.5": Row({"layer_decay": 0.5}),
     "rate-2e-3": Row({"learning_rate": 2e-3}),
-    "adapted": Row(start="adapted"),
     "six-epochs": Row({"epochs": 6}),
+    "adapted": Row(start="adapted"),
     "random": Row(start="random"),
     "random-bins": Row({"pooling": BINS}, "random"),
+    "random-auto": Row(AUTO, "random"),
 }
 
 
@@ -84,7 +105,7 @@ def run(name: str, seed: int, given: argparse.Namespace) -> None:
     folder, row = given.output / f"{name}-s{seed}", ROWS[name]
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / f"{given.sets}.json"
-    found = json.loads(told.read_text()) if told.exists() else {}
+    found: dict[str, dict[str, Any]] = json.loads(told.read_text()) if told.exists() else {}
     for task in [each for each in SETS[given.sets] if each not in found]:
         data = read_labelled(given.data / "gue" / task)
         begun = time.process_time()
@@ -126,33 +147,39 @@ def unlabelled(data: LabelledData, fasta: Path) -> Path:
     return fasta
 
 
-def judged(start: Model, data: LabelledData, row: Row, seed: int) -> dict[str, float]:
+def judged(start: Model, data: LabelledData, row: Row, seed: int) -> dict[str, Any]:
     """Dev figures of a model that was fine-tuned and chosen on training rows."""
     train = drawn(data.splits["train"], TRAIN_ROWS)
     dev = drawn(data.splits["dev"], DEV_ROWS)
     learn, choose = (np.isin(np.arange(len(train)), some) for some in parts(len(train)))
     settings = FinetuneSettings.parse({**COMMON, **row.settings, "seed": seed}, source="a row")
-    device = torch.device("cpu")
-    precision = resolve_precision(settings.precision, device)
-    strand: Strand = "forward" if settings.strand == "forward" else "both"
-    learned = train.where(learn)
-    fitted = fit(
-        start, task_for(data, learned, strand, settings), learned, train.where(choose), settings,
-        device=device, precision=precision, note=partial(logging.debug, "%s"),
+    precision = resolve_precision(settings.precision, start.device)
+    strands: tuple[Strand, ...] = (
+        ("both", "forward") if settings.strand == "auto" else (settings.strand,)
+    )
+    learned, chooses = train.where(learn), train.where(choose)
+    begun = begin(
+        start, task_for(data, learned, strands[0], settings), learned, chooses, settings,
+        precision=precision, strands=strands,
     )  # fmt: skip
+    note = partial(logging.debug, "%s")
+    fitted = fit(begun, learned, chooses, settings, precision=precision, note=note)
     task = task_of(fitted.model)
+    reads = {"strand": task.strand, "pooling": "+".join(task.pooling)}
     scores = scores_of(logits_of(fitted.model, dev, precision), task)
     answers = Answers(task.kind, data.classes, dev.labels, scores, task.threshold)
-    return {name: value(name, answers) or 0.0 for name in FIGURES} | {"epoch": fitted.epoch}
+    return {name: value(name, answers) or 0.0 for name in FIGURES} | {
+        "epoch": fitted.epoch, **reads,
+    }  # fmt: skip
 
 
 def tabulate(given: argparse.Namespace) -> None:
-    """Print and write one line a row: means over sets and seeds, and gains over the default."""
+    """Print and write one line a row: means over sets and seeds, and gains over one of them."""
     place = given.publish or given.output
     place.mkdir(parents=True, exist_ok=True)
     for sets in SETS:
         rows = [name for name in ROWS if list(given.output.glob(f"{name}-s*/{sets}.json"))]
-        lines = [line(name, sets, given.output) for name in rows]
+        lines = [line(name, sets, given.output, given.against) for name in rows]
         if not lines:
             continue
         table = pd.DataFrame(lines).sort_values("mcc", ascending=False)
@@ -165,16 +192,16 @@ def tabulate(given: argparse.Namespace) -> None:
             shutil.copy(file, kept / file.name)
 
 
-def line(name: str, sets: str, folder: Path) -> dict[str, Any]:
+def line(name: str, sets: str, folder: Path, against: str) -> dict[str, Any]:
     """One row of the table."""
     files = sorted(folder.glob(f"{name}-s*/{sets}.json"))
     figures = pd.concat([pd.DataFrame(json.loads(file.read_text())) for file in files], axis=1)
     # A row that has not been run on all sets yet is compared on none.
     whole = figures.shape[1] == len(files) * len(SETS[sets])
-    gain = gain_over("default", name, folder, sets, ("mcc",)) if whole else (np.nan,) * 5
+    gain = gain_over(against, name, folder, sets, ("mcc",)) if whole else (np.nan,) * 5
     told = dict(zip(("gain", "gain_low", "gain_high", "better", "pairs"), gain, strict=True))
-    means = figures.loc[[*FIGURES, "seconds"]].mean(axis=1)
-    each = figures.loc["mcc"].groupby(level=0).mean()
+    means = figures.loc[[*FIGURES, "seconds"]].astype(float).mean(axis=1)
+    each = figures.loc["auroc"].astype(float).groupby(level=0).mean()
     numbers = {str(key): value for one in (means, each) for key, value in one.items()}
     return {"row": name, "seeds": len(files), **told, **numbers}
 
@@ -189,6 +216,7 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="findna-human-tiny")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--sets", choices=SETS, default="choose")
+    parser.add_argument("--against", choices=ROWS, default="plain", help="row to compare with")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/tuning"))
     parser.add_argument("--publish", type=Path)

@@ -38,7 +38,7 @@ def contender(**changed):
 
 def test_it_learns_and_names_what_validation_chose():
     learned = contender().learn(DATA, 0)
-    assert set(learned.chosen) == {"learning_rate", "epoch"}
+    assert set(learned.chosen) == {"learning_rate", "epoch", "strand", "pooling"}
     right = (learned.scores(TEST)[:, 1] >= learned.threshold) == TEST.labels
     assert right.mean() > 0.7
 

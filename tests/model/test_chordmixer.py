@@ -319,7 +319,7 @@ def test_every_layer_is_read_whatever_stands_around_a_sequence(
     parts, lengths = sequences(), torch.tensor(LENGTHS)
     codes = padded(parts, max(LENGTHS) + pads)
     every = list(encoder.each_layer(codes, lengths))
-    told = encoder(codes, lengths, layers=True).layers
+    told = encoder(codes, lengths, moments=2).layers
     assert len(every) == CONFIG.depth + 1 and told.shape == (4, CONFIG.depth + 1, 2, CONFIG.width)
     for row, one in enumerate(parts):
         wanted = outputs_of_layers(encoder, one)
@@ -330,12 +330,12 @@ def test_every_layer_is_read_whatever_stands_around_a_sequence(
             torch.testing.assert_close(told[row, number, 0], rows.mean(0))
             torch.testing.assert_close(told[row, number, 1], rows.std(0, correction=0))
             assert not layer.bases[row, len(one) :].any()
-        torch.testing.assert_close(encoder(one[None], layers=True).layers[0], told[row])
+        torch.testing.assert_close(encoder(one[None], moments=2).layers[0], told[row])
 
 
 def test_means_of_layers_are_given_only_where_asked_for(encoder: ChordMixer) -> None:
     codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
-    plain, asked = encoder(codes, lengths), encoder(codes, lengths, layers=True)
+    plain, asked = encoder(codes, lengths), encoder(codes, lengths, moments=2)
     assert plain.layers is None
     assert torch.equal(plain.bases, asked.bases) and torch.equal(plain.summary, asked.summary)
     assert torch.equal(asked.layers[:, -1, 0], plain.mean())
@@ -357,7 +357,7 @@ def test_means_of_layers_send_gradient_with_and_without_checkpointing(encoder: C
     slim.load_state_dict(encoder.state_dict())
     grads = []
     for model in (encoder, slim):
-        model(codes, lengths, layers=True).layers[:, :-1, 0].square().sum().backward()
+        model(codes, lengths, moments=2).layers[:, :-1, 0].square().sum().backward()
         grads.append([p.grad for p in model.layers.parameters()])
     torch.testing.assert_close(*grads)
     assert all(grad.abs().sum() > 0 for grad in grads[0])

@@ -122,7 +122,7 @@ def test_bins_are_means_of_equal_parts_in_order(model: Model) -> None:
 
 
 def test_layers_and_deviation_stand_side_by_side_in_order(model: Model) -> None:
-    encoded = model.encode(CODES, VALID, layers=True)
+    encoded = model.encode(CODES, VALID, moments=2)
     pooled = pool(encoded, ("deviation", "layers"))
     assert pooled.shape == (2, channels(("deviation", "layers"), SMALL.backbone)) == (2, 4 * 16)
     bases = encoded.bases[1, :3]
@@ -134,14 +134,14 @@ def test_layers_and_deviation_stand_side_by_side_in_order(model: Model) -> None:
     assert spread.shape == (2, channels(("deviations",), SMALL.backbone))
     torch.testing.assert_close(spread[1, :16], first.bases[0].std(0, correction=0))
     torch.testing.assert_close(spread[1, -16:], pooled[1, :16])
-    with pytest.raises(ValueError, match="layers=True"):
+    with pytest.raises(ValueError, match="moments"):
         pool(model.encode(CODES, VALID), ("layers",))
 
 
 def test_a_head_over_layers_learns_answers_and_is_kept(tmp_path: Path) -> None:
     task = TASK.model_copy(update={"pooling": ("layers", "deviation", "bins"), "bins": 4})
     model = new_model(SMALL, 1).with_task(task, 2).eval()
-    assert model.task_head is not None and model.task_head.reads_layers
+    assert model.task_head is not None and model.task_head.moments == 1
     assert model.task_head.linear.in_features == (3 + 1 + 4) * 16
     torch.nn.init.normal_(model.task_head.linear.weight)
     logits = model.task_logits(CODES, VALID)

@@ -16,6 +16,7 @@ from findna.model.model import load_model
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting
+from findna.training.beginning import begin
 from findna.training.finetune import FinetuneSettings, finetune
 from findna.training.fit import NonFiniteLoss
 from findna.training.rates import trained_parts
@@ -120,11 +121,10 @@ def fitted(monkeypatch=None, checks=(), valid=True, **how):
     data = gc_data(train=32, dev=8, test=0)
     settings = FinetuneSettings(**QUICK)
     task = TaskConfig(kind="binary", classes=data.classes)
-    splits = data.splits["train"], data.splits["dev"] if valid else None
-    return fitting.fit(
-        small_model(), task, *splits, settings,
-        device=torch.device("cpu"), precision="fp32", note=lambda **_: None, **how,
-    )  # fmt: skip
+    train, dev = data.splits["train"], data.splits["dev"]
+    begun = begin(small_model(), task, train, dev, settings, precision="fp32")
+    judges, note = dev if valid else None, lambda **_: None
+    return fitting.fit(begun, train, judges, settings, precision="fp32", note=note, **how)
 
 
 @pytest.mark.parametrize(
@@ -312,8 +312,8 @@ def test_auto_finds_that_labels_have_a_strand_and_predict_obeys(tmp_path):
 
 
 def test_balanced_weights_move_the_answers_towards_the_rare_class(tmp_path):
-    train = gc_split(120, 0, noise=0.1)
-    keep = (train.labels == 0) | (np.arange(120) % 6 == 0)
+    train = gc_split(400, 0, noise=0.2)
+    keep = (train.labels == 0) | (np.arange(400) % 6 == 0)
     data = LabelledData(
         {"train": train.where(keep), "dev": gc_split(16, 1), "test": gc_split(40, 2)},
         "binary",
@@ -321,7 +321,9 @@ def test_balanced_weights_move_the_answers_towards_the_rare_class(tmp_path):
     )
     means = {}
     for how in ("none", "balanced"):
-        settings = FinetuneSettings(**{**QUICK, "epochs": 2, "class_weights": how})
+        settings = FinetuneSettings(
+            **{**QUICK, "epochs": 2, "learning_rate": 1e-3, "class_weights": how}
+        )
         finetune(data, tmp_path / how, model=small_model(), settings=settings, device="cpu")
         means[how] = pd.read_csv(tmp_path / how / "predictions.tsv", sep="\t")["p_b"].mean()
     assert means["balanced"] > means["none"] + 0.05

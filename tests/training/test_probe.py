@@ -10,8 +10,10 @@ from findna.inference.predict import predict, scores_of, task_outputs
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.model import ModelConfig, new_model
+from findna.sequence.alphabet import encode, reverse_complement
 from findna.sequence.records import Record
-from findna.training.finetune_settings import FinetuneSettings
+from findna.training.beginning import begin
+from findna.training.finetune_settings import LAYERED, PLACED, FinetuneSettings
 from findna.training.linear import LinearModel
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing
 from findna.training.tasks import task_for
@@ -24,7 +26,7 @@ MODEL = new_model(
     0,
 )
 SETTINGS = FinetuneSettings()
-ALL = SETTINGS.pooling
+ALL = SETTINGS.readings[0]
 
 
 def rows_of(labels, seed=0):
@@ -153,3 +155,97 @@ def test_the_network_stays_as_it_was():
     frozen, _, task = frozen_for("binary", labels_of("binary"))
     after = frozen.model(Probing("both", ALL, 1.0), task).state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+# ---------------------------------------------------------------- a probe as a beginning
+
+
+@pytest.mark.parametrize("strand", ["both", "forward"])
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+def test_a_head_begins_with_the_answers_of_the_probe(kind, strand):
+    frozen, rows, task = frozen_for(kind, labels_of(kind), strand=strand)
+    probing, learn = Probing(strand, ALL, 0.1), np.arange(len(rows)) % 3 > 0
+    model = frozen.beginning(probing, learn, task)
+    expected = frozen.logits(probing, learn, np.ones(len(rows), bool), task)
+    np.testing.assert_allclose(task_outputs(model, rows.codes), expected, atol=1e-3)
+    assert model.config.task.pooling == ALL and model.config.task.strand == strand
+
+
+def test_channels_are_scaled_as_one_strand_meets_them():
+    frozen, rows, task = frozen_for("binary", labels_of("binary"))
+    model = frozen.beginning(Probing("both", ("mean",), 0.1), np.ones(len(rows), bool), task)
+    vectors = embeddings(MODEL, rows.codes, pooling=("mean",), strand="forward")
+    np.testing.assert_allclose(model.task_head.mean, vectors.mean(0), atol=1e-5)
+    np.testing.assert_allclose(model.task_head.deviation, vectors.std(0), atol=1e-5)
+
+
+def test_a_channel_that_hardly_varies_begins_with_nothing():
+    frozen, rows, task = frozen_for("binary", labels_of("binary"))
+    for vectors in frozen.vectors.values():
+        vectors[:, 3] = 0.5 + 1e-6 * np.arange(len(rows))
+    probing, everyone = Probing("both", ALL, 0.1), np.ones(len(rows), bool)
+    model = frozen.beginning(probing, everyone, task)
+    begun = model.task_head.linear.weight[0]
+    assert begun[3] == 0 and (begun[[0, 1, 2, 4]] != 0).all()
+
+
+def planted(where, n=400, seed=0, motif="ACGTACGGT"):
+    """Rows with a motif somewhere; which class is told by `where` it stands."""
+    random = np.random.default_rng(seed)
+    codes, labels = [], random.permutation(np.arange(n) % 2)
+    for label in labels:
+        row = random.integers(0, 4, 80).astype(np.uint8)
+        word = encode(motif)
+        at, forward = where(label, random)
+        row[at : at + len(word)] = word if forward else reverse_complement(word)
+        codes.append(row)
+    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(n))
+
+
+def by_place(label, random):
+    return (5 if label else 60), True
+
+
+def by_strand(label, random):
+    return random.integers(0, 70), bool(label)
+
+
+def by_chance(label, random):
+    return random.integers(0, 70), bool(random.integers(2))
+
+
+@pytest.mark.parametrize(
+    ("where", "pooling", "strand"),
+    [
+        (by_place, PLACED, None),  # where it stands tells on either strand
+        (by_strand, LAYERED, "forward"),
+        (by_chance, LAYERED, "both"),
+    ],
+)
+@pytest.mark.parametrize("validated", [True, False])
+def test_what_is_read_is_what_rows_that_do_not_teach_are_clearly_better_answered_by(
+    where, pooling, strand, validated
+):
+    train, valid = planted(where), planted(where, 200, 1) if validated else None
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    task = task_for(data, train, "both", SETTINGS)
+    model = begin(
+        MODEL, task, train, valid, SETTINGS, precision="fp32", strands=("both", "forward")
+    )
+    assert model.config.task.pooling == pooling
+    assert strand in (None, model.config.task.strand)
+
+
+def test_nothing_is_chosen_where_the_settings_say_it():
+    train = planted(by_place)
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    for named in (FinetuneSettings(pooling=("max",)), FinetuneSettings(begin="zeros")):
+        task = task_for(data, train, "both", named)
+        model = begin(MODEL, task, train, None, named, precision="fp32")
+        assert model.config.task.pooling == named.readings[0] and model.config.task.strand == "both"
+    assert (model.task_head.linear.weight == 0).all() and (model.task_head.deviation != 1).all()
+
+
+def test_auto_stands_alone():
+    with pytest.raises(ValueError, match="stands alone"):
+        FinetuneSettings(pooling=("auto", "bins"))

@@ -7,6 +7,7 @@ from labelled_rows import gc_split, small_model
 
 from findna.model.heads import TaskConfig
 from findna.model.model import new_model
+from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import _Training, fit
 from findna.training.rates import finetuning_adamw
@@ -102,16 +103,13 @@ def test_the_average_is_what_is_judged_and_kept():
     def kept(model):
         seen.append({k: v.clone() for k, v in model.state_dict().items()})
 
-    given = settings(average=0.9, epochs=1, learning_rate=3e-3)
-    device = torch.device("cpu")
-    found = fit(
-        small_model(), TASK, rows, gc_split(20, 1), given,
-        device=device, precision="fp32", note=lambda **_: None, after_epoch=kept,
-    )  # fmt: skip
-    plain = fit(
-        small_model(), TASK, rows, gc_split(20, 1), settings(epochs=1, learning_rate=3e-3),
-        device=device, precision="fp32", note=lambda **_: None,
-    )  # fmt: skip
+    def learned(**how):
+        given = settings(epochs=1, learning_rate=3e-3, **how)
+        begun = begin(small_model(), TASK, rows, None, given, precision="fp32")
+        judges, note = gc_split(20, 1), lambda **_: None
+        return fit(begun, rows, judges, given, precision="fp32", note=note, after_epoch=kept)
+
+    found, plain = learned(average=0.9), learned()
     for name, value in found.model.state_dict().items():
         torch.testing.assert_close(value, seen[0][name])
     weight = "task_head.linear.weight"

@@ -41,7 +41,7 @@ from findna.inference.predict import Strand, pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import described
 from findna.inference.tiles import usual_window
-from findna.model.heads import Pooling, channels, pool, read_layers
+from findna.model.heads import Pooling, channels, moments_of, pool
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Codes
@@ -92,7 +92,7 @@ def embeddings(
     with torch.inference_mode():
         for turned in turns:
             for rows, batch in batches(sequences, turned, bases):
-                encoded = model.encode(*batch, layers=read_layers(pooling))
+                encoded = model.encode(*batch, moments=moments_of(pooling))
                 vectors[rows] += pool(encoded, pooling, bins, turned).float().cpu().numpy()
     return vectors / np.float32(len(turns))
 

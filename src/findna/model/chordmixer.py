@@ -299,8 +299,9 @@ class Encoded:
     """What the encoder says of a batch.
 
     ``bases`` (B, L, D) is zero at padding; ``summary`` (B, S, D); ``lengths`` (B,) valid bases of
-    each sequence. ``layers`` (B, depth + 1, 2, D), where it was asked for, are mean and standard
-    deviation over valid bases of what every layer puts out, in order, and last of ``bases``.
+    each sequence. ``layers`` (B, depth + 1, moments, D), where it was asked for, are the mean and
+    the standard deviation over valid bases of what every layer puts out, in order, and last of
+    ``bases``.
     """
 
     bases: Tensor
@@ -379,7 +380,7 @@ class ChordMixer(nn.Module):
         codes: Tensor,
         lengths: Tensor | None = None,
         noise: Tensor | None = None,
-        layers: bool = False,
+        moments: int = 0,
     ) -> Encoded:
         """Encode padded codes.
 
@@ -387,14 +388,15 @@ class ChordMixer(nn.Module):
             codes: (B, L) int64, PAD behind the valid bases of each row.
             lengths: (B,) int64 valid bases; None means that every row is full.
             noise: (B, L, D) added to the embeddings of the bases.
-            layers: give the means and deviations of all layers, too.
+            moments: of all layers, to be given as well: 1 for means, 2 for means and deviations.
         """
-        if not layers:
+        if not moments:
             (encoded,) = self._encode(codes, lengths, noise, every=False)
             return encoded
         told = []
         for encoded in self.each_layer(codes, lengths, noise):
-            told.append(torch.stack([encoded.mean(), encoded.deviation()], 1))
+            each = (encoded.mean, encoded.deviation)[:moments]
+            told.append(torch.stack([moment() for moment in each], 1))
         return replace(encoded, layers=torch.stack(told, 1))
 
     def each_layer(

@@ -15,6 +15,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from findna.files import Settings
 from findna.model.chordmixer import ChordMixerConfig, Encoded
 
+# Smallest deviation of a channel by which a task head divides.
+LEAST_DEVIATION = 1e-3
 BASES = 4  # logits over A C G T; N, MASK and PAD are never answers
 Pooling = Literal["mean", "max", "summary", "bins", "deviation", "layers", "deviations"]
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -178,14 +180,14 @@ def _bins(encoded: Encoded, count: int, turned: bool) -> Tensor:
     return binned.flip(1) if turned else binned
 
 
-def read_layers(parts: Sequence[Pooling]) -> bool:
-    """Whether a batch has to be encoded with means and deviations of all layers."""
-    return "layers" in parts or "deviations" in parts
+def moments_of(parts: Sequence[Pooling]) -> int:
+    """With how many moments of all layers a batch has to be encoded."""
+    return 2 if "deviations" in parts else int("layers" in parts)
 
 
 def _layers(encoded: Encoded) -> Tensor:
     if encoded.layers is None:
-        raise ValueError("pooling over layers needs a batch that was encoded with layers=True")
+        raise ValueError("pooling over layers needs a batch that was encoded with moments of them")
     return encoded.layers
 
 
@@ -214,9 +216,9 @@ class TaskHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     @property
-    def reads_layers(self) -> bool:
-        """Whether a batch has to be encoded with means and deviations of all layers."""
-        return read_layers(self.parts)
+    def moments(self) -> int:
+        """With how many moments of all layers a batch has to be encoded."""
+        return moments_of(self.parts)
 
     def pooled(self, encoded: Encoded) -> Tensor:
         """What the head reads of each sequence, (B, channels)."""
@@ -226,7 +228,7 @@ class TaskHead(nn.Module):
     def standardise(self, pooled: Tensor) -> None:
         """Take mean and deviation of each channel from pooled vectors (n, channels)."""
         self.mean.copy_(pooled.mean(0))
-        self.deviation.copy_(pooled.std(0, correction=0).clamp(min=1e-3))
+        self.deviation.copy_(pooled.std(0, correction=0).clamp(min=LEAST_DEVIATION))
 
     def forward(self, encoded: Encoded) -> Tensor:
         """Encoded batch → logits (B, outputs)."""

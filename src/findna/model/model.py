@@ -146,13 +146,15 @@ class Model(nn.Module):
         codes: Tensor,
         lengths: Tensor | None = None,
         noise: Tensor | None = None,
-        layers: bool = False,
+        moments: int = 0,
     ) -> Encoded:
         """Codes (B, L) int64 with valid ``lengths`` (B,) → vectors of bases and summary tokens;
-        with means and deviations of all ``layers`` if asked for, or if the task head reads them.
+        with as many ``moments`` of all layers (1: means, 2: deviations as well) as are asked for
+        or as the task head reads.
         """
-        layers = layers or (self.task_head is not None and self.task_head.reads_layers)
-        encoded: Encoded = self.encoder(codes, lengths, noise, layers)
+        if self.task_head is not None:
+            moments = max(moments, self.task_head.moments)
+        encoded: Encoded = self.encoder(codes, lengths, noise, moments)
         return encoded
 
     def base_logits(self, bases: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ RANKING: dict[TaskKind, str] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, enough to learn it again from other rows: a probe has no epoch, a network
-    no parts and no strength.
+    """What was chosen, enough to learn it again from other rows; `parts` are what the head reads. A
+    probe has no epoch, a network no strength.
     """
 
     train: Trained
@@ -52,10 +52,9 @@ class Choice:
 
     def as_dict(self) -> dict[str, Any]:
         """What metrics.json holds."""
-        probe = {"pooling": list(self.parts), "strength": self.strength}
-        return {"train": self.train, "epoch": self.epoch, "strand": self.strand} | (
-            probe if self.train == "probe" else {}
-        )
+        probe = {"strength": self.strength} if self.train == "probe" else {}
+        reads = {"strand": self.strand, "pooling": list(self.parts)}
+        return {"train": self.train, "epoch": self.epoch, **reads, **probe}
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from findna.data.label_files import LabelSettings
 from findna.inference.precision import Precision
 from findna.model.heads import Pooling
+
+# What pooling auto chooses from.
+LAYERED: tuple[Pooling, ...] = ("mean", "max", "summary", "layers")
+PLACED: tuple[Pooling, ...] = (*LAYERED, "bins")
 
 
 class FinetuneSettings(LabelSettings):
@@ -38,13 +42,19 @@ class FinetuneSettings(LabelSettings):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="Weight rows equally, or every class equally."
     )
-    pooling: tuple[Pooling, ...] = Field(
-        ("mean", "max", "summary"), description="What the head reads of a sequence."
+    pooling: tuple[Pooling | Literal["auto"], ...] = Field(
+        ("auto",),
+        description="What the head reads of a sequence; auto: mean, max, summary and the means of"
+        " all layers, and of bins as well where validation is clearly better for them.",
     )
     bins: int = Field(
         16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
+    begin: Literal["probe", "zeros"] = Field(
+        "probe",
+        description="The head begins as a linear probe of the network as it is, or says nothing.",
+    )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="Rate of each layer as a share of the rate of the next one."
     )
@@ -64,3 +74,15 @@ class FinetuneSettings(LabelSettings):
     repeats: int = Field(2, ge=1, description="Repeats of cross-validation with other folds.")
     precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
     seed: int = Field(0, ge=0, description="Seed of every draw.")
+
+    @model_validator(mode="after")
+    def _auto_stands_alone(self) -> Self:
+        if "auto" in self.pooling and len(self.pooling) > 1:
+            raise ValueError("pooling auto stands alone: name what is read, or leave it to auto")
+        return self
+
+    @property
+    def readings(self) -> tuple[tuple[Pooling, ...], ...]:
+        """What the head may read, the preferred one first."""
+        named = tuple(part for part in self.pooling if part != "auto")
+        return (named,) if named else (LAYERED, PLACED)

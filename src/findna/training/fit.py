@@ -30,12 +30,11 @@ from findna.model.model import Model
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.rates import finetuning_adamw
 from findna.training.schedules import averaging, warmup_cosine
-from findna.training.tasks import retasked, row_losses, row_weights, targets_of
+from findna.training.tasks import retasked, row_losses, row_weights, targets_of, task_of
 from findna.training.teacher import average_
 
 # A loss is looked at this often: reading it makes a GPU wait.
 _STEPS_BETWEEN_CHECKS = 20
-_ROWS_TO_STANDARDISE = 1024
 
 
 class NonFiniteLoss(FindnaError):
@@ -65,19 +64,17 @@ Note = Callable[..., None]
 
 
 def fit(
-    start: Model,
-    task: TaskConfig,
+    begun: Model,
     train: LabelledSplit,
     valid: LabelledSplit | None,
     settings: FinetuneSettings,
     *,
-    device: torch.device,
     precision: Literal["fp32", "bf16"],
     note: Note,
     stop_after: int | None = None,
     after_epoch: Callable[[Model], None] | None = None,
 ) -> Fit:
-    """Train a fresh head for `task` (and what `settings.train` names) on top of `start`.
+    """Train a copy of `begun`: its head, and what `settings.train` names.
 
     With validation rows the best epoch is kept, by the primary metric and then by loss, and a
     binary threshold is chosen on them. Without, training ends after `stop_after` epochs. `note`
@@ -88,11 +85,11 @@ def fit(
     """
     if valid is not None and not len(valid):
         valid = None
-    cuda = [device] if device.type == "cuda" else []
+    task = task_of(begun)
+    cuda = [begun.device] if begun.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
+        model = _copied(begun)
         torch.manual_seed(settings.seed)
-        model = start.with_task(task, settings.seed).to(device)
-        _standardise(model, train, settings)
         training = _Training(model, task, train, settings, precision)
         best: Fit | None = None
         for epoch in range(1, (stop_after or settings.epochs) + 1):
@@ -121,20 +118,6 @@ def fit(
         threshold = _threshold(best.model, task, valid, precision)
         best.model.config = retasked(best.model, threshold=threshold)
     return best
-
-
-@torch.no_grad()
-def _standardise(model: Model, train: LabelledSplit, settings: FinetuneSettings) -> None:
-    """Fit the head's mean and deviation to training rows, as the start model sees them."""
-    if model.task_head is None:
-        raise ValueError("the model has no task head")
-    some = np.unique(np.linspace(0, len(train) - 1, _ROWS_TO_STANDARDISE).astype(np.int64))
-    rows = Ragged([train.codes[i] for i in some], model.device)
-    pooled = [
-        model.task_head.pooled(model.encode(*rows.batch(part)))
-        for part in by_length(train.lengths[some], settings.batch_bases)
-    ]
-    model.task_head.standardise(torch.cat(pooled))
 
 
 def _copied(model: Model) -> Model:

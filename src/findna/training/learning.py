@@ -40,14 +40,15 @@ from findna.data.splits import strata_of, stratified_folds, stratified_holdout
 from findna.files import log
 from findna.inference.predict import Strand, scores_of
 from findna.metrics import Answers, choose_threshold, value
-from findna.model.heads import TaskConfig
+from findna.model.heads import Pooling, TaskConfig
 from findna.model.model import Model
+from findna.training.beginning import begin
 from findna.training.calibration import OutOfFold
 from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
-from findna.training.linear import losses_of_rows, mean_loss
-from findna.training.probe import STRENGTHS, FrozenRows
+from findna.training.linear import clearly_lower, losses_of_rows, mean_loss
+from findna.training.probe import READINGS, STRENGTHS, FrozenRows
 from findna.training.tasks import retasked, task_for, task_of
 
 Bools = NDArray[np.bool_]
@@ -202,7 +203,9 @@ class Learner:
         task = self._task(rows, choice.strand)
         if choice.train == "probe":
             return self._frozen(rows, task).model(choice.probing(), task)
-        return self._fitted(rows, None, choice.train, choice.strand, choice.epoch, **stage).model
+        return self._fitted(
+            rows, None, choice.train, choice.strand, choice.epoch, choice.parts, **stage
+        ).model
 
     # -------------------------------------------------------- which rows choose
 
@@ -226,9 +229,10 @@ class Learner:
         log.warning("rows are too alike to hold any back: what is trained was not chosen")
         networks = _networks(self.settings, len(rounds.rows))
         strand = _strands(self.settings)[0]
-        probe = Choice("probe", strand, 0, self.settings.pooling, STRENGTHS[0])
+        parts = self.settings.readings[0]
+        probe = Choice("probe", strand, 0, parts, STRENGTHS[0])
         named = self.settings.train in networks
-        choice = Choice(networks[0], strand, self.settings.epochs) if named else probe
+        choice = Choice(networks[0], strand, self.settings.epochs, parts) if named else probe
         model = self.again(rounds.rows, choice, **stage)
         nobody = np.zeros(len(rounds.rows), np.bool_)
         precision = self.precision_of(choice)
@@ -286,7 +290,8 @@ class Learner:
         logits = logits_of(fitted.model, choose, self.precision)
         heard = Heard(logits, scores_of(logits, task_of(fitted.model)), choose.labels)
         epoch = self.settings.epochs if rounds.in_turn else fitted.epoch
-        return replace(self._candidate(Choice(train, strand, epoch), [heard]), model=fitted.model)
+        choice = Choice(train, strand, epoch, task_of(fitted.model).pooling)
+        return replace(self._candidate(choice, [heard]), model=fitted.model)
 
     def _clearly_better(self, one: Candidate, other: Candidate) -> bool:
         """Whether the loss of held rows is lower by more than a standard error of the difference.
@@ -294,14 +299,11 @@ class Learner:
         Both strands are twice the rows to learn from, and what is lost by averaging them where
         labels have a strand is plain to see.
         """
-        gains = np.concatenate(
-            [
-                losses_of_rows(self.data.kind, b.labels, b.scores)
-                - losses_of_rows(self.data.kind, a.labels, a.scores)
-                for a, b in zip(one.heard, other.heard, strict=True)
-            ]
+        mine, theirs = (
+            np.concatenate([losses_of_rows(self.data.kind, h.labels, h.scores) for h in each.heard])
+            for each in (one, other)
         )
-        return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+        return clearly_lower(mine, theirs)
 
     def _candidate(self, choice: Choice, heard: Sequence[Heard]) -> Candidate:
         kind, classes = self.data.kind, self.data.classes
@@ -317,27 +319,34 @@ class Learner:
         train: Trained,
         strand: Strand,
         epochs: int | None,
+        parts: tuple[Pooling, ...] = (),
         **stage: Any,
     ) -> Fit:
+        """One training run; the head reads `parts`, or what the settings say."""
         rows = batch_rows(len(learn), self.settings)
+        settings = self.settings.model_copy(update={"train": train, "batch_rows": rows})
+        if parts:
+            settings = settings.model_copy(update={"pooling": parts})
         return fit(
-            self.start,
-            self._task(learn, strand),
+            begin(
+                self.start, task_for(self.data, learn, strand, settings), learn, choose, settings,
+                precision=self.precision,
+            ),
             learn,
             choose,
-            self.settings.model_copy(update={"train": train, "batch_rows": rows}),
-            device=self.device,
+            settings,
             precision=self.precision,
             note=partial(self.note, int(learn.lengths.sum()), **stage, train=train),
             stop_after=epochs,
-        )
+        )  # fmt: skip
 
     def _task(self, rows: LabelledSplit, strand: Strand) -> TaskConfig:
         return task_for(self.data, rows, strand, self.settings)
 
     def _frozen(self, rows: LabelledSplit, task: TaskConfig) -> FrozenRows:
         balanced = self.settings.class_weights == "balanced"
-        return FrozenRows(self.start, task, rows, balanced=balanced)
+        readings = (*self.settings.readings, *READINGS)
+        return FrozenRows(self.start, task, rows, balanced=balanced, readings=readings)
 
     # -------------------------------------------------------- thresholds
 

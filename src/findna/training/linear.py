@@ -130,6 +130,14 @@ def losses_of_rows(kind: TaskKind, labels: Labels, scores: Floats) -> Floats:
     return np.asarray(-np.log(sure[np.arange(len(labels)), labels.astype(np.int64)]))
 
 
+def clearly_lower(losses: Floats, others: Floats) -> bool:
+    """Whether losses (n,) are lower than others of the same rows by more than a standard error of
+    the mean difference.
+    """
+    gains = others - losses
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+
+
 def _ridge(scaled: Features, labels: Labels, strength: float) -> Ridge:
     return Ridge(alpha=1 / (2 * strength)).fit(scaled, labels)
 

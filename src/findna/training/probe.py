@@ -14,7 +14,7 @@ all layers are among the choices.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -25,9 +25,9 @@ from findna.data.batches import by_length
 from findna.data.labelled import LabelledSplit
 from findna.data.ragged import Ragged
 from findna.inference.predict import Strand, scores_of, usual_batch_bases
-from findna.model.heads import Pooling, TaskConfig, channels
+from findna.model.heads import LEAST_DEVIATION, Pooling, TaskConfig, TaskHead, channels
 from findna.model.model import Model
-from findna.training.linear import LinearModel, mean_loss
+from findna.training.linear import LinearModel, clearly_lower, losses_of_rows
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -61,11 +61,19 @@ class FrozenRows:
     """What heads may read of rows, by strand, from a network that stays as it is."""
 
     def __init__(
-        self, start: Model, task: TaskConfig, rows: LabelledSplit, *, balanced: bool = False
+        self,
+        start: Model,
+        task: TaskConfig,
+        rows: LabelledSplit,
+        *,
+        balanced: bool = False,
+        readings: Sequence[tuple[Pooling, ...]] = READINGS,
     ) -> None:
-        """`balanced` counts all classes alike, not all rows."""
+        """`balanced` counts all classes alike, not all rows; `readings` are to choose from beside
+        the pooling of the task.
+        """
         self.start, self.labels, self.balanced = start, rows.labels, balanced
-        self.readings = tuple(dict.fromkeys([task.pooling, *READINGS]))
+        self.readings = tuple(dict.fromkeys([task.pooling, *readings]))
         parts = tuple(dict.fromkeys(part for reading in self.readings for part in reading))
         self.task = task.model_copy(update={"pooling": parts})
         self.vectors = _vectors(start.with_task(self.task, 0).to(start.device).eval(), rows)
@@ -81,17 +89,49 @@ class FrozenRows:
             strands: readings of the strands to choose from.
             tasks: the task of each round.
         """
-        tried = {}
-        for probing in map(Probing, *zip(*product(strands, self.readings, STRENGTHS), strict=True)):
-            rounds = list(zip(held, tasks, strict=True))
-            said = [self.logits(probing, ~some, some, task) for some, task in rounds]
-            loss = sum(
-                mean_loss(task.kind, self.labels[some], scores_of(logits, task)) * some.sum()
-                for (some, task), logits in zip(rounds, said, strict=True)
+        tried = {
+            probing: self._asked(probing, held, tasks)
+            for probing in map(
+                Probing, *zip(*product(strands, self.readings, STRENGTHS), strict=True)
             )
-            tried[probing] = loss, said
-        best = min(tried, key=lambda probing: tried[probing][0])
+        }
+        best = min(tried, key=lambda probing: float(tried[probing][0].mean()))
         return best, tried[best][1]
+
+    def prefer(
+        self,
+        held: Bools,
+        strands: Sequence[Strand],
+        task: TaskConfig,
+        strengths: Sequence[float],
+    ) -> Probing:
+        """A probe of the first reading and strand, unless another answers the held rows (n,) with a
+        loss that is lower by more than a standard error of the difference. Strengths have no order.
+        """
+        best: tuple[Probing, Floats] | None = None
+        for strand, parts in product(strands, self.readings):
+            tried = {
+                probing: self._asked(probing, [held], [task])[0]
+                for probing in (Probing(strand, parts, c) for c in strengths)
+            }
+            chosen = min(tried, key=lambda probing: float(tried[probing].mean()))
+            if best is None or clearly_lower(tried[chosen], best[1]):
+                best = chosen, tried[chosen]
+        if best is None:
+            raise ValueError("there is nothing to choose from")
+        return best[0]
+
+    def _asked(
+        self, probing: Probing, held: Sequence[Bools], tasks: Sequence[TaskConfig]
+    ) -> tuple[Floats, list[Floats]]:
+        """Losses of the held rows of all rounds, and their logits by round."""
+        rounds = list(zip(held, tasks, strict=True))
+        said = [self.logits(probing, ~some, some, task) for some, task in rounds]
+        losses = [
+            losses_of_rows(task.kind, self.labels[some], scores_of(logits, task))
+            for (some, task), logits in zip(rounds, said, strict=True)
+        ]
+        return np.concatenate(losses), said
 
     def logits(self, probing: Probing, learn: Bools, answer: Bools, task: TaskConfig) -> Floats:
         """Logits (answered rows, outputs) of a probe of the rows `learn` (n,)."""
@@ -102,6 +142,17 @@ class FrozenRows:
         reads = task.model_copy(update={"pooling": probing.parts, "strand": probing.strand})
         model = self.start.with_task(reads, 0).to(self.start.device).eval()
         self._head(probing, np.ones(len(self.labels), np.bool_), task).write(model)
+        return model
+
+    def beginning(self, probing: Probing, learn: Bools, task: TaskConfig) -> Model:
+        """The network with a head that answers what a probe of the rows `learn` (n,) answers, each
+        channel scaled as training meets it: on one strand.
+        """
+        reads = task.model_copy(update={"pooling": probing.parts, "strand": probing.strand})
+        model = self.start.with_task(reads, 0).to(self.start.device).eval()
+        seen = self.read(replace(probing, strand="forward"))[learn]
+        task_head_of(model).standardise(torch.from_numpy(seen).to(model.device))
+        self._head(probing, learn, task).begin(model)
         return model
 
     def read(self, probing: Probing) -> Vectors:
@@ -126,19 +177,26 @@ class FrozenRows:
 
 def _vectors(model: Model, rows: LabelledSplit) -> Mapping[Strand, Vectors]:
     """Pooled vectors (n, channels) of the given strand, and the mean of both."""
-    given, other = (_pooled(model, rows, turned) for turned in (False, True))
+    given, other = (pooled(model, rows, turned) for turned in (False, True))
     return {"forward": given, "both": (given + other) / np.float32(2)}
 
 
-@torch.no_grad()
-def _pooled(model: Model, rows: LabelledSplit, turned: bool) -> Vectors:
+def task_head_of(model: Model) -> TaskHead:
+    """The head of a model that has one."""
     if model.task_head is None:
         raise ValueError("the model has no task head")
+    return model.task_head
+
+
+@torch.no_grad()
+def pooled(model: Model, rows: LabelledSplit, turned: bool) -> Vectors:
+    """What the head of a model reads of rows, (n, channels), of the given strand or the other."""
+    head = task_head_of(model)
     sequences = Ragged(rows.codes, model.device)
-    found = np.zeros((len(rows), len(model.task_head.mean)), np.float32)
+    found = np.zeros((len(rows), len(head.mean)), np.float32)
     for some in by_length(rows.lengths, usual_batch_bases(model.device)):
         batch = sequences.batch(some, np.full(len(some), turned))
-        found[some] = model.task_head.pooled(model.encode(*batch)).float().cpu().numpy()
+        found[some] = head.pooled(model.encode(*batch)).float().cpu().numpy()
     return found
 
 
@@ -160,11 +218,22 @@ class _Head:
         return np.asarray(scaled @ self.weight.T + self.bias)
 
     @torch.no_grad()
+    def begin(self, model: Model) -> None:
+        """As first weights of a task head that keeps its own mean and deviation; a channel that
+        hardly varies, which single precision alone could read, begins with nothing.
+        """
+        head = task_head_of(model)
+        mean, deviation = (b.double().cpu().numpy() for b in (head.mean, head.deviation))
+        varies = (head.deviation > LEAST_DEVIATION).cpu().numpy()
+        weight = np.where(varies, self.weight / self.deviation, 0.0)
+        bias = self.bias + weight @ (mean - self.mean)
+        head.linear.weight.copy_(torch.from_numpy(weight * deviation))
+        head.linear.bias.copy_(torch.from_numpy(bias))
+
+    @torch.no_grad()
     def write(self, model: Model) -> None:
         """Into the task head of a model."""
-        head = model.task_head
-        if head is None:
-            raise ValueError("the model has no task head")
+        head = task_head_of(model)
         for mine, its in (
             (self.mean, head.mean),
             (self.deviation, head.deviation),

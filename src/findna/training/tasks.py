@@ -50,7 +50,7 @@ def task_for(
     return TaskConfig(
         kind=data.kind,
         classes=data.classes,
-        pooling=settings.pooling,
+        pooling=settings.readings[0],
         bins=settings.bins,
         dropout=settings.dropout,
         strand=strand,

@@ -48,7 +48,11 @@ class ContenderSettings(ProtocolSettings):
         (5e-4, 1e-3, 2e-3), min_length=1, description="Rates that fine-tuning chooses from."
     )
     batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step of fine-tuning.")
-    strand: Strand = Field("both", description="Average both strands, or read the given one only.")
+    strand: Literal["auto", "both", "forward"] = Field(
+        "auto",
+        description="Average both strands, read the given one only, or the latter for fine-tuning"
+        " where validation is clearly better for it.",
+    )
     precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
     every_epoch: bool = Field(
         False,
@@ -139,9 +143,9 @@ def contenders(
         KmerContender(),
         CnnContender(device=str(device)),
     ]
-    networks = (
-        NetworkFeatures(start, device, settings.strand, settings.precision) for start in begun
-    )
+    # Vectors of both strands tell where something stands as those of the given one do.
+    strand: Strand = "forward" if settings.strand == "forward" else "both"
+    networks = (NetworkFeatures(start, device, strand, settings.precision) for start in begun)
     vectors = [*networks, *features]
     probes: Mapping[Mode, list[Contender]] = {
         "linear": [LinearProbe(each) for each in vectors],

@@ -19,12 +19,13 @@ from torch import Tensor
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.files import log
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import scores_of
+from findna.inference.predict import Strand, scores_of
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, ModelConfig, new_model
+from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import Fit, NonFiniteLoss, fit, logits_of
-from findna.training.tasks import task_for
+from findna.training.tasks import task_for, task_of
 
 Floats = NDArray[np.float64]
 
@@ -85,10 +86,11 @@ class FinetuneContender:
         """
         LengthWarning(self.start.network(seed)).look_at(data.splits["train"].lengths)
         precision = resolve_precision(self.settings.precision, self.device)
+        begun = self._begun(data, seed, precision)
         best: FinetunedNetwork | None = None
         for setting in [settled] if settled else self.grid:
             try:
-                tried = self._tried(data, seed, setting, precision)
+                tried = self._tried(begun, data, seed, setting, precision)
             except NonFiniteLoss as error:
                 log.warning("%s, %s: %s", self.name, dict(setting), error)
                 failed = error
@@ -99,14 +101,34 @@ class FinetuneContender:
             raise failed
         return best
 
-    def _tried(
-        self, data: LabelledData, seed: int, setting: Mapping[str, Any], precision: Any
-    ) -> FinetunedNetwork:
+    def _begun(self, data: LabelledData, seed: int, precision: Any) -> Model:
+        """What every rate begins with; validation chooses what the head reads."""
+        settings, train = self._settings(seed), data.splits["train"]
+        strands: tuple[Strand, ...] = (
+            ("both", "forward") if settings.strand == "auto" else (settings.strand,)
+        )
+        return begin(
+            self.start.network(seed).to(self.device),
+            task_for(data, train, strands[0], settings),
+            train,
+            data.splits["dev"],
+            settings,
+            precision=precision,
+            strands=strands,
+        )
+
+    def _settings(self, seed: int, **setting: Any) -> FinetuneSettings:
         # What this contender is called says what it trains, whatever the default of finetune is.
-        settings = self.settings.model_copy(update={**setting, "seed": seed, "train": "full"})
-        train, strand = data.splits["train"], settings.strand
-        if strand == "auto":
-            raise ValueError("a contender reads both strands or one; auto is for findna finetune")
+        return self.settings.model_copy(update={**setting, "seed": seed, "train": "full"})
+
+    def _tried(
+        self,
+        begun: Model,
+        data: LabelledData,
+        seed: int,
+        setting: Mapping[str, Any],
+        precision: Any,
+    ) -> FinetunedNetwork:
         weights: list[dict[str, Tensor]] = []
 
         def keep(model: Model) -> None:
@@ -114,12 +136,10 @@ class FinetuneContender:
                 weights.append({k: v.detach().clone() for k, v in model.state_dict().items()})
 
         fitted = fit(
-            self.start.network(seed),
-            task_for(data, train, strand, settings),
-            train,
+            begun,
+            data.splits["train"],
             data.splits["dev"],
-            settings,
-            device=self.device,
+            self._settings(seed, **setting),
             precision=precision,
             note=lambda **numbers: log.debug("%s %s", self.name, numbers),
             after_epoch=keep,
@@ -145,7 +165,9 @@ class FinetunedNetwork:
     @property
     def chosen(self) -> Mapping[str, Any]:
         """Learning rate and epoch."""
-        return {**self.setting, "epoch": self.fitted.epoch}
+        task = task_of(self.fitted.model)
+        reads = {"strand": task.strand, "pooling": "+".join(task.pooling)}
+        return {**self.setting, "epoch": self.fitted.epoch, **reads}
 
     def scores(self, rows: LabelledSplit) -> Floats:
         """Answers of the epoch that validation chose."""

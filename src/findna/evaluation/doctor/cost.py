@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import pick_device
 from findna.model.model import Model
+from findna.training.beginning import MOST_ROWS, begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import fit
 from findna.training.learning import trainings
@@ -40,13 +42,16 @@ def cost_of_finetuning(
     """Train on a few batches of rows of every length and scale up; the model is left as it is."""
     where = pick_device(device)
     train = data.splits["train"]
-    few = _seconds(model, data, _some(train, _WARM, settings), settings, where)
-    more = _seconds(model, data, _some(train, _WARM + _TIMED, settings), settings, where)
-    each = max(more - few, 1e-3) / _TIMED
+    few, more = (
+        _seconds(model, data, _some(train, batches, settings), settings, where)
+        for batches in (_WARM, _WARM + _TIMED)
+    )
+    begun, each = np.maximum(np.array(more) - few, 1e-3) / _TIMED
     epochs = settings.epochs * _trainings(data, settings)
+    once = min(len(train), MOST_ROWS) / settings.batch_rows * _trainings(data, settings)
     batches = epochs * len(train) / settings.batch_rows
     checked = epochs * _validation_rows(data, settings) / settings.batch_rows
-    seconds = each * (batches + _CHECKING * checked)
+    seconds = float(begun * once + each * (batches + _CHECKING * checked))
     return Cost(seconds, _memory(where), _trainings(data, settings), _TIMED, where.type)
 
 
@@ -68,8 +73,8 @@ def _seconds(
     rows: LabelledSplit,
     settings: FinetuneSettings,
     device: torch.device,
-) -> float:
-    """Seconds of one epoch over the rows."""
+) -> tuple[float, float]:
+    """Seconds of the beginning and of one epoch over the rows."""
     strand = "both" if settings.strand == "auto" else settings.strand
     task = task_for(data, data.splits["train"], strand, settings)
     precision = resolve_precision(settings.precision, device)
@@ -81,8 +86,11 @@ def _seconds(
     def note(**numbers: float) -> None:
         took.append(float(numbers["seconds"]))
 
-    fit(model, task, rows, None, once, device=device, precision=precision, note=note, stop_after=1)
-    return sum(took)
+    began = time.monotonic()
+    begun = begin(model.to(device), task, rows, None, once, precision=precision)
+    beginning = time.monotonic() - began
+    fit(begun, rows, None, once, precision=precision, note=note, stop_after=1)
+    return beginning, sum(took)
 
 
 def _trainings(data: LabelledData, settings: FinetuneSettings) -> int:

@@ -1,0 +1,79 @@
+"""What a head reads of a task's rows, and what it answers before the network is trained.
+
+A head that says nothing sends noise into the network it is put on. So a linear probe comes first
+and the head begins as that probe (Kumar et al. 2022, arXiv 2202.10054). The probe also tells what
+is worth reading: means of all layers always, the places of things, or the given strand alone, only
+where validation rows are clearly better answered for it (docs/results/tuning).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from findna.data.labelled import LabelledSplit
+from findna.inference.precision import autocast
+from findna.inference.predict import Strand
+from findna.model.heads import TaskConfig
+from findna.model.model import Model
+from findna.training.finetune_settings import FinetuneSettings
+from findna.training.probe import STRENGTHS, FrozenRows, pooled, task_head_of
+
+Bools = NDArray[np.bool_]
+
+# A probe of these rows is as good a beginning as one of all, and they fit into memory.
+MOST_ROWS = 5_000
+_ROWS_TO_STANDARDISE = 1024
+# Where no validation rows are given, one row in so many chooses.
+_PARTS = 5
+
+
+def begin(
+    start: Model,
+    task: TaskConfig,
+    train: LabelledSplit,
+    valid: LabelledSplit | None,
+    settings: FinetuneSettings,
+    *,
+    precision: Literal["fp32", "bf16"],
+    strands: Sequence[Strand] = (),
+) -> Model:
+    """The network with a head for `task`, as training finds it.
+
+    The head reads what `settings.pooling` says; of "auto" what `valid`, or else a fifth of the
+    training rows, are answered best by. `strands`, if any, are readings of the strands to choose
+    from, the preferred one first; the task says which otherwise.
+    """
+    if settings.begin == "zeros":
+        model = start.with_task(task, settings.seed).to(start.device)
+        some = train.where(_spread(len(train), _ROWS_TO_STANDARDISE))
+        task_head_of(model).standardise(torch.from_numpy(pooled(model, some, turned=False)))
+        return model.eval()
+    rows, held = _rows(train, valid)
+    with autocast(start.device, precision):
+        frozen = FrozenRows(
+            start, task, rows,
+            balanced=settings.class_weights == "balanced", readings=settings.readings,
+        )  # fmt: skip
+    # Weak probes are left out: a network does better from a modest beginning.
+    probing = frozen.prefer(held, strands or (task.strand,), task, STRENGTHS[:3])
+    learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
+    return frozen.beginning(probing, learn, task)
+
+
+def _rows(train: LabelledSplit, valid: LabelledSplit | None) -> tuple[LabelledSplit, Bools]:
+    """Rows for a probe, and which of them (n,) choose."""
+    few = train.where(_spread(len(train), MOST_ROWS))
+    if valid is None or not len(valid):
+        return few, np.arange(len(few)) % _PARTS == 0
+    return few.and_then(valid), np.arange(len(few) + len(valid)) >= len(few)
+
+
+def _spread(rows: int, most: int) -> Bools:
+    """At most so many rows, evenly over all."""
+    at = np.linspace(0, rows - 1, min(rows, most)).astype(np.int64)
+    return np.isin(np.arange(rows), at)
