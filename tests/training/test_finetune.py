@@ -190,10 +190,10 @@ def test_the_test_split_is_read_once_and_only_at_the_end(tmp_path, monkeypatch):
     splits = SpySplits(plain.splits)
     SpySplits.taken = 0
     data = LabelledData(splits, "binary", plain.classes)
-    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "strand": "auto"})
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "train": "auto"})
     with pytest.raises(ReadTooEarly):
         finetune(data, tmp_path / "never", model=small_model(), settings=settings, device="cpu")
-    # Training is over once both strands were fitted; then it may be read.
+    # Training is over once both networks were fitted; then it may be read.
     fits = []
     original = fitting.fit
 

@@ -37,7 +37,7 @@ class FinetuneSettings(LabelSettings):
     strand: Literal["auto", "both", "forward"] = Field(
         "auto",
         description="Average both strands and augment by reverse complement, read the given strand"
-        " only, or train both ways and let validation decide (twice the time).",
+        " only, or the latter where validation is clearly better for it.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="Weight rows equally, or every class equally."

@@ -1,14 +1,15 @@
 """What is trained, how strands are read, when to stop: chosen on rows that do not teach.
 
 Candidates are a linear probe on the frozen network, the last layers with the head, and everything
-(`--train auto`), or the one that was named. Networks race: everything is trained for each
-reading of the strands that is open (the given strand alone has to be better than both by a standard
-error), the last layers with the better one. Which rows choose depends on how many there are:
+(`--train auto`), or the one that was named. Both networks begin as a probe, which also says what of
+a sequence and of its strands is read (`training.beginning`). Which rows choose depends on how many
+there are:
 
     validation rows given      they choose, once
     fewer than FEW_ROWS        three parts of the rows choose in turn, each after learning from the
-                               other two; the race is run on the first part only, its winner and
-                               the probe on all. What is chosen then learns from all rows
+                               other two; both networks are heard on the first part only, the
+                               better one and the probe on all. What is chosen then learns from
+                               all rows
     otherwise                  a part of the rows chooses, once
     MANY_ROWS and more         only everything is trained: 5,000 rows of it were ahead of, or within
                                0.01 MCC of, a probe of all rows of nine GUE sets
@@ -40,14 +41,14 @@ from findna.data.splits import strata_of, stratified_folds, stratified_holdout
 from findna.files import log
 from findna.inference.predict import Strand, scores_of
 from findna.metrics import Answers, choose_threshold, value
-from findna.model.heads import Pooling, TaskConfig
+from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.training.beginning import begin
 from findna.training.calibration import OutOfFold
 from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
-from findna.training.linear import clearly_lower, losses_of_rows, mean_loss
+from findna.training.linear import mean_loss
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows
 from findna.training.tasks import retasked, task_for, task_of
 
@@ -117,14 +118,13 @@ class Rounds:
 
 def trainings(rows: int, validation_given: bool, settings: FinetuneSettings) -> int:
     """Training runs of a network that `Learner.learn` makes for so many training rows, at most."""
-    race = len(_strands(settings)) + len(_networks(settings, rows)) - 1
     if settings.train == "probe":
         return 0
-    return race + (0 if validation_given or rows >= FEW_ROWS else PARTS)
+    return len(_networks(settings, rows)) + (0 if validation_given or rows >= FEW_ROWS else PARTS)
 
 
 def _networks(settings: FinetuneSettings, rows: int) -> tuple[Trained, ...]:
-    """Candidates that are trained by steps, in the order of the race."""
+    """Candidates that are trained by steps, the cheapest last."""
     if settings.train == "auto":
         return ("full",) if rows >= MANY_ROWS else ("full", "last")
     return () if settings.train == "probe" else (settings.train,)
@@ -200,12 +200,11 @@ class Learner:
 
     def again(self, rows: LabelledSplit, choice: Choice, **stage: Any) -> Model:
         """Learn what was chosen, from these rows and to its epoch."""
-        task = self._task(rows, choice.strand)
         if choice.train == "probe":
+            task = self._task(rows, choice.strand)
             return self._frozen(rows, task).model(choice.probing(), task)
-        return self._fitted(
-            rows, None, choice.train, choice.strand, choice.epoch, choice.parts, **stage
-        ).model
+        begun = self._begun(rows, None, choice)
+        return self._fitted(begun, rows, None, choice.train, choice.epoch, **stage).model
 
     # -------------------------------------------------------- which rows choose
 
@@ -258,52 +257,41 @@ class Learner:
         return found
 
     def _raced(self, rounds: Rounds, networks: Sequence[Trained], **stage: Any) -> list[Candidate]:
-        """Networks on the first round, the winner, which comes first, on all."""
+        """Networks on the first round, the better one, which comes first, on all."""
         first, *others = range(len(rounds.held))
-        strands = _strands(self.settings)
-        whole = [self._network(rounds, first, networks[0], strand, **stage) for strand in strands]
-        best = whole[0]
-        for other in whole[1:]:
-            best = other if self._clearly_better(other, best) else best
-        cheaper = [
-            self._network(rounds, first, train, best.choice.strand, **stage)
-            for train in networks[1:]
-        ]
-        best = max([*cheaper, best], key=lambda one: one.figures)
-        rest = [one for one in (*whole, *cheaper) if one is not best]
-        train, strand = best.choice.train, best.choice.strand
-        more = [self._network(rounds, at, train, strand, **stage) for at in others]
+        raced = self._networks(rounds, first, networks, **stage)
+        best = max(reversed(raced), key=lambda one: one.figures)
+        rest = [one for one in raced if one is not best]
+        same = (best.choice.train,)
+        more = [self._networks(rounds, at, same, best.choice, **stage)[0] for at in others]
         heard = [each for one in (best, *more) for each in one.heard]
         return [replace(self._candidate(best.choice, heard), model=best.model), *rest]
 
-    def _network(
-        self, rounds: Rounds, at: int, train: Trained, strand: Strand, **stage: Any
-    ) -> Candidate:
-        """A network that learned from all rows but those that are held in one round."""
-        held = rounds.held[at]
-        learn, choose = rounds.rows.where(~held), rounds.rows.where(held)
-        if rounds.in_turn:
-            stage, epochs = {**stage, "part": at + 1}, self.settings.epochs
-            fitted = self._fitted(learn, None, train, strand, epochs, **stage)
-        else:
-            fitted = self._fitted(learn, choose, train, strand, None, **stage)
-        logits = logits_of(fitted.model, choose, self.precision)
-        heard = Heard(logits, scores_of(logits, task_of(fitted.model)), choose.labels)
-        epoch = self.settings.epochs if rounds.in_turn else fitted.epoch
-        choice = Choice(train, strand, epoch, task_of(fitted.model).pooling)
-        return replace(self._candidate(choice, [heard]), model=fitted.model)
-
-    def _clearly_better(self, one: Candidate, other: Candidate) -> bool:
-        """Whether the loss of held rows is lower by more than a standard error of the difference.
-
-        Both strands are twice the rows to learn from, and what is lost by averaging them where
-        labels have a strand is plain to see.
+    def _networks(
+        self,
+        rounds: Rounds,
+        at: int,
+        networks: Sequence[Trained],
+        settled: Choice | None = None,
+        **stage: Any,
+    ) -> list[Candidate]:
+        """Networks that learned from all rows but those that are held in one round, and read what
+        the probe that they begin as reads, or what is settled.
         """
-        mine, theirs = (
-            np.concatenate([losses_of_rows(self.data.kind, h.labels, h.scores) for h in each.heard])
-            for each in (one, other)
-        )
-        return clearly_lower(mine, theirs)
+        held, found = rounds.held[at], []
+        learn, choose = rounds.rows.where(~held), rounds.rows.where(held)
+        judges = None if rounds.in_turn else choose
+        if rounds.in_turn:
+            stage = {**stage, "part": at + 1}
+        begun = self._begun(learn, judges, settled)
+        task = task_of(begun)
+        for train in networks:
+            fitted = self._fitted(begun, learn, judges, train, self.settings.epochs, **stage)
+            logits = logits_of(fitted.model, choose, self.precision)
+            heard = Heard(logits, scores_of(logits, task), choose.labels)
+            choice = Choice(train, task.strand, fitted.epoch, task.pooling)
+            found.append(replace(self._candidate(choice, [heard]), model=fitted.model))
+        return found
 
     def _candidate(self, choice: Choice, heard: Sequence[Heard]) -> Candidate:
         kind, classes = self.data.kind, self.data.classes
@@ -312,33 +300,38 @@ class Learner:
         loss = float(np.mean([mean_loss(kind, h.labels, h.scores) for h in heard]))
         return Candidate(choice, tuple(heard), float(np.mean(ranks)) if ranks else -np.inf, loss)
 
+    def _begun(
+        self, learn: LabelledSplit, judges: LabelledSplit | None, settled: Choice | None = None
+    ) -> Model:
+        """What training begins with; what is read is chosen, or was settled by a choice."""
+        settings, strands = self.settings, _strands(self.settings)
+        if settled:
+            settings = settings.model_copy(update={"pooling": settled.parts})
+            strands = (settled.strand,)
+        task = task_for(self.data, learn, strands[0], settings)
+        return begin(
+            self.start, task, learn, judges, settings, precision=self.precision, strands=strands
+        )
+
     def _fitted(
         self,
+        begun: Model,
         learn: LabelledSplit,
-        choose: LabelledSplit | None,
+        judges: LabelledSplit | None,
         train: Trained,
-        strand: Strand,
-        epochs: int | None,
-        parts: tuple[Pooling, ...] = (),
+        epochs: int,
         **stage: Any,
     ) -> Fit:
-        """One training run; the head reads `parts`, or what the settings say."""
         rows = batch_rows(len(learn), self.settings)
-        settings = self.settings.model_copy(update={"train": train, "batch_rows": rows})
-        if parts:
-            settings = settings.model_copy(update={"pooling": parts})
         return fit(
-            begin(
-                self.start, task_for(self.data, learn, strand, settings), learn, choose, settings,
-                precision=self.precision,
-            ),
+            begun,
             learn,
-            choose,
-            settings,
+            judges,
+            self.settings.model_copy(update={"train": train, "batch_rows": rows}),
             precision=self.precision,
             note=partial(self.note, int(learn.lengths.sum()), **stage, train=train),
             stop_after=epochs,
-        )  # fmt: skip
+        )
 
     def _task(self, rows: LabelledSplit, strand: Strand) -> TaskConfig:
         return task_for(self.data, rows, strand, self.settings)
