@@ -59,7 +59,7 @@ def begin(
             start, task, rows,
             balanced=settings.class_weights == "balanced", readings=settings.readings,
         )  # fmt: skip
-    # Weak probes are left out: a network does better from a modest beginning.
+    # Of wide readings the weakest regularisations take longest, and overfit.
     probing = frozen.prefer(held, strands or (task.strand,), task, STRENGTHS[:3])
     learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
     return frozen.beginning(probing, learn, task)
@@ -70,7 +70,8 @@ def _rows(train: LabelledSplit, valid: LabelledSplit | None) -> tuple[LabelledSp
     few = train.where(_spread(len(train), MOST_ROWS))
     if valid is None or not len(valid):
         return few, np.arange(len(few)) % _PARTS == 0
-    return few.and_then(valid), np.arange(len(few) + len(valid)) >= len(few)
+    judges = valid.where(_spread(len(valid), MOST_ROWS))
+    return few.and_then(judges), np.arange(len(few) + len(judges)) >= len(few)
 
 
 def _spread(rows: int, most: int) -> Bools:
