@@ -36,6 +36,7 @@ def places(source: Path, genome: Genome) -> dict[str, pd.DataFrame]:
     parts = {split: pd.read_csv(source / f"{split}.csv.gz") for split in ("train", "test")}
     for split, rows in parts.items():
         rows["centre"] = (rows.start + rows.end) // 2
+        rows["strand"] = rows.strand.fillna("+")
         half = max(LENGTHS) // 2
         whole = [
             genome.fetch(chrom, max(0, at - half), at + half).inside.all()

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from findna.evaluation.contenders.linear import LinearModel, mean_loss, tuned
+from findna.training.linear import clearly_lower
 
 
 def features_of(rng, n=200, width=5):
@@ -131,3 +132,12 @@ def test_losses_by_hand():
     assert many == pytest.approx(-np.log([0.9, 0.9, 0.8, 0.2]).mean())
     assert mean_loss("regression", np.array([[1.0], [3.0]]), np.array([[2.0], [1.0]])) == 2.5
     assert np.isfinite(mean_loss("binary", np.array([1]), np.array([[1.0, 0.0]])))
+
+
+@pytest.mark.parametrize(("rows", "clear"), [(64, False), (400, True)])
+def test_a_lower_loss_is_clear_by_one_standard_error_of_many_rows_or_two_of_few(rows, clear):
+    # Differences with a deviation of 1 have an error of 1 / sqrt(rows); these are 1.5 errors high.
+    gains = np.tile([1.0, -1.0], rows // 2) + 1.5 / np.sqrt(rows)
+    assert clearly_lower(np.zeros(rows), gains) == clear
+    assert not clearly_lower(gains, np.zeros(rows))
+    assert clearly_lower(np.zeros(rows), gains + 1.5 / np.sqrt(rows))

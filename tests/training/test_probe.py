@@ -189,7 +189,7 @@ def test_a_channel_that_hardly_varies_begins_with_nothing():
     assert begun[3] == 0 and (begun[[0, 1, 2, 4]] != 0).all()
 
 
-def planted(where, n=400, seed=0, motif="ACGTACGGT"):
+def planted(where, n=600, seed=0, motif="ACGTACGGT"):
     """Rows with a motif somewhere; which class is told by `where` it stands."""
     random = np.random.default_rng(seed)
     codes, labels = [], random.permutation(np.arange(n) % 2)

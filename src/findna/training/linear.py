@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 Features: TypeAlias = scipy.sparse.csr_matrix | NDArray[np.float32] | NDArray[np.float64]
 
 _MOST_ITERATIONS = 200
+_ROWS_THAT_TELL = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +133,11 @@ def losses_of_rows(kind: TaskKind, labels: Labels, scores: Floats) -> Floats:
 
 def clearly_lower(losses: Floats, others: Floats) -> bool:
     """Whether losses (n,) are lower than others of the same rows by more than a standard error of
-    the mean difference.
+    the mean difference; by two where rows are too few to know the error well.
     """
     gains = others - losses
-    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+    errors = 1 if len(gains) >= _ROWS_THAT_TELL else 2
+    return bool(gains.mean() > errors * gains.std() / np.sqrt(len(gains)))
 
 
 def _ridge(scaled: Features, labels: Labels, strength: float) -> Ridge:
