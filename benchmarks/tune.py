@@ -34,7 +34,7 @@ from findna.data.labelled import LabelledData, read_labelled
 from findna.data.splits import identical_up_to_strand
 from findna.files import write_json
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import Strand, scores_of
+from findna.inference.predict import scores_of
 from findna.metrics import Answers, value
 from findna.model.model import Model, load_model, new_model
 from findna.sequence.alphabet import decode
@@ -154,13 +154,10 @@ def judged(start: Model, data: LabelledData, row: Row, seed: int) -> dict[str, A
     learn, choose = (np.isin(np.arange(len(train)), some) for some in parts(len(train)))
     settings = FinetuneSettings.parse({**COMMON, **row.settings, "seed": seed}, source="a row")
     precision = resolve_precision(settings.precision, start.device)
-    strands: tuple[Strand, ...] = (
-        ("both", "forward") if settings.strand == "auto" else (settings.strand,)
-    )
     learned, chooses = train.where(learn), train.where(choose)
     begun = begin(
-        start, task_for(data, learned, strands[0], settings), learned, chooses, settings,
-        precision=precision, strands=strands,
+        start, task_for(data, learned, settings.strands[0], settings), learned, chooses, settings,
+        precision=precision, strands=settings.strands,
     )  # fmt: skip
     note = partial(logging.debug, "%s")
     fitted = fit(begun, learned, chooses, settings, precision=precision, note=note)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from findna.data.label_files import LabelSettings
 from findna.inference.precision import Precision
+from findna.inference.predict import Strand
 from findna.model.heads import Pooling
 
 # What pooling auto chooses from.
@@ -80,6 +81,11 @@ class FinetuneSettings(LabelSettings):
         if "auto" in self.pooling and len(self.pooling) > 1:
             raise ValueError("pooling auto stands alone: name what is read, or leave it to auto")
         return self
+
+    @property
+    def strands(self) -> tuple[Strand, ...]:
+        """How the strands may be read, the preferred way first."""
+        return ("both", "forward") if self.strand == "auto" else (self.strand,)
 
     @property
     def readings(self) -> tuple[tuple[Pooling, ...], ...]:

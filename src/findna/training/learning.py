@@ -134,10 +134,6 @@ def _probes(settings: FinetuneSettings, rows: int) -> bool:
     return settings.train == "probe" or (settings.train == "auto" and rows < MANY_ROWS)
 
 
-def _strands(settings: FinetuneSettings) -> tuple[Strand, ...]:
-    return ("both", "forward") if settings.strand == "auto" else (settings.strand,)
-
-
 def batch_rows(rows: int, settings: FinetuneSettings) -> int:
     """Rows a step: smaller than the settings say where there would be too few steps."""
     enough = rows * settings.epochs // LEAST_STEPS
@@ -227,7 +223,7 @@ class Learner:
         """What is learned where every row has to teach: nothing can be compared."""
         log.warning("rows are too alike to hold any back: what is trained was not chosen")
         networks = _networks(self.settings, len(rounds.rows))
-        strand = _strands(self.settings)[0]
+        strand = self.settings.strands[0]
         parts = self.settings.readings[0]
         probe = Choice("probe", strand, 0, parts, STRENGTHS[0])
         named = self.settings.train in networks
@@ -244,7 +240,7 @@ class Learner:
 
     def _probed(self, rounds: Rounds, **stage: Any) -> Candidate:
         """The best probe, heard in every round."""
-        strands = _strands(self.settings)
+        strands = self.settings.strands
         tasks = [self._task(rounds.rows.where(~held), strands[0]) for held in rounds.held]
         frozen = self._frozen(rounds.rows, self._task(rounds.rows, strands[0]))
         probing, said = frozen.choose(rounds.held, strands, tasks)
@@ -304,7 +300,7 @@ class Learner:
         self, learn: LabelledSplit, judges: LabelledSplit | None, settled: Choice | None = None
     ) -> Model:
         """What training begins with; what is read is chosen, or was settled by a choice."""
-        settings, strands = self.settings, _strands(self.settings)
+        settings, strands = self.settings, self.settings.strands
         if settled:
             settings = settings.model_copy(update={"pooling": settled.parts})
             strands = (settled.strand,)

@@ -19,7 +19,7 @@ from torch import Tensor
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.files import log
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import Strand, scores_of
+from findna.inference.predict import scores_of
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, ModelConfig, new_model
 from findna.training.beginning import begin
@@ -104,17 +104,14 @@ class FinetuneContender:
     def _begun(self, data: LabelledData, seed: int, precision: Any) -> Model:
         """What every rate begins with; validation chooses what the head reads."""
         settings, train = self._settings(seed), data.splits["train"]
-        strands: tuple[Strand, ...] = (
-            ("both", "forward") if settings.strand == "auto" else (settings.strand,)
-        )
         return begin(
             self.start.network(seed).to(self.device),
-            task_for(data, train, strands[0], settings),
+            task_for(data, train, settings.strands[0], settings),
             train,
             data.splits["dev"],
             settings,
             precision=precision,
-            strands=strands,
+            strands=settings.strands,
         )
 
     def _settings(self, seed: int, **setting: Any) -> FinetuneSettings:
@@ -164,7 +161,7 @@ class FinetunedNetwork:
 
     @property
     def chosen(self) -> Mapping[str, Any]:
-        """Learning rate and epoch."""
+        """Learning rate, epoch, and what the head reads."""
         task = task_of(self.fitted.model)
         reads = {"strand": task.strand, "pooling": "+".join(task.pooling)}
         return {**self.setting, "epoch": self.fitted.epoch, **reads}

@@ -75,8 +75,7 @@ def _seconds(
     device: torch.device,
 ) -> tuple[float, float]:
     """Seconds of the beginning and of one epoch over the rows."""
-    strand = "both" if settings.strand == "auto" else settings.strand
-    task = task_for(data, data.splits["train"], strand, settings)
+    task = task_for(data, data.splits["train"], settings.strands[0], settings)
     precision = resolve_precision(settings.precision, device)
     # What costs most of all that may be tried; a probe costs about as much as an epoch of a head.
     dearest = {"auto": "full", "probe": "head"}.get(settings.train, settings.train)
