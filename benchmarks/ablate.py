@@ -32,6 +32,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
+from mask_repeats import mask
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -72,6 +73,11 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
     shape: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def masked(self) -> bool:
+        """Whether it needs a genome with repeats in lower case."""
+        return "soft_mask" in self.settings.get("sampling", {})
+
 
 def _loss(weight: float, target: str = "summary", **more: Any) -> dict[str, Any]:
     return {"distillation": {"distillation_weight": weight, "target": target, **more}}
@@ -89,6 +95,8 @@ def merged(*many: Mapping[str, Any]) -> dict[str, Any]:
             out[key] = merged(out.get(key, {}), told) if isinstance(told, Mapping) else told
     return out
 
+
+_STEM = {"stem": 4}
 
 ROWS: dict[str, Row] = {
     # loss mix, and what is distilled through which head
@@ -122,10 +130,14 @@ ROWS: dict[str, Row] = {
     "one-way": Row("shape", _masked(), {"direction": "forward"}),
     "both-ways": Row("shape", _masked(), {"direction": "both"}),
     "no-norm": Row("shape", _masked(), {"norm": "none"}),
-    "stem-4": Row("shape", _masked(), {"stem": 4}),
+    "stem-4": Row("shape", _masked(), _STEM),
+    "stem-4-repeats-0.1": Row("repeats", _masked(sampling={"soft_mask": "downweight"}), _STEM),
+    "stem-4-repeats-0": Row(
+        "repeats", _masked(sampling={"soft_mask": "downweight", "soft_mask_weight": 0.0}), _STEM
+    ),
     "stem-8": Row("shape", _masked(), {"stem": 8}),
-    "stem-4-base": Row("loss", _loss(0.2), {"stem": 4}),
-    "together": Row("together", _masked(views={"noise": 0.0}, hiding={"span": 3}), {"stem": 4}),
+    "stem-4-base": Row("loss", _loss(0.2), _STEM),
+    "together": Row("together", _masked(views={"noise": 0.0}, hiding={"span": 3}), _STEM),
     "deep-10x96": Row(
         "shape", _masked(), {"width": 96, "hidden": 192, "depth": 10, "track_size": 12}
     ),
@@ -278,8 +290,19 @@ def run(name: str, seed: int, given: argparse.Namespace) -> None:
     logging.info("%s, seed %d: %s", name, seed, pd.DataFrame(found).mean(axis=1).round(3).to_dict())
 
 
+def _genome(row: Row, given: argparse.Namespace) -> Genome:
+    """The human regions, all upper case; with repeats in lower case for a row that needs it."""
+    source: Path = given.data / "human_hg38" / "hg38_regions.fa.gz"
+    if not row.masked:
+        return Genome.open(source)
+    masked: Path = given.output / "masked.fa.gz"
+    if not masked.exists():
+        logging.info("%.1f %% of the bases are repeats", 100 * mask(source, masked))
+    return Genome.open(masked)
+
+
 def _train(row: Row, folder: Path, seed: int, given: argparse.Namespace) -> None:
-    genome = Genome.open(given.data / "human_hg38" / "hg38_regions.fa.gz")
+    genome = _genome(row, given)
     steps, ratio = steps_of(row, genome, given.steps)
     logging.info("%s: %d steps, each of %.3f base steps", folder.name, steps, ratio)
     start = folder.with_suffix(".start")

@@ -1,13 +1,15 @@
 """Few labels: fine-tuning as it is by default, against what is cheaper, over many draws.
 
     python benchmarks/small_data.py [-m findna-human-tiny] [--task mouse/2] [--draws 20]
-        [--rows 100] [--budget 9m] [--jobs 2] [--threads 1] [--publish docs/results/small-data]
+        [--rows 100] [--contender probe] [--judge dev] [--budget 9m] [--jobs 2] [--threads 1]
+        [--publish docs/results/small-data]
 
 A draw is so many training rows of a GUE set, classes in their shares. What a contender chooses it
 chooses on these rows: `finetune` (its default, `--train auto`) and `full` (`--train full`) as
 `training.learning` says; the frozen probe, k-mer regression and composition on a fifth of the rows
-(a tenth from 1,000 on), whole near-duplicate clusters, the same for all three. The official dev
-rows are never read, the official test rows once for each draw, and nothing is chosen on them.
+(a tenth from 1,000 on), whole near-duplicate clusters, the same for all three. The official test
+rows are read once for each draw, and nothing is chosen on them; the official dev rows are never
+read, unless they judge instead (`--judge dev`), which is how a default is looked for.
 
 One line of JSON a run in OUTPUT/runs.jsonl; the same command goes on where it was stopped, and
 `--tabulate` makes the tables of what is there. Intervals are percentiles of 2,000 resamples of
@@ -23,7 +25,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -88,6 +90,7 @@ class Place:
     model: str
     threads: int
     precision: Literal["fp32", "bf16"]
+    judge: Literal["test", "dev"]
     tests: int | None
 
 
@@ -104,7 +107,7 @@ def runs_of(unit: Unit, place: Place) -> list[dict[str, Any]]:
     """The missing runs of one draw, a row each."""
     torch.set_num_threads(place.threads)
     data = read(place.data / "gue" / unit.task)
-    train, test = data.splits["train"], data.splits["test"]
+    train, test = data.splits["train"], data.splits[place.judge]
     drawn = train.where(drawn_rows(train, data.kind, unit.rows, 1 + unit.draw))
     if place.tests and len(test) > place.tests:
         test = test.where(drawn_rows(test, data.kind, place.tests))
@@ -132,6 +135,7 @@ def run_of(
         "mcc": value("mcc", answers),
         "auroc": value("auroc", answers),
         "classes_answered": len(np.unique(answers.predicted)),
+        "judged_by": place.judge,
         "test_rows": len(test),
         "chosen": chosen,
         "seconds": round(time.process_time() - began, 2),
@@ -192,7 +196,12 @@ def found_in(file: Path) -> list[dict[str, Any]]:
 
 
 def missing(
-    done: list[dict[str, Any]], tasks: list[str], sizes: list[int], draws: int, data: Path
+    done: list[dict[str, Any]],
+    contenders: Sequence[str],
+    tasks: list[str],
+    sizes: list[int],
+    draws: int,
+    data: Path,
 ) -> Iterator[Unit]:
     """Draws with missing contenders: every set once, then every set again."""
     made = {(r["task"], r["rows"], r["draw"], r["contender"]) for r in done}
@@ -203,7 +212,7 @@ def missing(
     for draw in range(draws):
         for size in sizes:
             for task in [task for task in tasks if many[task] >= size]:
-                wanted = [c for c in CONTENDERS if (task, size, draw, c) not in made]
+                wanted = [c for c in contenders if (task, size, draw, c) not in made]
                 if wanted:
                     yield Unit(task, size, draw, tuple(wanted))
 
@@ -238,14 +247,20 @@ def work(units: list[Unit], place: Place, file: Path, jobs: int, budget: float) 
 # ---------------------------------------------------------------- tables
 
 
+def present(runs: pd.DataFrame) -> list[str]:
+    """The contenders that were run."""
+    return [name for name in CONTENDERS if name in set(runs["contender"])]
+
+
 def scores(runs: pd.DataFrame, size: int) -> dict[str, dict[str, Floats]]:
     """MCC (draws,) of each contender in each set, for draws that every contender has."""
     some = runs[runs["rows"] == size]
+    contenders = present(some)
     found = {}
     for task, rows in some.groupby("task", sort=False):
         wide = rows.pivot(index="draw", columns="contender", values="mcc").dropna()
-        if len(wide) and set(CONTENDERS) <= set(wide.columns):
-            found[str(task)] = {c: wide[c].to_numpy(float) for c in CONTENDERS}
+        if len(wide) and set(contenders) <= set(wide.columns):
+            found[str(task)] = {c: wide[c].to_numpy(float) for c in contenders}
     return found
 
 
@@ -277,7 +292,8 @@ def tabulate(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
                 each.append({**here, **described([mcc])})
         if not found:
             continue
-        for name in CONTENDERS:
+        contenders = present(runs[runs["rows"] == size])
+        for name in contenders:
             answered = runs[(runs["rows"] == size) & (runs["contender"] == name)]
             across.append(
                 {
@@ -289,7 +305,7 @@ def tabulate(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
                     **{
                         f"{column}_minus_{other}": number
                         for other in AGAINST
-                        if other != name
+                        if other in contenders and other != name
                         for column, number in described(
                             [by[name] - by[other] for by in found.values()]
                         ).items()
@@ -304,9 +320,10 @@ def tabulate(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def markdown(each: pd.DataFrame, across: pd.DataFrame, runs: pd.DataFrame) -> str:
     """The tables for a reader."""
+    judge = str(runs["judged_by"].iloc[0]).capitalize()
     lines = [
-        "Test MCC; 95 % intervals from 2,000 resamples of draws and sets. Differences are paired by"
-        " draw. Seconds are of one processor, test rows included.",
+        f"{judge} MCC; 95 % intervals: 2,000 resamples of draws and sets. Differences are paired by"
+        " draw. Seconds are of one processor, the rows that judge included.",
         "",
     ]
     for size in sorted(across["rows"].unique()):
@@ -320,8 +337,8 @@ def markdown(each: pd.DataFrame, across: pd.DataFrame, runs: pd.DataFrame) -> st
         lines += [across_line(row) for row in rows.to_dict("records")]
         lines += [
             "",
-            f"| set | draws | {' | '.join(CONTENDERS)} |",
-            "|---" * (2 + len(CONTENDERS)) + "|",
+            f"| set | draws | {' | '.join(rows['contender'])} |",
+            "|---" * (2 + len(rows)) + "|",
         ]
         lines += [
             set_line(str(task), some)
@@ -344,14 +361,13 @@ def across_line(row: Mapping[Any, Any]) -> str:
 
 def shown(row: Mapping[Any, Any], ending: str, sign: str) -> str:
     """A mean with its interval."""
-    mean, low, high = (row[f"{name}{ending}"] for name in ("mean", "low", "high"))
+    mean, low, high = (row.get(f"{name}{ending}", np.nan) for name in ("mean", "low", "high"))
     return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def set_line(task: str, rows: pd.DataFrame) -> str:
     """One set: the mean over draws of each contender."""
-    by = {row["contender"]: row for row in rows.to_dict("records")}
-    cells = [shown(by[name], "", "") for name in CONTENDERS]
+    cells = [shown(row, "", "") for row in rows.to_dict("records")]
     return f"| {task} | {rows['draws'].iloc[0]} | {' | '.join(cells)} |"
 
 
@@ -396,6 +412,8 @@ def main() -> None:
     parser.add_argument("--task", action="append", help="some of the sets only")
     parser.add_argument("--rows", action="append", type=int, help=f"instead of {SIZES}")
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--contender", action="append", choices=CONTENDERS, help="some only")
+    parser.add_argument("--judge", choices=("test", "dev"), default="test")
     parser.add_argument("--test-rows", type=int, help="at most; for a quick look, not for a result")
     parser.add_argument("--budget", help="start no run after this time, such as 9m")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -412,11 +430,12 @@ def main() -> None:
     # Once for all: each process might find another one faster.
     precision = resolve_precision(given.precision, torch.device("cpu"))
     settings["precision"] = precision
-    place = Place(given.data, given.model, given.threads, precision, given.test_rows)
+    place = Place(given.data, given.model, given.threads, precision, given.judge, given.test_rows)
     if not given.tabulate:
         tasks, sizes = given.task or list(COMPLETE), given.rows or list(SIZES)
         done = found_in(out / "runs.jsonl")
-        units = list(missing(done, tasks, sizes, given.draws, given.data))
+        contenders = given.contender or CONTENDERS
+        units = list(missing(done, contenders, tasks, sizes, given.draws, given.data))
         budget = seconds(given.budget) if given.budget else float("inf")
         work(units, place, out / "runs.jsonl", given.jobs, budget)
         (out / "settings.yaml").write_text(yaml.safe_dump(settings))
