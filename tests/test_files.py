@@ -310,3 +310,19 @@ def test_no_torch_and_no_pandas_come_with_files() -> None:
     code = "import sys, findna.files; print({'torch', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_findna_did_not_write_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "peaks.bed").write_text("chr1\t1\t2\n")
+    with (
+        pytest.raises(OutputExists, match=r"holds no scan\.json"),
+        atomic_folder(target, overwrite=True, known_by="scan.json"),
+    ):
+        pass
+    assert left_behind(target) == ["peaks.bed"]
+    (target / "scan.json").write_text("{}")
+    with atomic_folder(target, overwrite=True, known_by="scan.json") as made:
+        (made / "scan.json").write_text("{}")
+    assert left_behind(target) == ["scan.json"]

@@ -269,16 +269,25 @@ def atomic_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(
+    path: str | Path, overwrite: bool = False, *, known_by: str | None = None
+) -> Iterator[Path]:
     """Yield a new temporary folder beside `path`; on success it is synced and renamed to `path`.
 
     An empty folder at `path` counts as free. With `overwrite` an existing one is set aside first
-    and deleted last. Errors as for `atomic_file`.
+    and deleted last; one without the file `known_by`, which every such folder holds, is somebody
+    else's and refused. Errors as for `atomic_file`.
     """
     target = Path(path).resolve()
     if _taken(target):
         if not overwrite:
             raise _exists(path)
+        if known_by and not (target / known_by).exists():
+            raise OutputExists(
+                f"is not replaced: it holds no {known_by}, as what findna writes here does",
+                file=path,
+                remedy="name another output",
+            )
         if Path.cwd().is_relative_to(target):
             raise BadInput("holds the current folder and is not replaced", file=path)
     temporary = _beside(target)

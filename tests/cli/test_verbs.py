@@ -67,6 +67,23 @@ def test_info_of_intervals_counts_overlaps_once(tmp_path: Path) -> None:
     assert facts["chromosomes"] == "2, chr1"
 
 
+def test_info_of_reads_variants_and_an_evaluation(tmp_path: Path) -> None:
+    reads, calls, marked = tmp_path / "r.fq", tmp_path / "calls.vcf", tmp_path / "g.fa"
+    reads.write_text("@a\nACGT\n+\nIIII\n@b\nAC\n+\nII\n")
+    assert _facts(_call("info", reads))["lengths"] == "2 to 4 bp"
+    calls.write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\nchr1\t5\n")
+    facts = _facts(_call("info", calls))
+    assert (facts["rows"], facts["read by"]) == ("1", "findna score-variants")
+    marked.write_bytes(b"\xef\xbb\xbf>chr1\nACGT\n")
+    assert _facts(_call("info", marked))["kind"] == "genome"
+    folder = tmp_path / "evaluation"
+    (folder / "runs" / "own" / "kmer").mkdir(parents=True)
+    (folder / "runs" / "own" / "kmer" / "0.json").write_text("{}")
+    (folder / "settings.yaml").write_text("verb: evaluate\n")
+    facts = _facts(_call("info", folder))
+    assert (facts["kind"], facts["runs"]) == ("evaluation", "1")
+
+
 def test_info_of_labels(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("sequence,label\nACGTACGT,b\nACGTAC,a\nACGTACGTAA,a\n")

@@ -1,6 +1,7 @@
 """The whole evaluation on small data: who takes part, who reads what, and how it goes on."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,18 @@ import pytest
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation import evaluate as module
 from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
+from findna.evaluation.contenders.lineup import starts
 from findna.evaluation.contenders.tables import PredictionTable
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
+from findna.evaluation.preparation import ProtocolSettings, prepare
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import PRESETS, ModelConfig, new_model
 
-SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))
+SMALL = ModelConfig(
+    preset="tiny", backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3)
+)
 QUICK = EvaluateSettings(
     seeds=2, epochs=2, learning_rates=(3e-3,), modes=("linear", "finetune"), resamples=200,
     precision="fp32",
@@ -66,11 +71,11 @@ def test_everyone_takes_part_and_every_answer_is_kept(tmp_path, model):
     out = tmp_path / "out"
     found = evaluate(task_data(), out, models=[f"mine={model}"], settings=QUICK, device="cpu")
     contenders = set(found.table["contender"])
-    networks = {f"{m}-{s}" for m in ("linear", "finetune") for s in ("mine", "random")}
+    networks = {f"{m}-{s}" for m in ("linear", "finetune") for s in ("mine", "random-tiny")}
     assert contenders == ALWAYS | networks and not found.failed
     seeds = found.results.query("primary").groupby("contender")["seed"].nunique()
     assert seeds["kmer"] == seeds["linear-mine"] == 1  # nothing is drawn: one run stands for all
-    assert seeds["cnn"] == seeds["linear-random"] == seeds["finetune-mine"] == 2
+    assert seeds["cnn"] == seeds["linear-random-tiny"] == seeds["finetune-mine"] == 2
     for file in out.rglob("runs/**/*.json"):
         answers = pd.read_parquet(file.with_suffix(".parquet"))
         assert answers["id"].tolist() == task_data().splits["test"].ids
@@ -81,7 +86,7 @@ def test_everyone_takes_part_and_every_answer_is_kept(tmp_path, model):
     assert (found.table["reference"].dropna() == "finetune-mine").all()
     text = (out / "table.md").read_text()
     assert "official validation split, test read once" in text
-    assert "* mine: " in text and "* random: weights drawn from the seed of each run" in text
+    assert "* mine: " in text and "* random-tiny: weights drawn from the seed of each run" in text
 
 
 def test_test_rows_are_read_once_a_run_and_after_learning(tmp_path, model, monkeypatch):
@@ -194,7 +199,9 @@ def test_every_seed_judges_with_what_the_first_one_chose(tmp_path):
     settings = QUICK.model_copy(update={"modes": ("finetune",), "learning_rates": (1e-4, 3e-3)})
     out = tmp_path / "out"
     evaluate(task_data(), out, models=["tiny"], settings=settings, device="cpu")
-    runs = [json.loads(f.read_text()) for f in sorted(out.glob("runs/own/finetune-random/*.json"))]
+    runs = [
+        json.loads(f.read_text()) for f in sorted(out.glob("runs/own/finetune-random-tiny/*.json"))
+    ]
     assert [run["settings_tried"] for run in runs] == [2, 1]
     assert runs[0]["chosen"]["learning_rate"] == runs[1]["chosen"]["learning_rate"]
 
@@ -205,7 +212,7 @@ def test_the_selected_epoch_is_told_and_changes_no_answer(tmp_path):
     evaluate(task_data(), plain, models=["tiny"], settings=settings, device="cpu")
     every = settings.model_copy(update={"every_epoch": True})
     evaluate(task_data(), kept, models=["tiny"], settings=every, device="cpu")
-    name = "runs/own/finetune-random/0"
+    name = "runs/own/finetune-random-tiny/0"
     one, two = (pd.read_parquet(f / f"{name}.parquet") for f in (plain, kept))
     pd.testing.assert_frame_equal(one, two)
     selected = json.loads((kept / f"{name}.json").read_text())["selected_epoch"]
@@ -272,3 +279,80 @@ def test_a_budget_ends_between_two_runs_and_the_next_start_goes_on(tmp_path):
     assert nothing.left == 5 and not len(nothing.table)
     with pytest.raises(BadInput, match="no time"):
         EvaluateSettings.parse({"budget": "soon"}, source="here")
+
+
+# ---------------------------------------------------------------- what must not be mixed
+
+
+def test_other_training_rows_are_not_mixed_with_those_of_before(tmp_path):
+    evaluate(task_data(), tmp_path / "out", settings=_linear(1), device="cpu")
+    for split in ("train", "dev"):
+        changed = task_data(**{split: rows_of(60, 9)})
+        with pytest.raises(BadInput, match=f"{split} rows of own was another"):
+            evaluate(changed, tmp_path / "out", settings=_linear(2), device="cpu")
+
+
+def test_two_shapes_have_two_controls(tmp_path):
+    for depth in (3, 4):
+        shape = ChordMixerConfig(width=16, hidden=16, track_size=4, depth=depth)
+        new_model(ModelConfig(preset="tiny", backbone=shape), 1).save(tmp_path / f"d{depth}")
+    begun = starts([f"{name}={tmp_path / name}" for name in ("d3", "d4")])
+    names = [start.name for start in begun]
+    assert names[0] == "random-tiny" and re.fullmatch("random-tiny-[0-9a-f]{6}", names[1])
+    assert [start.config.backbone.depth for start in begun] == [3, 4, 3, 4]
+    with pytest.raises(BadInput, match="one name"):
+        starts([f"random-tiny={tmp_path / 'd3'}"])
+    with pytest.raises(BadInput, match="cannot be the name of a file"):
+        starts([f"my model={tmp_path / 'd3'}"])
+
+
+def test_leakage_is_looked_for_again_where_more_is_known(tmp_path):
+    out = tmp_path / "out"
+    fasta = tmp_path / "g.fa"
+    fasta.write_text(">chr1\n" + "ACGT" * 1000 + "\n")
+    evaluate(task_data(), out, settings=_linear(1), device="cpu")
+    before = (out / "leakage" / "own.tsv").read_text()
+    evaluate(task_data(), out, settings=_linear(1), device="cpu", pretraining_genome=fasta)
+    assert "pretraining" in (out / "leakage" / "own.tsv").read_text().removeprefix(before)
+
+
+# ---------------------------------------------------------------- what is said before the first run
+
+
+def test_few_rows_are_said_before_the_first_run(tmp_path):
+    alike = rows_of(1, 1)
+    many = [alike.codes[0]] * 20
+    train = LabelledSplit([str(i) for i in range(20)], many, np.arange(20) % 2, np.arange(1, 21))
+    data = task_data(train=train)
+    del data.splits["dev"]
+    with pytest.raises(BadInput, match="too few or too alike to set some aside"):
+        evaluate(data, tmp_path / "out", settings=_linear(1), device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_few_shot_task_has_a_row_of_each_class_to_choose_by(tmp_path):
+    settings = ProtocolSettings(few_shot=2)
+    prepared = prepare("own", task_data(), settings)
+    for seed in range(20):
+        splits = prepared.parts(seed).splits
+        assert {len(rows) for rows in splits.values()} == {2}
+        assert all(set(rows.labels) == {0, 1} for rows in splits.values())
+
+
+def test_a_reference_that_nobody_is_and_a_file_as_output(tmp_path):
+    wrong = _linear(1).model_copy(update={"reference": "finetune-humn"})
+    with pytest.raises(BadInput, match="no contender is called finetune-humn"):
+        evaluate(task_data(), tmp_path / "out", settings=wrong, device="cpu")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="is a file; a folder is needed"):
+        evaluate(task_data(), tmp_path / "file", settings=_linear(1), device="cpu")
+
+
+def test_dev_rows_that_join_train_are_dropped_too(tmp_path):
+    data = task_data()
+    dev, test = data.splits["dev"], data.splits["test"]
+    leaking = replace(dev, codes=[*test.codes[:10], *dev.codes[10:]])
+    settings = _linear(1).model_copy(update={"drop": True, "split": "stratified"})
+    evaluate(task_data(dev=leaking), tmp_path / "out", settings=settings, device="cpu")
+    run = json.loads((tmp_path / "out" / "runs" / "own" / "kmer" / "0.json").read_text())
+    assert run["sizes"]["train"] + run["sizes"]["dev"] == 110

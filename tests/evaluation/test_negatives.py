@@ -199,6 +199,12 @@ def test_a_bed_and_a_fasta_become_a_binary_task(genome, positives, tmp_path):
         place = rows.places
         fetched = genome.fetch(place.chrom[i], place.start[i], place.end[i], place.strand[i])
         assert np.array_equal(fetched.codes, rows.codes[i])
+    renamed = positives.assign(chrom=positives["chrom"].str.removeprefix("chr"), name=".", score=0)
+    renamed[["chrom", "start", "end", "name", "score", "strand"]].to_csv(
+        bed, sep="\t", header=False, index=False
+    )
+    other = labelled_with_negatives(bed, genome, 0, LOOSE).splits["train"]
+    assert other.places is not None and list(other.places.chrom) == list(rows.places.chrom)
     fasta = tmp_path / "peaks.fa"
     fasta.write_text("".join(f">p{i}\n{decode(rows.codes[i])}\n" for i in range(5)))
     again = labelled_with_negatives(fasta, genome, 0).splits["train"]

@@ -108,8 +108,8 @@ def test_codes_are_writable_and_free_of_their_source() -> None:
 def test_what_is_changed_is_counted() -> None:
     codes, counts = encode_counted("ACgtRyUun")
     assert decode(codes) == "ACGTNNTTN"
-    assert counts == LetterCounts(ambiguous=2, uracil=2, soft_masked=5)
-    assert counts + LetterCounts(1, 0, 0) == LetterCounts(3, 2, 5)
+    assert counts == LetterCounts(ambiguous=2, uracil=2, soft_masked=5, letters=9)
+    assert counts + LetterCounts(1, 0, 0, 2) == LetterCounts(3, 2, 5, 11)
     assert encode_counted("")[1] == LetterCounts() == count_marks(encode(""))
 
 

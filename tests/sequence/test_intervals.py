@@ -260,3 +260,12 @@ def test_organelles(names: str) -> None:
 def test_nuclear_names() -> None:
     names = "chr1 I chrX C C1 chrUn_M Mt1 chrm2 pt12 NC_000001.11 chrC_random"
     assert [name for name in names.split() if is_organelle(name)] == []
+
+
+def test_a_header_in_capitals_names_the_same_columns(write: Callable[..., Path]) -> None:
+    text = "Chromosome\tStart\tEnd\tName\tScore\tStrand\tMine\nchr1\t1\t2\ta\t0\t-\tx\n"
+    bed = read_bed(write(text))
+    assert bed["strand"].tolist() == ["-"] and bed["name"].tolist() == ["a"]
+    assert bed["Mine"].tolist() == ["x"]
+    with pytest.raises(BadInput, match="line 1: two columns are named 'name'"):
+        read_bed(write("#chrom\tstart\tend\tname\tName\nchr1\t1\t2\ta\tb\n"))

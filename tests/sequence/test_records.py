@@ -172,14 +172,14 @@ def test_bed_records_are_answered_or_refused(
     assert "1 of 1 intervals lie partly outside" in caplog.text
     with pytest.raises(BadInput, match="line 2: 1:0-9 lies outside"):
         listed(write("1\t98\t102\n1\t0\t9\n", "a.bed"), genome=genome)
-    with pytest.raises(BadInput, match="line 1: 1:101-101 is empty"):
+    with pytest.raises(BadInput, match="line 1: 1:101-101: is empty"):
         listed(write("1\t101\t101\n", "a.bed"), genome=genome)
     with pytest.raises(BadInput, match="give its FASTA with -g"):
         listed(write("1\t98\t102\n", "a.bed"))
     plain = Genome.open(write(">chr1\nACGT\n", "g.fa"))
     with pytest.raises(BadInput, match="line 2: 1:0-9: lies beyond the chromosome"):
         listed(write("1\t0\t4\n1\t0\t9\n", "a.bed"), genome=plain)
-    with pytest.raises(BadInput, match="no chromosome 'chr7'"):
+    with pytest.raises(BadInput, match="line 2: chr7:0-2: is not in"):
         listed(write("1\t0\t4\nchr7\t0\t2\n", "a.bed"), genome=plain)
 
 
@@ -238,3 +238,54 @@ def test_real_transcripts(shared_data: Callable[[str], Path]) -> None:
     records = list(read_records(path))
     assert len(records) == 4_898
     assert sum(len(record.codes) for record in records) == pytest.approx(9.8e6, rel=0.01)
+
+
+def test_a_place_off_the_genome_is_said_before_any_record(write: Callable[..., Path]) -> None:
+    genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    bed = write("chr1\t0\t2\nchrZ\t0\t2\n", "a.bed")
+    with pytest.raises(BadInput, match=r"a\.bed, line 2: chrZ:0-2: is not in"):
+        next(read_records(bed, genome=genome))
+
+
+# Which format -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header", ["chrom\tstart\tend\tsequence", "#id\tlabel\tfold\tSeq", "id,label,fold,dna"]
+)
+def test_a_column_of_sequences_makes_a_table(write: Callable[..., Path], header: str) -> None:
+    separator = "," if "," in header else "\t"
+    row = separator.join(["chr1", "1", "9", "TTTT"])
+    genome = Genome.open(write(">chr1\nACGTACGTACGT\n", "g.fa"))
+    path = write(f"{header}\n{row}\n", "rows.tsv")
+    assert [letters for _, letters in listed(path, genome=genome)] == ["TTTT"]
+
+
+def test_a_named_column_makes_a_table(write: Callable[..., Path]) -> None:
+    path = write("chrom\tstart\tend\tprobe\nchr1\t1\t9\tTTTT\n", "rows.tsv")
+    assert [letters for _, letters in listed(path, sequence_column="probe")] == ["TTTT"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["chr1\t1\t3", "chr1\t1\t3\n", "chr1\t1\t3\r\n", f"#{'x' * 5000}\nchr1\t1\t3\n",
+     "# a\n# b\nchr1\t1\t3\n", "track name=x\nchr1\t1\t3\n"],
+)  # fmt: skip
+def test_one_interval_is_a_bed(write: Callable[..., Path], text: str) -> None:
+    genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    assert listed(write(text, "one.narrowPeak"), genome=genome) == [("chr1:1-3", "CG")]
+
+
+def test_variants_are_no_sequences(write: Callable[..., Path]) -> None:
+    with pytest.raises(BadInput, match="score-variants reads it"):
+        listed(write("##fileformat=VCFv4.2\n#CHROM\tPOS\n", "calls.vcf"))
+
+
+def test_letters_that_may_be_protein_are_warned_of(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    listed(write(">p\nMSTAGKVKHWDRCGNTSVAYHDGSKHV\n"))
+    assert "is this DNA, not protein?" in caplog.text
+    caplog.clear()
+    listed(write(">d\n" + "ACGT" * 10 + "R\n"))
+    assert "protein" not in caplog.text

@@ -1,6 +1,6 @@
 """`findna info`: what is this file, this model, this run?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from findna.files import open_bytes, read_json
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, merge, read_bed
+from findna.sequence.records import format_of, read_records
 
 # More records than this are counted, not listed.
 _LISTED = 100
@@ -23,8 +24,8 @@ def info(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="A FASTA, BED or label file, a model or its name, a run; without one the models"
-            " that are known by name are listed."
+            help="A FASTA, FASTQ, BED, VCF or label file, a model or its name, a run; without one"
+            " the models that are known by name are listed."
         ),
     ] = None,
 ) -> None:
@@ -49,19 +50,9 @@ def _facts(path: Path) -> Mapping[str, object]:
         return _model_facts(path)
     if path.is_dir():
         return _label_facts(path)
-    kind = _kind_of_file(path)
-    return {"genome": _genome_facts, "intervals": _bed_facts, "labels": _label_facts}[kind](path)
-
-
-def _kind_of_file(path: Path) -> str:
-    """By content: a FASTA begins with ">", a BED line has two whole numbers in columns 2 and 3."""
     with open_bytes(path) as stream:
-        start = stream.peek(1 << 12)[: 1 << 12].lstrip()
-    if start.startswith(b">"):
-        return "genome"
-    cells = [line.split(b"\t") for line in start.splitlines()]
-    bed = any(len(c) >= 3 and c[1].isdigit() and c[2].isdigit() for c in cells)
-    return "intervals" if bed else "labels"
+        kind = format_of(stream, path)
+    return _FILE_FACTS[kind](path)
 
 
 def _genome_facts(path: Path) -> Mapping[str, object]:
@@ -100,6 +91,25 @@ def _bed_facts(path: Path) -> Mapping[str, object]:
     }
 
 
+def _read_facts(path: Path) -> Mapping[str, object]:
+    lengths = [len(record.codes) for record in read_records(path)]
+    return {
+        "kind": "reads (FASTQ)",
+        "records": f"{len(lengths):,}",
+        "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
+    }
+
+
+def _variant_facts(path: Path) -> Mapping[str, object]:
+    with open_bytes(path) as stream:
+        rows = sum(not line.startswith(b"#") and bool(line.strip()) for line in stream)
+    return {
+        "kind": "variants (VCF, 1-based)",
+        "rows": f"{rows:,}",
+        "read by": "findna score-variants",
+    }
+
+
 def _label_facts(path: Path) -> Mapping[str, object]:
     from findna.data.labelled import read_labelled
 
@@ -112,6 +122,15 @@ def _label_facts(path: Path) -> Mapping[str, object]:
         **{f"rows {name}": f"{len(split):,}" for name, split in data.splits.items()},
         "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
     }
+
+
+_FILE_FACTS: dict[str, Callable[[Path], Mapping[str, object]]] = {
+    "fasta": _genome_facts,
+    "fastq": _read_facts,
+    "bed": _bed_facts,
+    "vcf": _variant_facts,
+    "table": _label_facts,
+}
 
 
 def _model_facts(path: Path) -> Mapping[str, object]:
@@ -132,6 +151,8 @@ def _model_facts(path: Path) -> Mapping[str, object]:
 
 def _run_facts(path: Path) -> Mapping[str, object]:
     settings = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
+    if settings.get("verb") == "evaluate":
+        return _evaluation_facts(path)
     finished = (path / "model" / "config.json").is_file()
     checkpoint = path / "checkpoints" / "last" / "state.json"
     state = read_json(checkpoint) if checkpoint.is_file() else {}
@@ -143,6 +164,12 @@ def _run_facts(path: Path) -> Mapping[str, object]:
     if state:
         facts["steps"] = f"{state['step']:,} of {state['steps']:,}"
     return {**facts, **_model_part(path / "model", finished)}
+
+
+def _evaluation_facts(path: Path) -> Mapping[str, object]:
+    runs = [file.relative_to(path / "runs") for file in (path / "runs").rglob("*.json")]
+    state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
+    return {"kind": "evaluation", "runs": f"{len(runs):,}", "state": state}
 
 
 def _model_part(folder: Path, finished: bool) -> Mapping[str, object]:

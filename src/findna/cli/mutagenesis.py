@@ -16,6 +16,7 @@ from findna.cli.running import (
     verb,
 )
 from findna.files import atomic_folder, log
+from findna.inference.attribution.files import FACTS
 from findna.inference.mutagenesis import mutagenesis as mutate
 from findna.report.attribution import require_logos, write_attribution_page
 
@@ -83,7 +84,7 @@ def mutagenesis(
     """
     if pictures:
         require_logos()
-    with atomic_folder(output, overwrite) as made:
+    with atomic_folder(output, overwrite, known_by=FACTS) as made:
         mutate(
             inputs[0] if len(inputs) == 1 else inputs,
             model,

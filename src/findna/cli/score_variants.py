@@ -61,7 +61,8 @@ def score_variants(
 ) -> None:
     """Score every allele of a VCF; one row out for each row in, in order."""
     if merge:
-        if genome or model or circular or shard or window:
+        given = (genome, model, circular, shard, window, batch_bases, not percentiles)
+        if any(given) or strand != "both" or device != "auto":
             raise typer.BadParameter("--merge takes shards, -o and --overwrite only")
         merge_shards(inputs, output, overwrite=overwrite)
         return

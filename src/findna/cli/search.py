@@ -65,7 +65,9 @@ def search(
             help="Bring all directions of the vectors to one spread; else yes.",
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Hits a query.")] = 20,
+    k: Annotated[
+        int, typer.Option("-k", min=1, help="Hits a query, or each window of a longer one.")
+    ] = 20,
     min_similarity: Annotated[
         float | None, typer.Option("--min-similarity", help="Hits are at least so similar.")
     ] = None,

@@ -131,14 +131,16 @@ def stratified_holdout(
     """True (n,) for about `fraction` of the rows: whole groups, each stratum in its share.
 
     Parts 0, 1, ... are disjoint until all rows have been held once; then rows are dealt anew. Few
-    large groups cannot give every part all strata: parts that lack fewer come first. A stratum that
-    would lie in held rows only stays with the others: it must be learned.
+    large groups cannot give every part all strata: parts that lack fewer come first, and where
+    there are fewer groups than parts, they come again. A stratum that would lie in held rows only
+    stays with the others: it must be learned.
     """
     folds = max(2, round(1 / fraction))
     deal, part = divmod(part, folds)
     fold = stratified_folds(strata, groups, folds, seed, repeat=1_000_003 + deal)
     present = [len(np.unique(strata[fold == number])) for number in range(folds)]
-    held = fold == np.argsort(-np.array(present), kind="stable")[part]
+    with_rows = max(1, int(np.count_nonzero(present)))
+    held = fold == np.argsort(-np.array(present), kind="stable")[part % with_rows]
     return np.asarray(held & np.isin(strata, strata[~held]))
 
 

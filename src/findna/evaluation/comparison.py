@@ -323,11 +323,17 @@ def signed(found: Metric) -> str:
 # ---------------------------------------------------------------- many tasks
 
 
-def across_tasks(differences: Sequence[Difference], *, seed: int = 0) -> AcrossTasks:
+def across_tasks(
+    differences: Sequence[Difference],
+    adjusted: Sequence[float | None] | None = None,
+    *,
+    seed: int = 0,
+) -> AcrossTasks:
     """Mean difference over T tasks, with T tasks drawn anew in each resample of rows and seeds.
 
     Drawing tasks and, inside them, rows and seeds counts the spread inside a task twice: the
-    interval is a little too wide rather than too narrow.
+    interval is a little too wide rather than too narrow. Wins and losses are counted by `adjusted`
+    p-values: those of Holm's method over these tasks, unless they belong to a larger family.
 
     Raises:
         ValueError: no tasks, a task twice, or pairs, metrics or numbers of resamples that differ.
@@ -339,7 +345,7 @@ def across_tasks(differences: Sequence[Difference], *, seed: int = 0) -> AcrossT
         raise ValueError("differences of one pair of contenders in one metric are needed")
     drawn = _over_tasks(np.stack([d.drawn for d in differences]), seed)
     mean = _mean_of(differences, drawn)
-    adjusted = holm([d.p_value for d in differences])
+    adjusted = adjusted or holm([d.p_value for d in differences])
     outcomes = [_outcome(d, p) for d, p in zip(differences, adjusted, strict=True)]
     return AcrossTasks(
         first.contender,
@@ -379,14 +385,15 @@ def _outcome(found: Difference, adjusted: float | None) -> int:
 
 def selected_epoch(
     by_epoch: Sequence[Answers], chosen_epoch: int, metric: str | None = None
-) -> SelectedEpoch:
+) -> SelectedEpoch | None:
     """Answers of every epoch to the test rows, judged once the run has ended.
 
     `chosen_epoch` counts from 1 and was chosen on validation. Published protocol P1 reports the
-    best epoch on test rows; of equal ones the chosen epoch, else the first, stands for it.
+    best epoch on test rows; of equal ones the chosen epoch, else the first, stands for it. None
+    where the metric of the chosen epoch is not defined on these rows.
 
     Raises:
-        ValueError: `chosen_epoch` is not one of them, or the metric is undefined on these rows.
+        ValueError: `chosen_epoch` is not one of them.
     """
     if not 1 <= chosen_epoch <= len(by_epoch):
         raise ValueError(f"epoch {chosen_epoch} of {len(by_epoch)}")
@@ -395,7 +402,7 @@ def selected_epoch(
     defined = [v for v in values if v is not None]
     chosen = values[chosen_epoch - 1]
     if chosen is None:
-        raise ValueError(f"{name} of epoch {chosen_epoch} is undefined on these rows")
+        return None
     best = max(defined)
     best_epoch = chosen_epoch if chosen == best else values.index(best) + 1
     return SelectedEpoch(name, chosen_epoch, chosen, best_epoch, best)

@@ -2,7 +2,8 @@
 
     settings.yaml       every setting; an evaluation that goes on must have the same
     runs/TASK/CONTENDER/SEED.json and .parquet   one run: what was chosen, metrics, every answer
-    leakage/TASK.tsv    what the rows share between splits, with other tasks, with pretraining
+    leakage/TASK.tsv    what the rows share between splits, with other tasks, with pretraining, and
+                        beside it as .json what it was made from
     results.tsv         one line a task, contender, seed and metric
     table.tsv           one line a task and contender, with intervals, differences and p-values
     across.tsv          one line a contender: its mean difference over the tasks of a suite
@@ -31,6 +32,7 @@ from findna.evaluation.contenders.probes import (
     NeighbourProbe,
     NetworkFeatures,
 )
+from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
 from findna.evaluation.folder import digest_of_rows, open_folder
 from findna.evaluation.leakage.check import drop_leaks, leakage
 from findna.evaluation.preparation import Prepared, prepare
@@ -40,10 +42,17 @@ from findna.evaluation.settings import EvaluateSettings
 from findna.evaluation.suites.registry import PAPER, tasks_of
 from findna.evaluation.suites.rows import read_task
 from findna.evaluation.tabulate import EvaluateResult, tabulate
-from findna.files import BadInput, FindnaError, cache_folder, log, read_json
+from findna.files import (
+    BadInput,
+    FindnaError,
+    cache_folder,
+    log,
+    read_json,
+    write_json,
+)
 from findna.inference.predict import pick_device
 from findna.metrics import Answers, Metric
-from findna.model.model import PRESETS, weights_digest
+from findna.model.model import PRESETS, load_model, weights_digest
 from findna.sequence.genome import Genome
 from findna.training.judgement import write_table
 from findna.training.recipes import seconds
@@ -98,7 +107,9 @@ def evaluate(
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(_prepared(data, suite, tasks, root, genome, settings))
-    folder = open_folder(Path(output), settings, _digests(begun, prepared), overwrite)
+    _refuse_early(prepared, everyone, settings)
+    digests = _digests(begun, prepared, (*others, *features))
+    folder = open_folder(Path(output), settings, digests, overwrite)
     _report_leakage(folder, prepared, models, pretraining_genome)
     failed: list[str] = []
     left = 0
@@ -154,7 +165,9 @@ def _prepared(
 
 
 def _without_leaks(data: LabelledData, settings: EvaluateSettings) -> LabelledData:
-    return drop_leaks(data, leakage(data)) if settings.drop else data
+    """The rows to begin with; those of dev may come to join train."""
+    joins = settings.split not in ("auto", "official")
+    return drop_leaks(data, leakage(data), dev=joins) if settings.drop else data
 
 
 def _safe(name: str) -> str:
@@ -162,14 +175,40 @@ def _safe(name: str) -> str:
     return "_".join(name.split()) or "task"
 
 
-def _digests(begun: Sequence[Start], prepared: Sequence[Prepared]) -> dict[str, str]:
-    """What stands behind the names of models and tasks."""
-    models = {
-        f"model {start.name} {at}": weights_digest(model)
-        for start in begun
-        for at, model in enumerate(start.models)
-    }
-    return models | {f"test rows of {task.name}": digest_of_rows(task.test) for task in prepared}
+def _digests(
+    begun: Sequence[Start], prepared: Sequence[Prepared], tables: Sequence[Features | Contender]
+) -> dict[str, str]:
+    """What stands behind the names of models, tables and tasks."""
+    found = {f"shape of {start.name}": start.shape_digest for start in begun if not start.models}
+    for start in begun:
+        for at, model in enumerate(start.models):
+            found[f"model {start.name} {at}"] = weights_digest(model)
+    for table in tables:
+        if isinstance(table, EmbeddingTable | PredictionTable):
+            found[f"table {table.name}"] = table.digest
+    for task in prepared:
+        found[f"test rows of {task.name}"] = digest_of_rows(task.test)
+        found[f"train rows of {task.name}"] = digest_of_rows(task.data.splits["train"])
+        if task.dev is not None:
+            found[f"dev rows of {task.name}"] = digest_of_rows(task.dev)
+    return found
+
+
+def _refuse_early(
+    prepared: Sequence[Prepared], everyone: Sequence[Contender], settings: EvaluateSettings
+) -> None:
+    """What would only be found wrong once time is spent: a seed whose rows cannot be parted, a
+    reference that nobody is.
+    """
+    for task in prepared:
+        for seed in settings.every_seed if task.draws else ():
+            task.parts(seed)
+    names = [contender.name for contender in everyone]
+    if settings.reference and settings.reference not in names:
+        raise BadInput(
+            f"no contender is called {settings.reference}, the --reference",
+            remedy=f"contenders are: {', '.join(names)}",
+        )
 
 
 # ---------------------------------------------------------------- runs
@@ -277,21 +316,35 @@ def _report_leakage(
     models: Sequence[str],
     genome: Genome | str | Path | None,
 ) -> None:
-    """One table a task; one that is there is kept."""
+    """One table a task; one of the same rows, model, genome and other tasks is kept."""
     if isinstance(genome, str | Path):
         genome = Genome.open(genome)
     pretrained = next((m for m in models if m not in PRESETS), None)
+    model = None if pretrained is None else folders_of(pretrained)[0]
+    rows = {task.name: _digests_of_splits(task.whole) for task in prepared}
     for task in prepared:
         file = folder / "leakage" / f"{task.name}.tsv"
-        if file.exists():
+        made_from = file.with_suffix(".json")
+        held = {
+            "task": task.name,
+            "rows": rows,
+            "model": None if model is None else weights_digest(load_model(model)),
+            "genome": None if genome is None else genome.digest,
+        }
+        if file.exists() and made_from.exists() and read_json(made_from) == held:
             continue
         report = leakage(
             task.whole,
-            model=None if pretrained is None else folders_of(pretrained)[0],
+            model=model,
             genome=genome,
             others={each.name: each.whole for each in prepared if each is not task},
         )
         write_table(report.table, file)
+        write_json(made_from, held)
         for split in ("train", "dev"):
             if share := report.share("test", split):
                 log.warning("%s: %.1f %% of test rows match %s", task.name, 100 * share, split)
+
+
+def _digests_of_splits(data: LabelledData) -> dict[str, str]:
+    return {split: digest_of_rows(rows) for split, rows in data.splits.items()}

@@ -34,6 +34,8 @@ def open_folder(
     """
     file = folder / SETTINGS
     known: dict[str, str] = {}
+    if folder.exists() and not folder.is_dir():
+        raise BadInput("is a file; a folder is needed", file=folder, remedy="name another with -o")
     if overwrite and folder.exists():
         _refuse_strange(folder)
         shutil.rmtree(folder)
@@ -66,7 +68,7 @@ def _refuse_changed(folder: Path, kept: Mapping[str, Any], settings: EvaluateSet
 
 
 def _refuse_other(folder: Path, known: Mapping[str, str], digests: Mapping[str, str]) -> None:
-    """Runs of another model, or on other test rows, must not be mixed with these."""
+    """Runs of another model, or on other rows, must not be mixed with these."""
     other = [name for name, digest in digests.items() if known.get(name, digest) != digest]
     if other:
         raise BadInput(

@@ -35,7 +35,7 @@ How = Literal["official", "stratified", "chromosome", "similarity"]
 
 # A validation part of whole chromosomes needs a few of them to choose from.
 _FEWEST_CHROMOSOMES = 5
-# Of few rows a tenth is too few to choose by.
+# Of few rows a tenth is too few to choose by; one row of each class is the least.
 _FEW_SHOT_FRACTION = 0.2
 
 
@@ -95,7 +95,7 @@ class Prepared:
         """The protocol in a sentence."""
         if self.settings.few_shot:
             rows = f"{self.settings.few_shot} training rows of each class drawn for each seed"
-            return f"{rows}, a fifth of them choose, test read once"
+            return f"{rows}, a fifth of them (at least one a class) choose, test read once"
         chooses = {
             "official": "official validation split",
             "stratified": "validation drawn from train for each seed, stratified",
@@ -111,11 +111,18 @@ class Prepared:
         if self.settings.few_shot:
             few = drawn_per_class(train, self.data.kind, self.settings.few_shot, seed)
             train, groups = train.where(few), groups[few]
-            fraction = max(fraction, _FEW_SHOT_FRACTION)
+            fraction = max(fraction, _FEW_SHOT_FRACTION, 1 / self.settings.few_shot)
         elif self.dev is not None:
             return replace(self.data, splits={"train": train, "dev": self.dev})
         # Another part for another seed: large groups would fall into the same one at every draw.
         learn, choose = parted(train, groups, self.data.kind, fraction=fraction, seed=0, part=seed)
+        if not len(choose):
+            raise BadInput(
+                f"{len(train):,} training rows are too few or too alike to set some aside to choose"
+                " by",
+                file=self.data.source,
+                remedy="give a validation split (dev), or more rows",
+            )
         return replace(self.data, splits={"train": learn, "dev": choose})
 
 

@@ -30,12 +30,15 @@ from findna.metrics import Answers, measure
 _RERUN = "delete it and start the evaluation again; only this run is repeated"
 
 
+CONTENDER_NAME = r"^[^\s/.][^\s/]*$"
+
+
 class RunFacts(Settings):
     """What a run is, known before its answers are judged."""
 
     suite: str = Field(description="Tables are made per suite.")
     task: str = Field(pattern=r"^[^\s/.][^\s/]*(/[^\s/.][^\s/]*)*$", description="gue/tf/0.")
-    contender: str = Field(pattern=r"^[^\s/.][^\s/]*$", description="linear-human-30m.")
+    contender: str = Field(pattern=CONTENDER_NAME, description="linear-human-30m.")
     seed: int = Field(ge=0, description="Of every draw of this run.")
     mode: str = Field(description="Full fine-tuning, linear probe, few-shot with n a class ...")
     protocol: str = Field(description="Splits, what chose settings, when test rows were read.")

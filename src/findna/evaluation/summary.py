@@ -167,13 +167,33 @@ def _across(differences: Sequence[tuple[str, Difference]], seed: int) -> pd.Data
         return entry[0], entry[1].contender, entry[1].metric
 
     rows = []
+    adjusted = _adjusted(differences)
     for (suite, _, _), entries in groupby(sorted(differences, key=key), key=key):
         found = [d for _, d in entries]
         if len(found) > 1:
-            row = asdict(across_tasks(found, seed=seed))
+            p_holm = [adjusted[suite, d.contender, d.task] for d in found]
+            row = asdict(across_tasks(found, p_holm, seed=seed))
             rows.append({"suite": suite} | row | row.pop("mean"))
     columns = ["suite", "contender", "against", "metric", "tasks", "value", "low", "high", "reason"]
     return pd.DataFrame(rows, columns=[*columns, "p_value", "wins", "ties", "losses"])
+
+
+def _adjusted(
+    differences: Sequence[tuple[str, Difference]],
+) -> dict[tuple[str, str, str], float | None]:
+    """p-values by suite, contender and task: adjusted over all tasks of a suite, whatever their
+    metric, by contender, as in the table.
+    """
+
+    def family(entry: tuple[str, Difference]) -> tuple[str, str]:
+        return entry[0], entry[1].contender
+
+    found: dict[tuple[str, str, str], float | None] = {}
+    for (suite, contender), entries in groupby(sorted(differences, key=family), key=family):
+        same = [d for _, d in entries]
+        p_holm = holm([d.p_value for d in same])
+        found |= {(suite, contender, d.task): p for d, p in zip(same, p_holm, strict=True)}
+    return found
 
 
 # ---------------------------------------------------------------- composition

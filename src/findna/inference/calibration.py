@@ -113,8 +113,8 @@ def require_prevalence(task: TaskConfig) -> Floats:
 
 def _shares(task: TaskConfig, prevalence: Prevalence) -> Floats:
     """The asked shares (classes,) in the order of the classes."""
-    by_class = _by_class(task, prevalence)
-    for name, share in by_class.items():
+    given = prevalence if isinstance(prevalence, Mapping) else {task.classes[-1]: prevalence}
+    for name, share in given.items():
         if name not in task.classes:
             raise BadInput(
                 f"--prevalence names the class {name!r}, which this model lacks",
@@ -125,6 +125,7 @@ def _shares(task: TaskConfig, prevalence: Prevalence) -> Floats:
                 f"a prevalence of {share:g} leaves nothing to ask",
                 remedy="give a share between 0 and 1, such as 0.01",
             )
+    by_class = _by_class(task, prevalence)
     shares = np.array(
         [by_class.get(c, now) for c, now in zip(task.classes, task.prevalence, strict=True)]
     )

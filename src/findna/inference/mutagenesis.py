@@ -20,6 +20,7 @@ import pandas as pd
 from findna.files import STDIN, BadInput, atomic_folder, log
 from findna.inference.attribution.effects import Attribution
 from findna.inference.attribution.files import (
+    FACTS,
     base_table,
     write_arrays,
     write_effect_track,
@@ -113,7 +114,7 @@ def mutagenesis(
         table = _agreement_table([(a.record.id, len(a.codes), a.strands, a.models) for a in found])
         _tell(table)
         return MutagenesisResult(len(found), None, panel.unit, table, found)
-    with atomic_folder(output, overwrite) as folder:
+    with atomic_folder(output, overwrite, known_by=FACTS) as folder:
         table = _agreement_table(write_effects(folder, answers))
         write_arrays(folder, table["length"].tolist(), gradient=panel.target is not None)
         write_effect_track(folder, genome)

@@ -225,7 +225,7 @@ def _in_folder(
     plan: Plan, output: Path, facts: dict[str, Any], embed: bool, how: _How
 ) -> ScanResult:
     sizes = track_sizes(plan.genome)
-    with atomic_folder(output, how.overwrite) as folder:
+    with atomic_folder(output, how.overwrite, known_by=FACTS) as folder:
         consume = _to_parquet(plan, folder / EMBEDDINGS, facts) if embed else None
         with _files(plan, folder, how.ending, sizes) as put:
             found = _run(plan, put, how.ending, consume, embed)

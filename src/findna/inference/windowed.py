@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from findna.files import BadInput, log
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, merge, read_bed, refuse_off_the_end
+from findna.sequence.intervals import LINE, merge, read_bed, refuse_unknown
 from findna.sequence.records import Record
 from findna.sequence.regions import Integers
 
@@ -140,12 +140,7 @@ def sorted_rows(genome: Genome, bed: str | Path) -> Iterator[Record]:
 def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
     """The rows of a BED under the genome's own names."""
     rows = read_bed(bed)
-    names = genome.resolve_all(rows["chrom"], source=str(bed))
-    refuse_off_the_end(genome, rows, names, bed)
-    for chrom, start, end, line in rows[["chrom", "start", "end", LINE]].itertuples(index=False):
-        if chrom not in names or start == end:
-            what = "is empty" if start == end else f"is not in {genome.source}"
-            raise BadInput(f"{chrom}:{start}-{end} {what}", file=bed, line=line)
+    names = refuse_unknown(genome, rows, bed)
     return rows.assign(chrom=rows["chrom"].map(names))
 
 

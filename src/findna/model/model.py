@@ -245,7 +245,7 @@ class Model(nn.Module):
             for name, tensor in self.state_dict().items()
             if not (self.config.projection.kind == "shared" and name.startswith("projection."))
         }
-        with atomic_folder(folder, overwrite=overwrite) as made:
+        with atomic_folder(folder, overwrite, known_by=CONFIG) as made:
             save_file(weights, made / WEIGHTS, metadata={"format": "pt"})
             # safetensors writes for the owner alone; models are shared with colleagues.
             (made / WEIGHTS).chmod(0o644)

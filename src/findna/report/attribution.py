@@ -191,8 +191,12 @@ def write_attribution_page(folder: str | Path, pictures: int = 10) -> Path:
     """
     folder = Path(folder)
     facts = read_json(folder / "mutagenesis.json")
-    table = pd.read_csv(folder / "agreement.tsv", sep="\t", dtype={"id": str}, na_values="NA",
-                        keep_default_na=False)  # fmt: skip
+    # A record may be called NA.
+    absent = {"strands": ["NA"], "models": ["NA"]}
+    table = pd.read_csv(
+        folder / "agreement.tsv", sep="\t", dtype={"id": str}, na_values=absent,
+        keep_default_na=False,
+    )  # fmt: skip
     parts = [
         _agreement_part(facts, table),
         *(

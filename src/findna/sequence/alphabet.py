@@ -36,6 +36,8 @@ UNKNOWN_BYTE = 255
 AMBIGUOUS_LETTERS = "RYSWKMBDHV"
 _SHOWN = "ACGTN?-"
 _PROTEIN = "EFILPQZJOX*"
+# Half of the amino acids have letters that are IUPAC codes of DNA.
+_MANY_AMBIGUOUS = 0.1
 
 
 def _reading_table() -> bytes:
@@ -57,11 +59,14 @@ _CODES_TABLE = bytes(b if b == UNKNOWN_BYTE else b & CODE_BITS for b in READING_
 
 @dataclass(frozen=True, slots=True)
 class LetterCounts:
-    """How many letters were not plain upper-case A, C, G, T, N: what reading changed or kept."""
+    """How many letters were not plain upper-case A, C, G, T, N, and how many there were in all:
+    what reading changed or kept.
+    """
 
     ambiguous: int = 0
     uracil: int = 0
     soft_masked: int = 0
+    letters: int = 0
 
     def __add__(self, other: LetterCounts) -> LetterCounts:
         """The counts of two pieces together."""
@@ -69,6 +74,7 @@ class LetterCounts:
             self.ambiguous + other.ambiguous,
             self.uracil + other.uracil,
             self.soft_masked + other.soft_masked,
+            self.letters + other.letters,
         )
 
 
@@ -122,6 +128,7 @@ def count_marks(marked: Codes) -> LetterCounts:
         ambiguous=int(np.count_nonzero(marked & AMBIGUOUS_BIT)) if rare else 0,
         uracil=int(np.count_nonzero(marked & URACIL_BIT)) if rare else 0,
         soft_masked=int(np.count_nonzero(marked & SOFT_BIT)),
+        letters=marked.size,
     )
 
 
@@ -129,7 +136,13 @@ def tell_counts(counts: LetterCounts, source: str) -> None:
     """Say what reading changed: U became T, IUPAC letters became N."""
     if counts.uracil:
         log.warning("%s: %s U read as T (RNA)", source, f"{counts.uracil:,}")
-    if counts.ambiguous:
+    # A store of an older findna does not know how many letters there were.
+    if counts.letters and counts.ambiguous > _MANY_AMBIGUOUS * counts.letters:
+        log.warning(
+            "%s: %s of %s letters are IUPAC codes and read as N; is this DNA, not protein?",
+            source, f"{counts.ambiguous:,}", f"{counts.letters:,}",
+        )  # fmt: skip
+    elif counts.ambiguous:
         log.info("%s: %s IUPAC letters read as N", source, f"{counts.ambiguous:,}")
 
 

@@ -65,7 +65,7 @@ def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
     blocks: list[pd.DataFrame] = []
     for number, line in _text_lines(stream, source):
         if not names and _HEADER.match(line):
-            names = _column_names(_cells(line.lstrip("# ")))
+            names = _column_names(_cells(line.lstrip("# ")), number, source)
         elif not _NO_ROW.match(line):
             cells = _cells(line)
             names = names or _usual_names(len(cells))
@@ -94,8 +94,15 @@ def _cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
-def _column_names(header: list[str]) -> list[str]:
-    return [*_BED_COLUMNS[:3], *header[3:]]
+def _column_names(header: list[str], line: int, source: str | Path) -> list[str]:
+    """Those of a BED in lower case, as the rest of findna knows them; others as they stand."""
+    further = [name.lower() if name.lower() in _BED_COLUMNS else name for name in header[3:]]
+    names = [*_BED_COLUMNS[:3], *further]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        problem = f"two columns are named {twice[0]!r}"
+        raise BadInput(problem, file=source, line=line, remedy="rename one")
+    return names
 
 
 def _usual_names(width: int) -> list[str]:
@@ -151,13 +158,13 @@ def _whole_numbers(texts: list[str], column: str, lines: list[int], source: str 
 
 def _refuse_rows(
     bed: pd.DataFrame,
-    wrong: np.ndarray,
+    wrong: np.ndarray | pd.Series[bool],
     problem: str,
     source: str | Path,
     remedy: str | None = None,
 ) -> None:
     if wrong.any():
-        row = bed.iloc[int(wrong.argmax())]
+        row = bed.iloc[int(np.argmax(wrong))]
         place = f"{row['chrom']}:{row['start']}-{row['end']}"
         raise BadInput(
             f"{place}: {problem}", file=source, line=int(row.get(LINE, 0)) or None, remedy=remedy
@@ -185,6 +192,17 @@ def refuse_off_the_end(
         source,
         "the intervals may belong to another build of this genome",
     )
+
+
+def refuse_unknown(genome: Genome, bed: pd.DataFrame, source: str | Path) -> dict[str, str]:
+    """The genome's own name of each chromosome; refuse a row that is empty, or that lies on none of
+    its chromosomes or beyond the end of one.
+    """
+    names = genome.resolve_all(bed["chrom"], source=str(source))
+    refuse_off_the_end(genome, bed, names, source)
+    _refuse_rows(bed, ~bed["chrom"].isin(names), f"is not in {genome.source}", source)
+    _refuse_rows(bed, bed["start"] == bed["end"], "is empty", source)
+    return names
 
 
 def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Integers:

@@ -6,6 +6,7 @@ Order and number of rows are kept: every record is answered or refused with its 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -24,19 +25,21 @@ from findna.sequence.alphabet import (
     tell_counts,
 )
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, bed_from, refuse_off_the_end
+from findna.sequence.intervals import LINE, bed_from, refuse_unknown
 from findna.sequence.tables import (
     PARQUET_MAGIC,
     find_id_column,
     find_sequence_column,
+    names_sequences,
     open_table,
     read_table,
 )
 
-__all__ = ["Record", "RecordFormat", "read_records", "read_table"]
+__all__ = ["Record", "RecordFormat", "format_of", "read_records", "read_table"]
 
 RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
 _SNIFFED = 1 << 12
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +68,24 @@ def read_records(
     """The records of a file ("-": standard input), gzip or not, one at a time in file order.
 
     The format is told from the content (`format` overrides): FASTA, FASTQ, a table (CSV, TSV,
-    parquet), or a BED, which needs `genome`. A table's column of sequences and of names go by
-    their usual names unless given; without a name a row is called by its number, from 1, and a BED
-    row chrom:start-end, 0-based half-open. IUPAC letters become N, U becomes T, and both are
-    counted aloud at the end. A file without a byte holds no record. `BadInput`: an unknown letter,
-    an empty sequence, a place off the genome, and all that is wrong with a file.
+    parquet), or a BED, which needs `genome`; where a column is named it is a table. A table's
+    columns of sequences and of names go by their usual names unless given; without a name a row is
+    called by its number, from 1, and a BED row chrom:start-end, 0-based half-open. IUPAC letters
+    become N, U becomes T, and both are counted aloud at the end. A file without a byte holds no
+    record. `BadInput`: an unknown letter, an empty sequence, a place off the genome, and all that
+    is wrong with a file.
     """
     with open_bytes(path) as stream:
         if format == "auto" and not stream.peek(1):
             return
-        kind = _sniff(stream, path) if format == "auto" else format
+        named = sequence_column is not None or id_column is not None
+        kind = format if format != "auto" else "table" if named else format_of(stream, path)
+        if kind == "vcf":
+            raise BadInput(
+                "is a VCF: it holds variants, not sequences",
+                file=path,
+                remedy="findna score-variants reads it",
+            )
         if kind == "fasta":
             yield from _fasta_records(stream, path)
         elif kind == "fastq":
@@ -85,23 +96,34 @@ def read_records(
             yield from _table_records(stream, path, sequence_column, id_column)
 
 
-def _sniff(stream: io.BufferedReader, path: str | Path) -> RecordFormat:
-    """The format, by content first: extensions lie more often."""
-    start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()
+def format_of(
+    stream: io.BufferedReader, path: str | Path
+) -> Literal["fasta", "fastq", "table", "bed", "vcf"]:
+    """The format of a file, by content first, since extensions lie more often; nothing is read."""
+    start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(_BOM).lstrip()
     if start.startswith(b">"):
         return "fasta"
     if start.startswith(b"@"):
         return "fastq"
+    if start.startswith(b"##fileformat=VCF"):
+        return "vcf"
     if start.startswith(PARQUET_MAGIC):
         return "table"
-    if ".bed" in PurePath(path).suffixes or any(map(_is_bed_line, start.splitlines()[:-1])):
+    lines = start.splitlines() or [b""]
+    if ".bed" in PurePath(path).suffixes:
         return "bed"
-    return "table"
+    if names_sequences(lines[0].decode("utf-8", "replace")):
+        return "table"
+    # A table has one header, of several cells; other comments stand before intervals only.
+    commented = all(line.startswith(b"#") for line in lines) and (
+        len(lines) > 1 or not re.search(rb"[\t;,]", lines[0])
+    )
+    return "bed" if commented or any(map(_is_bed_line, lines)) else "table"
 
 
 def _is_bed_line(line: bytes) -> bool:
     cells = line.split(b"\t")
-    return len(cells) >= 3 and cells[1].isdigit() and cells[2].isdigit()
+    return len(cells) >= 3 and cells[1].isdigit() and cells[2].strip().isdigit()
 
 
 class _Reader:
@@ -188,14 +210,14 @@ def _bed_records(
             "is a BED: intervals need a genome", file=source, remedy="give its FASTA with -g"
         )
     bed = bed_from(stream, source)
-    refuse_off_the_end(genome, bed, genome.resolve_all(bed["chrom"], source=str(source)), source)
+    refuse_unknown(genome, bed, source)
     partly = 0
     columns = ["chrom", "start", "end", "name", "strand", LINE]
     for chrom, start, end, name, strand, line in bed[columns].itertuples(index=False):
         codes, _, inside = genome.fetch(chrom, start, end, strand)
         if not inside.any():
-            where = "is empty" if start == end else f"lies outside {genome.source}"
-            raise BadInput(f"{chrom}:{start}-{end} {where}", file=source, line=line)
+            where = f"{chrom}:{start}-{end} lies outside {genome.source}"
+            raise BadInput(where, file=source, line=line)
         partly += not inside.all()
         called = name if name not in ("", ".") else f"{chrom}:{start}-{end}"
         yield Record(called, codes, chrom, start, end, strand)

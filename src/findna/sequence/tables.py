@@ -46,6 +46,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
         return pd.DataFrame(cells, columns=list(table.columns), dtype="str")
 
 
+def names_sequences(header: str) -> bool:
+    """Whether a first line names a column of sequences as they are usually named."""
+    cells = re.split(r"[\t;,]", header.lstrip("#").lower())
+    return any(cell.strip().strip('"') in _SEQUENCE_COLUMNS for cell in cells)
+
+
 @contextmanager
 def open_table(stream: io.BufferedReader, source: str | Path) -> Iterator[Table]:
     """A table over an open stream, to be read row by row."""

@@ -6,6 +6,7 @@ answer are always there: a score means nothing without them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -26,10 +27,11 @@ from findna.evaluation.contenders.probes import (
 from findna.evaluation.contenders.words import KmerContender
 from findna.evaluation.preparation import ProtocolSettings
 from findna.evaluation.protocol import Contender
+from findna.evaluation.results import CONTENDER_NAME
 from findna.files import BadInput
 from findna.inference.precision import Precision
 from findna.inference.predict import Strand
-from findna.model.model import PRESETS, ModelConfig, load_model
+from findna.model.model import PRESETS, load_model
 from findna.training.finetune_settings import FinetuneSettings
 
 Mode = Literal["linear", "knn", "finetune"]
@@ -80,13 +82,16 @@ def starts(models: Sequence[str]) -> tuple[Start, ...]:
         BadInput: a name twice, folders of one name with different shapes, or no model folder.
     """
     found = [_start(words) for words in models]
-    if len({start.name for start in found}) < len(found):
+    random = {start.shape_digest: start for start in map(_random, found)}
+    everyone = (*random.values(), *(start for start in found if start.models))
+    names = [start.name for start in found if not start.models]
+    names += [start.name for start in everyone]
+    if len(set(names)) < len(names):
         raise BadInput(
-            f"two models have one name: {', '.join(start.name for start in found)}",
+            f"two models have one name: {', '.join(names)}",
             remedy="name them: -m first=FOLDER -m second=FOLDER",
         )
-    random = {_shape(start.config): start for start in map(_random, found)}
-    return (*random.values(), *(start for start in found if start.models))
+    return everyone
 
 
 def _start(words: str) -> Start:
@@ -95,9 +100,15 @@ def _start(words: str) -> Start:
     folders = folders_of(words)
     models = tuple(load_model(folder) for folder in folders)
     name = words.rpartition("=")[0] or _folder_name(folders[0])
-    if len({_shape(model.config) for model in models}) > 1:
+    if not re.fullmatch(CONTENDER_NAME, name):
+        raise BadInput(
+            f"{name!r} cannot be the name of a file, which a contender's name becomes",
+            remedy="give it another: -m name=FOLDER, without spaces and slashes",
+        )
+    each = [Start(name, model.config.model_copy(update={"task": None})) for model in models]
+    if len({one.shape_digest for one in each}) > 1:
         raise BadInput(f"the models of {name} have different shapes", remedy="name them apart")
-    return Start(name, models[0].config.model_copy(update={"task": None}), models)
+    return Start(name, each[0].config, models)
 
 
 def folders_of(words: str) -> list[Path]:
@@ -113,12 +124,12 @@ def _folder_name(folder: Path) -> str:
 
 def _random(start: Start) -> Start:
     config = start.config.model_copy(update={"task": None})
-    shape = "" if config.preset == "custom" else f"-{config.preset}"
-    return Start(f"random{shape}", config)
-
-
-def _shape(config: ModelConfig) -> str:
-    return config.backbone.model_dump_json()
+    name = "random" if config.preset == "custom" else f"random-{config.preset}"
+    digest, preset = Start(name, config).shape_digest, PRESETS.get(config.preset)
+    if preset is not None and Start(name, preset).shape_digest == digest:
+        return Start(name, config)
+    # Shapes that are no preset, or no longer are, may meet in one evaluation.
+    return Start(f"{name}-{digest.removeprefix('sha256:')[:6]}", config)
 
 
 def contenders(

@@ -7,6 +7,7 @@ take the same path.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,12 @@ class Start:
     name: str
     config: ModelConfig
     models: tuple[Model, ...] = ()
+
+    @property
+    def shape_digest(self) -> str:
+        """Digest of the shape of the network."""
+        shape = self.config.backbone.model_dump_json()
+        return f"sha256:{hashlib.sha256(shape.encode()).hexdigest()}"
 
     @property
     def draws(self) -> bool:

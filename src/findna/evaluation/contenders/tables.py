@@ -16,6 +16,7 @@ it is; a binary threshold is chosen on the validation rows if it answers those t
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -112,7 +113,7 @@ class EmbeddingTable:
 
     def __init__(self, name: str, path: Path, frame: pd.DataFrame) -> None:
         """Refuse what is wrong with the table before time is spent."""
-        self.name, self.path = name, path
+        self.name, self.path, self.digest = name, path, _digest(frame)
         self._places = _places(frame["id"].tolist(), path)
         self._vectors = as_vectors(frame, path)
 
@@ -128,6 +129,12 @@ class EmbeddingTable:
         """Nothing: the table may serve the next task too."""
 
 
+def _digest(frame: pd.DataFrame) -> str:
+    """Digest of the cells of a table."""
+    rows = pd.util.hash_pandas_object(frame.astype(str)).to_numpy()
+    return f"sha256:{hashlib.sha256(rows.tobytes()).hexdigest()}"
+
+
 @dataclass(frozen=True, eq=False)
 class PredictionTable:
     """Answers of rows by id, and by seed where the file has a column of that name."""
@@ -136,6 +143,11 @@ class PredictionTable:
     path: Path
     frame: pd.DataFrame
     grid: tuple[Mapping[str, Any], ...] = ({},)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all answers."""
+        return _digest(self.frame)
 
     @property
     def draws(self) -> bool:

@@ -231,7 +231,7 @@ def _judge_leaks(name: str, lines: list[dict[str, Any]], settings: DoctorSetting
 
 
 def _with(note: str) -> str:
-    return f" ({note})" if "label" in note else ""
+    return f" ({note})" if "label" in note or note.startswith("not checked") else ""
 
 
 def _twins(lines: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def build_mtcdna(
     _refuse_twins(rows)
     rows["random"] = _at_random(rows, list(taxa), settings.seed)
     rows[f"by {settings.clade}"] = _by_clade(rows, settings)
-    with atomic_folder(output, overwrite) as folder:
+    with atomic_folder(output, overwrite, known_by="random") as folder:
         for split, column in (("random", "random"), (settings.clade, f"by {settings.clade}")):
             _write(rows, rows[column], folder / split)
     _tell_leak(rows)

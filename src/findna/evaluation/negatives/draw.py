@@ -131,6 +131,9 @@ def labelled_with_negatives(
     )
     given = table if placed else [record.codes for record in records]
     found = matched_negatives(given, genome, seed, settings, source=str(positives))
+    if placed:
+        # As negatives are called: rows of one chromosome must not have two names for it.
+        table["chrom"] = [genome.resolve(chrom) for chrom in table["chrom"]]
     log.info("%s: %s", positives, found.quality)
     kept, drawn = found.table["positive"].to_numpy(), found.table
     places = pd.concat([table.iloc[kept], drawn]) if placed else None

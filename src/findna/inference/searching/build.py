@@ -172,7 +172,7 @@ def _make(plan: _Plan, folder: str | Path, batch_bases: int | None, overwrite: b
         "width": plan.model.config.backbone.width,
         "software": software_versions(),
     }
-    with atomic_folder(folder, overwrite) as made:
+    with atomic_folder(folder, overwrite, known_by=DESCRIPTION) as made:
         left_out = _embed(plan, batch_bases, made)
         _finish(made, facts, left_out)
     index = read_index(folder)

@@ -46,6 +46,6 @@ def write_example(output: str | Path, seed: int = 1, overwrite: bool = False) ->
     and a README. Raises BadInput if it exists and `overwrite` is not given.
     """
     example = simulate_example(seed)
-    with atomic_folder(output, overwrite=overwrite) as folder:
+    with atomic_folder(output, overwrite, known_by="genes.gff3") as folder:
         write_files(folder, seed, example.chromosomes, example.tasks, example.variants)
     return Path(output)
