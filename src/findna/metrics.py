@@ -226,6 +226,8 @@ def _indicator(answers: Answers) -> Floats:
 def _r2_of(truth: Floats, said: Floats, counts: Floats) -> Floats:
     mean = _divide(counts @ truth, counts.sum(1))
     spread = (counts * (truth - mean[:, None]) ** 2).sum(1)
+    # Of equal values rounding leaves a spread that is none.
+    spread = np.where(spread > 1e-20 * (counts @ truth**2), spread, 0)
     return 1 - _divide(counts @ (truth - said) ** 2, spread)
 
 

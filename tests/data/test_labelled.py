@@ -411,3 +411,26 @@ def test_places_of_official_intervals(shared_data):
     places = data.splits["test"].places
     assert len(places) == len(data.splits["test"]) == 122
     assert (places.end - places.start == 500).all() and places.chrom[0].startswith("chr")
+
+
+# Names of columns in capitals -------------------------------------------------------------------
+
+
+def test_strand_and_split_are_found_whatever_their_case(tmp_path):
+    genome = Genome.open(write(tmp_path / "g.fa", ">chr1\nAACCGTTTGG\n"), cache=tmp_path / "cache")
+    rows = "chr1,0,5,-,1\nchr1,0,5,+,0\n"
+    for header in ("chrom,start,end,strand,label", "Chrom,Start,End,Strand,Label"):
+        found = read_labelled(write(tmp_path / "t.csv", f"{header}\n{rows}"), genome=genome)
+        assert letters(found.splits["train"]) == ["CGGTT", "AACCG"]
+    table = "sequence,label,Split\nACGT,1,train\nACGA,0,train\nCCCC,1,test\n"
+    found = read_labelled(write(tmp_path / "t.csv", table))
+    assert {name: len(split) for name, split in found.splits.items()} == {"train": 2, "test": 1}
+    wrong = write(tmp_path / "t.csv", "chrom,start,end,strand,label\nchr1,0,5,minus,1\n")
+    with pytest.raises(BadInput, match="line 2: column strand holds 'minus'"):
+        read_labelled(wrong, genome=genome)
+
+
+def test_values_that_are_all_the_same_teach_nothing(tmp_path):
+    table = csv([("ACGT", "0.1"), ("ACGG", "0.1"), ("CCGG", "0.1")])
+    with pytest.raises(BadInput, match=r"all 3 training rows have the value 0.1 in label"):
+        read_labelled(write(tmp_path / "t.csv", table), settings=LabelSettings(task="regression"))

@@ -142,3 +142,18 @@ def test_a_part_of_few_groups_has_every_class_if_it_can():
         held = [stratified_holdout(strata, groups, 0.2, seed, part) for part in range(5)]
         assert [len(np.unique(strata[rows])) for rows in held] == [2, 2, 2, 2, 1]
         assert np.array_equal(np.sum(held, axis=0), np.ones(130))
+
+
+def test_rare_combinations_of_labels_are_pooled_by_their_rarest_label():
+    has = np.repeat([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0]], [12, 2, 1, 10], axis=0)
+    strata = strata_of(has, "multilabel")
+    # 12 rows and 10 rows stand for themselves; label 2 is rarer (3 rows) than 1, label 3 rarest.
+    assert [len(set(strata[s].tolist())) for s in (slice(12), slice(12, 14), slice(15, 25))] == [
+        1
+    ] * 3
+    assert len(set(strata.tolist())) == 4
+
+
+def test_alike_values_cannot_be_cross_validated():
+    with pytest.raises(BadInput, match="--folds 0"):
+        list(cross_validation(np.arange(8), np.zeros(8, np.int64), folds=5, repeats=1, seed=0))

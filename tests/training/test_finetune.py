@@ -549,3 +549,29 @@ def test_a_task_config_is_made_of_training_rows_only():
     task = task_for(data, train, "both", FinetuneSettings())
     assert isinstance(task, TaskConfig)
     assert (task.target_mean, task.target_sd) == ((2.0,), (1.0,))
+
+
+def test_dev_rows_choose_where_nothing_judges(tmp_path):
+    data = gc_data(train=40, dev=20, test=0)
+    how = FinetuneSettings(**QUICK, folds=0)
+    found = finetune(data, tmp_path / "run", model=small_model(), settings=how, device="cpu")
+    assert found.metrics["rows"] == {"train": 40, "validation": 20}
+
+
+def test_one_fold_is_refused():
+    with pytest.raises(BadInput, match="one fold leaves no row to learn from"):
+        FinetuneSettings.parse({"folds": 1}, source="here")
+
+
+def test_padding_counts_as_bases(monkeypatch, tmp_path):
+    long = np.zeros(4000, np.uint8)
+    rows = gc_split(31, 0)
+    data = LabelledSplit([*rows.ids, "long"], [*rows.codes, long],
+                         np.append(rows.labels, 1), np.arange(1, 33))  # fmt: skip
+    how = FinetuneSettings(**{**QUICK, "batch_rows": 32}, batch_bases=8192, begin="zeros",
+                           pooling=("mean",))  # fmt: skip
+    task = task_for(LabelledData({"train": data}, "binary", ("a", "b")), data, "forward", how)
+    begun = begin(small_model(), task, data, None, how, precision="fp32")
+    parts = fitting._Training(begun, task, data, how, "fp32")._parts(np.arange(32))
+    assert sorted(np.concatenate(parts)) == list(range(32))
+    assert all(len(p) * data.lengths[p].max() <= 8192 for p in parts)

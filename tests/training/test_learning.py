@@ -86,7 +86,26 @@ def test_steps_are_enough_where_rows_are_few():
     settings = FinetuneSettings()
     assert batch_rows(100, settings) == 8 and batch_rows(320, settings) == 16
     assert batch_rows(640, settings) == 32 == batch_rows(100_000, settings)
-    assert batch_rows(100, FinetuneSettings(batch_rows=4)) == 4
+    for given in (4, 64):
+        assert batch_rows(100, FinetuneSettings(batch_rows=given)) == given
+
+
+def test_what_is_named_is_read_by_the_probe_too():
+    data = gc_data(train=60, dev=0, test=0)
+    rows = data.splits["train"]
+    named = learner_for(data, train="probe", pooling=("max",)).learn(rows, alone(range(60)))
+    assert {one.choice.parts for one in named.tried} == {("max",)}
+
+
+def test_rows_of_many_labels_choose_too():
+    random = np.random.default_rng(0)
+    rows = gc_split(120, 0)
+    labels = random.integers(0, 2, (120, 20)).astype(np.float64)
+    data = LabelledData(
+        {"train": relabelled(rows, labels)}, "multilabel", tuple("abcdefghijklmnopqrst")
+    )
+    learned = learner_for(data, train="probe").learn(data.splits["train"], alone(range(120)))
+    assert learned.chosen_by == "validation_in_turn" and len(learned.held.labels) > 100
 
 
 # ---------------------------------------------------------------- which rows choose

@@ -248,7 +248,7 @@ def test_a_budget_ends_in_time_with_a_model(genome: Genome, tmp_path: Path) -> N
         genome, tmp_path / "run", settings(steps=None, budget="12s"), device="cpu"
     )
     assert time.monotonic() - start < 18
-    assert result.steps >= 20
+    assert result.steps >= 5
     assert load_model(tmp_path / "run").provenance["planned_steps"] == result.planned_steps
 
 
@@ -372,3 +372,25 @@ def test_a_continued_model_keeps_the_recipe_of_its_preset(tmp_path):
         new_model(config, 0).save(tmp_path / preset)
     assert preset_of(tmp_path / "base") == {"preset": "base"}
     assert preset_of(tmp_path / "custom") == preset_of(None) == {}
+
+
+def test_a_bed_that_changed_is_not_resumed(genome: Genome, tmp_path: Path) -> None:
+    bed = tmp_path / "out.bed"
+    bed.write_text("chr1\t0\t1000\n")
+    given = settings(sampling={**SAMPLING, "exclude": str(bed)})
+    pretrain(genome, tmp_path / "run", given, device="cpu")
+    bed.write_text("chr1\t0\t5000\n")
+    with pytest.raises(BadInput, match="settings differ"):
+        pretrain(genome, tmp_path / "run", given, device="cpu", resume=True)
+
+
+def test_weights_keep_their_shape(genome: Genome, tmp_path: Path) -> None:
+    new_model("tiny", 0).save(tmp_path / "model")
+    for asked in ({"preset": "small"}, {"preset": "paper", "head": "shared"}):
+        with pytest.raises(BadInput, match="the shape comes from --from"):
+            pretrain(genome, tmp_path / "run", {"steps": 1, **asked}, start_from=tmp_path / "model")
+
+
+def test_a_section_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match="sampling"):
+        PretrainSettings.resolve({"sampling": 3})

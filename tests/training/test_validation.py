@@ -19,6 +19,7 @@ from findna.training.validation import (
     effective_rank,
     health,
     held_out,
+    in_parts,
     masked_score,
     verdict,
 )
@@ -117,6 +118,7 @@ def test_health_tells_a_collapsed_teacher_from_a_fresh_one(model: Model, data: H
 def test_verdict(changed: dict[str, float], words: str) -> None:
     numbers = {
         "step": 1000,
+        "windows": 512,
         "effective_rank": 40.0,
         "silent_tokens": 0,
         "tokens": 10,
@@ -130,6 +132,7 @@ def test_verdict(changed: dict[str, float], words: str) -> None:
 def test_without_distillation_a_silent_teacher_is_no_collapse() -> None:
     numbers = {
         "step": 1000,
+        "windows": 512,
         "effective_rank": 40.0,
         "silent_tokens": 10,
         "tokens": 10,
@@ -143,6 +146,7 @@ def test_without_distillation_a_silent_teacher_is_no_collapse() -> None:
 def test_a_young_run_is_not_called_collapsing_for_silent_tokens() -> None:
     numbers = {
         "step": 60,
+        "windows": 512,
         "effective_rank": 40.0,
         "silent_tokens": 10,
         "tokens": 10,
@@ -152,3 +156,25 @@ def test_a_young_run_is_not_called_collapsing_for_silent_tokens() -> None:
     }
     assert verdict(numbers, distilling=True).startswith("learning")
     assert verdict({**numbers, "step": 300}, distilling=True).startswith("COLLAPSING")
+
+
+def test_few_windows_are_cut_and_too_few_condemn_nobody() -> None:
+    one = torch.arange(4 * 2048).reshape(4, 2048)
+    parts = in_parts(one)
+    assert parts.shape == (32, 256) and torch.equal(parts.reshape(4, 2048), one)
+    assert in_parts(one[:1, :200]).shape == (3, 66)
+    assert torch.equal(in_parts(one[:1, :100]), one[:1, :100])
+    assert in_parts(torch.zeros(40, 9)).shape == (40, 9)
+    numbers = {
+        "step": 1000, "windows": 3, "effective_rank": 1.9, "silent_tokens": 10, "tokens": 10,
+        "letter_entropy": 1.38, "markov_loss": 1.26, "mask_loss": 1.25,
+    }  # fmt: skip
+    assert verdict(numbers, distilling=True).startswith("learning")
+    assert verdict({**numbers, "windows": 8}, distilling=True).startswith("COLLAPSING")
+
+
+def test_a_single_long_window_is_no_collapse(model: Model, data: HeldOut) -> None:
+    long = HeldOut(*(t.reshape(1, -1)[:, :8192] for t in (data.codes, data.targets, data.hidden)),
+                   data.starts[:1])  # fmt: skip
+    found = figures(model, long)
+    assert found["windows"] == 32 and found["effective_rank"] > 3

@@ -111,7 +111,8 @@ class SettingsOptions:
             found = found["settings"]
         if not isinstance(found, dict):
             raise BadInput("holds no settings", file=config, remedy="write `name: value` lines")
-        self.settings.parse(found, source=str(config))
+        # As the run will read it: a recipe may stand behind what the file says.
+        getattr(self.settings, "resolve", self.settings.parse)(found, source=str(config))
         return found
 
     @staticmethod

@@ -208,22 +208,23 @@ def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None)
     if _is_bed(path) or _is_fasta(path):
         return {"train": _read_file(path, settings, genome)}
     cells = _read_cells(path)
-    if _SPLIT_NAME not in cells.columns:
+    column = _first_named(cells.columns, (_SPLIT_NAME,))
+    if column is None:
         return {"train": _read_rows(cells, settings, genome)}
     known = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-    words = cells.column(_SPLIT_NAME)
+    words = cells.column(column)
     strange = next((at for at, word in enumerate(words) if word.lower() not in known), None)
     if strange is not None:
         raise BadInput(
-            f"column split holds {words[strange]!r}",
+            f"column {column} holds {words[strange]!r}",
             file=path,
             line=cells.lines[strange],
             remedy="write train, dev or test, or rename the column",
         )
     splits = [known[word.lower()] for word in words]
     if "train" not in splits:
-        raise BadInput("column split never says train", file=path)
-    log.info("%s: rows are split by column 'split'", path)
+        raise BadInput(f"column {column} never says train", file=path)
+    log.info("%s: rows are split by column %r", path, column)
     return {
         split: _read_rows(cells.where([s == split for s in splits]), settings, genome)
         for split in SPLIT_NAMES
@@ -292,8 +293,7 @@ def _table_places(table: _Cells, codes: list[Codes]) -> RowPlaces | None:
     if not all(map(str.isdecimal, (*start, *end))):
         log.info("%s: not every row has a start and an end: places are not used", table.file)
         return None
-    strand = table.column("strand") if "strand" in table.columns else ["."] * len(chrom)
-    places = RowPlaces.of(chrom, list(map(int, start)), list(map(int, end)), strand)
+    places = RowPlaces.of(chrom, list(map(int, start)), list(map(int, end)), _strands(table))
     unlike = np.flatnonzero(places.end - places.start != [len(c) for c in codes])
     if len(unlike):
         log.warning(
@@ -303,6 +303,22 @@ def _table_places(table: _Cells, codes: list[Codes]) -> RowPlaces | None:
         )  # fmt: skip
         return None
     return places
+
+
+def _strands(table: _Cells) -> list[str]:
+    """The strand of each row as a BED writes it, "." where that is not known."""
+    column = _first_named(table.columns, ("strand",))
+    words = ["."] * len(table.cells) if column is None else table.column(column)
+    for word, row, line in zip(words, table.rows, table.lines, strict=True):
+        if word not in ("+", "-", ".", ""):
+            raise BadInput(
+                f"column {column} holds {word!r}",
+                file=table.file,
+                record=str(row),
+                line=line,
+                remedy="write +, - or .",
+            )
+    return [word or "." for word in words]
 
 
 def _place_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
@@ -315,7 +331,8 @@ def _place_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
 def _sequence_column(table: _Cells, settings: LabelSettings, genome: Genome | None) -> str | None:
     """The column of sequences; None where rows are places in a genome instead."""
     placed = genome is not None and _place_columns(table.columns) is not None
-    if placed and settings.sequence_column is None and "sequence" not in table.columns:
+    named = settings.sequence_column or _first_named(table.columns, ("sequence",))
+    if placed and named is None:
         return None
     return table.columns[find_sequence_column(table.columns, settings.sequence_column, table.file)]
 
@@ -342,13 +359,12 @@ def _fetched(table: _Cells, ids: list[str], genome: Genome | None) -> list[Codes
     """Sequences of the places chrom, start, end (0-based half-open) and strand of each row."""
     if genome is None:
         raise ValueError("places need a genome")
-    strands = table.column("strand") if "strand" in table.columns else ["+"] * len(ids)
     named = _place_columns(table.columns) or ()
-    places = zip(*(table.column(c) for c in named), strands, strict=True)
+    places = zip(*(table.column(c) for c in named), _strands(table), strict=True)
     codes = []
     for at, (chrom, start, end, strand) in enumerate(places):
         inside = start.isdecimal() and end.isdecimal() and int(start) < int(end)
-        found = genome.fetch(chrom, int(start), int(end), strand or "+") if inside else None
+        found = genome.fetch(chrom, int(start), int(end), strand) if inside else None
         if found is None or not found.inside.all():
             raise BadInput(
                 f"{chrom}:{start}-{end} is no place in {genome.source}",
@@ -379,7 +395,7 @@ def _label_columns(
         return (whole,)
     if whole:
         return tuple(columns[need_column(columns, c, file)] for c in settings.label_columns)
-    taken = {sequence, settings.group_column, _SPLIT_NAME}
+    taken = {sequence, settings.group_column, _first_named(columns, (_SPLIT_NAME,))}
     free = [c for c in columns if c not in taken]
     named = _first_named(free, _LABEL_NAMES)
     if named is not None:

@@ -136,6 +136,8 @@ def understand(parts: Mapping[str, Part], settings: LabelSettings, *, source: st
     _check_columns(parts["train"], kind)
     meaning = _MEANINGS[kind](parts["train"])
     _check_classes(parts["train"], kind, meaning)
+    if kind == "regression":
+        _check_values(parts["train"], _values(parts["train"]))
     groups = _numbered_groups(parts)
     splits = {
         name: LabelledSplit(
@@ -282,6 +284,17 @@ def _check_classes(part: Part, kind: TaskKind, classes: tuple[str, ...]) -> None
         )
     if kind == "multilabel" and not classes:
         raise BadInput("no training row has any label", file=part.source)
+
+
+def _check_values(part: Part, values: Labels) -> None:
+    """Refuse a target that is the same in all training rows: there is nothing to learn."""
+    for at, name in enumerate(part.columns):
+        if len(values) > 1 and np.ptp(values[:, at]) == 0:
+            raise BadInput(
+                f"all {len(values)} training rows have the value {values[0, at]:g} in {name}",
+                file=part.source,
+                remedy="values must differ; --label-column names another column",
+            )
 
 
 # ---------------------------------------------------------------- labels, for every part

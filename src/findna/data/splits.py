@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+# A combination of labels with fewer rows is no stratum.
+_FEW_ALIKE = 10
+
+
 def joined_groups(one: Ints, other: Ints) -> Ints:
     """The finest groups (n,) that keep the groups of both whole."""
     _, one = np.unique(one, return_inverse=True)
@@ -57,15 +61,25 @@ def joined_groups(one: Ints, other: Ints) -> Ints:
 
 
 def strata_of(labels: NDArray[np.int64] | NDArray[np.float64], kind: str) -> Ints:
-    """Stratum (n,) of each row: its class, its combination of labels, or the tenth its first target
-    falls into.
+    """Stratum (n,) of each row: its class, its combination of labels (where few rows have that, the
+    rarest label in it), or the tenth its first target falls into.
     """
     if kind == "regression":
         cuts = np.unique(np.quantile(labels[:, 0], np.linspace(0.1, 0.9, 9)))
         return np.searchsorted(cuts, labels[:, 0]).astype(np.int64)
     if kind == "multilabel":
-        return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        return _strata_of_labels(labels != 0)
     return labels.astype(np.int64)
+
+
+def _strata_of_labels(has: Bools) -> Ints:
+    """Of rows (n, K) with several labels. Were every combination a stratum, most rows would have
+    one of their own, which can neither be spread nor held out.
+    """
+    _, combination, rows = np.unique(has, axis=0, return_inverse=True, return_counts=True)
+    combination = combination.reshape(-1).astype(np.int64)
+    rarest = np.where(has, has.sum(0), len(has) + 1).argmin(1)
+    return np.where(rows[combination] < _FEW_ALIKE, len(rows) + rarest, combination)
 
 
 def stratified_folds(strata: Ints, groups: Ints, folds: int, seed: int, repeat: int = 0) -> Ints:
@@ -212,11 +226,22 @@ def planned_folds(
     return list(rounds)
 
 
+def _at_least_two_groups(groups: Ints) -> int:
+    found = len(np.unique(groups))
+    if found < 2:
+        raise BadInput(
+            f"all {len(groups):,} rows are near-duplicates or of one group: no part of them can"
+            " judge what was learned from the rest",
+            remedy="give a test split, or --folds 0 to learn without being judged",
+        )
+    return found
+
+
 def _smallest_spread(strata: Ints, groups: Ints, names: Sequence[str]) -> int:
     """Groups that the rarest named class lies in."""
     pairs = np.unique(np.stack([strata, groups], 1), axis=0)
     if not names:
-        return max(2, len(np.unique(groups)))
+        return _at_least_two_groups(groups)
     spread = np.bincount(pairs[:, 0], minlength=len(names))
     rarest = int(spread.argmin())
     if spread[rarest] < 2:

@@ -137,11 +137,13 @@ class _Job:
             )
         self.rows = data.splits["train"]
         self.has_test = "test" in data.splits
-        if not self.has_test and "dev" in data.splits:
+        self.valid = data.splits.get("dev")
+        crossed = not self.has_test and settings.folds > 0
+        if crossed and self.valid is not None:
             log.info("no test split: dev rows join the training rows in cross-validation")
-            self.rows = self.rows.and_then(data.splits["dev"])
+            self.rows, self.valid = self.rows.and_then(self.valid), None
         self.groups = groups_of(self.rows)
-        self.folds = [] if self.has_test or not settings.folds else self._planned_folds()
+        self.folds = self._planned_folds() if crossed else []
         LengthWarning(start).look_at(self.rows.lengths)
 
     def _planned_folds(self) -> list[Fold]:
@@ -179,8 +181,7 @@ class _Job:
 
     def _trainings(self) -> int:
         if not self.folds:
-            dev = self.has_test and "dev" in self.data.splits
-            return trainings(len(self.rows), dev, self.settings)
+            return trainings(len(self.rows), self.valid is not None, self.settings)
         # The last run of a cross-validation is on all rows, with what the folds chose.
         return 1 + sum(
             trainings(int(fold.train.sum()), False, self.settings) for fold in self.folds
@@ -199,8 +200,7 @@ class _Job:
 
     def _learned(self) -> Learned:
         """From all training rows, by validation rows where there are some."""
-        valid = self.data.splits["dev"] if self.has_test and "dev" in self.data.splits else None
-        learned = self.learner.learn(self.rows, self.groups, valid, stage="fit")
+        learned = self.learner.learn(self.rows, self.groups, self.valid, stage="fit")
         self.sizes = {"train": learned.taught, learned.chosen_by: len(learned.held.labels)}
         return learned
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from findna.data.label_files import LabelSettings
 from findna.inference.precision import Precision
 from findna.inference.predict import Strand
 from findna.model.heads import Pooling
 
+BATCH_ROWS = 32
 # What pooling auto chooses from.
 LAYERED: tuple[Pooling, ...] = ("mean", "max", "summary", "layers")
 PLACED: tuple[Pooling, ...] = (*LAYERED, "bins")
@@ -20,7 +21,11 @@ class FinetuneSettings(LabelSettings):
     """Everything that decides what a fine-tuning run computes."""
 
     epochs: int = Field(10, ge=1, description="Passes over the training rows.")
-    batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step.")
+    batch_rows: int | None = Field(
+        None,
+        ge=1,
+        description=f"Sequences an optimizer step; {BATCH_ROWS} if not given, fewer for few rows.",
+    )
     batch_bases: int = Field(
         65_536, ge=1, description="Bases computed at once; larger batches are taken in parts."
     )
@@ -54,7 +59,8 @@ class FinetuneSettings(LabelSettings):
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
     begin: Literal["probe", "zeros"] = Field(
         "probe",
-        description="The head begins as a linear probe of the network as it is, or says nothing.",
+        description="The head begins as a linear probe of the network as it is, which also chooses"
+        " what auto leaves open; or it says nothing, and auto is its first choice.",
     )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="Rate of each layer as a share of the rate of the next one."
@@ -67,7 +73,11 @@ class FinetuneSettings(LabelSettings):
         " 0 keeps the weights themselves.",
     )
     validation_fraction: float = Field(
-        0.1, gt=0, le=0.5, description="Share of the training rows that chooses the epoch."
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the training rows that chooses; of fewer than 1,000 rows three parts"
+        " choose in turn instead, and all epochs are run.",
     )
     folds: int = Field(
         5, ge=0, description="Folds of cross-validation where no test split is given; 0 skips it."
@@ -75,6 +85,13 @@ class FinetuneSettings(LabelSettings):
     repeats: int = Field(2, ge=1, description="Repeats of cross-validation with other folds.")
     precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
     seed: int = Field(0, ge=0, description="Seed of every draw.")
+
+    @field_validator("folds")
+    @classmethod
+    def _no_single_fold(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves no row to learn from: use 2 or more, or 0 for none")
+        return folds
 
     @model_validator(mode="after")
     def _auto_stands_alone(self) -> Self:

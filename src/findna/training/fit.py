@@ -27,7 +27,7 @@ from findna.inference.predict import Strand, scores_of, task_outputs
 from findna.metrics import Answers, choose_threshold, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
-from findna.training.finetune_settings import FinetuneSettings
+from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.rates import finetuning_adamw
 from findna.training.schedules import averaging, warmup_cosine
 from findna.training.tasks import retasked, row_losses, row_weights, targets_of, task_of
@@ -146,7 +146,8 @@ class _Training:
         self.lengths = train.lengths
         self.targets = targets_of(train.labels, task).to(model.device)
         self.weights = row_weights(train.labels, task, settings.class_weights).to(model.device)
-        self.steps = -(-len(train) // settings.batch_rows) * settings.epochs
+        self.batch_rows = settings.batch_rows or BATCH_ROWS
+        self.steps = -(-len(train) // self.batch_rows) * settings.epochs
         self.step = 0
         self.optimizer = finetuning_adamw(model, settings)
         # Without a momentum the average is the model itself.
@@ -168,8 +169,8 @@ class _Training:
         seed, everyone = self.settings.seed, np.arange(len(self.rows))
         order = np.argsort(row_hash(seed, epoch, everyone, Purpose.LABELLED_ORDER), kind="stable")
         strands = uniform(row_hash(seed, epoch, everyone, Purpose.LABELLED_STRAND)) < 0.5
-        for at in range(0, len(order), self.settings.batch_rows):
-            rows = order[at : at + self.settings.batch_rows]
+        for at in range(0, len(order), self.batch_rows):
+            rows = order[at : at + self.batch_rows]
             yield rows, strands[rows] if self.task.strand == "both" else None
 
     def _learn(self, rows: NDArray[np.int64], turned: NDArray[np.bool_] | None) -> Tensor:
@@ -200,7 +201,8 @@ class _Training:
     def _parts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Places in `rows` that are computed together: all, if they are not too many bases."""
         lengths = self.lengths[rows]
-        if int(lengths.sum()) <= self.settings.batch_bases:
+        # With its padding, which takes memory as bases do.
+        if len(rows) * int(lengths.max()) <= self.settings.batch_bases:
             return [np.arange(len(rows))]
         return by_length(lengths, self.settings.batch_bases)
 

@@ -46,7 +46,7 @@ from findna.model.model import Model
 from findna.training.beginning import begin
 from findna.training.calibration import OutOfFold
 from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
-from findna.training.finetune_settings import FinetuneSettings
+from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import mean_loss
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows
@@ -135,9 +135,11 @@ def _probes(settings: FinetuneSettings, rows: int) -> bool:
 
 
 def batch_rows(rows: int, settings: FinetuneSettings) -> int:
-    """Rows a step: smaller than the settings say where there would be too few steps."""
+    """Rows a step: fewer than usual where there would be too few steps, unless they were given."""
+    if settings.batch_rows is not None:
+        return settings.batch_rows
     enough = rows * settings.epochs // LEAST_STEPS
-    return min(settings.batch_rows, max(SMALLEST_BATCH, enough))
+    return min(BATCH_ROWS, max(SMALLEST_BATCH, enough))
 
 
 class Learner:
@@ -334,7 +336,8 @@ class Learner:
 
     def _frozen(self, rows: LabelledSplit, task: TaskConfig) -> FrozenRows:
         balanced = self.settings.class_weights == "balanced"
-        readings = (*self.settings.readings, *READINGS)
+        more = READINGS if self.settings.pooling == ("auto",) else ()
+        readings = (*self.settings.readings, *more)
         return FrozenRows(self.start, task, rows, balanced=balanced, readings=readings)
 
     # -------------------------------------------------------- thresholds

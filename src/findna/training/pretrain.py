@@ -18,8 +18,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from findna.data.batches import PretrainBatch, make_batch
-from findna.data.windows import Split, WindowSampler, split_genome
-from findna.files import BadInput, FindnaError, log
+from findna.data.windows import SamplingSettings, Split, WindowSampler, split_genome
+from findna.files import BadInput, FindnaError, file_digest, log
 from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import PRESETS, Model, load_model, new_model
@@ -129,6 +129,7 @@ def _start(settings: PretrainSettings, start_from: str | Path | None) -> Model:
         head = preset.projection.model_copy(update={"kind": settings.head})
         return new_model(preset.model_copy(update={"projection": head}), settings.seed)
     model = load_model(start_from)
+    _refuse_other_shape(settings, model, start_from)
     if model.config.task is None:
         return model
     bare = new_model(model.config.model_copy(update={"task": None}), settings.seed)
@@ -136,6 +137,21 @@ def _start(settings: PretrainSettings, start_from: str | Path | None) -> Model:
     bare.load_state_dict(weights)
     bare.provenance = model.provenance
     return bare
+
+
+def _refuse_other_shape(settings: PretrainSettings, model: Model, source: str | Path) -> None:
+    """A preset or head that was asked for is another shape than that of the weights."""
+    shape = {"preset": model.config.preset, "head": model.config.projection.kind}
+    for name, has in shape.items():
+        asked, usual = getattr(settings, name), PretrainSettings.model_fields[name].default
+        # A shape of one's own goes by the recipe of the usual preset.
+        unnamed = has == "custom" and asked == usual
+        if name in settings.model_fields_set and asked != has and not unnamed:
+            raise BadInput(
+                f"{name} {asked} is asked for, and {source} has {name} {has}",
+                remedy=f"leave --{name} away, the shape comes from --from; settings of a recipe"
+                " can be given one by one",
+            )
 
 
 def _check_parts(settings: PretrainSettings, processes: int) -> None:
@@ -155,8 +171,17 @@ def _described(
         "verb": "pretrain",
         "genome": {"source": genome.source, "digest": genome.digest, "bases": int(genome.total)},
         "start_from": str(start_from) if start_from else None,
+        **_digests_of_beds(settings.sampling),
         "settings": settings.model_dump(mode="json"),
     }
+
+
+def _digests_of_beds(sampling: SamplingSettings) -> dict[str, str]:
+    """What the BED files say, which decide with the seed what is held out: a run that is resumed
+    must find the same.
+    """
+    named = {"include": sampling.include, "exclude": sampling.exclude}
+    return {name: file_digest(path) for name, path in named.items() if path is not None}
 
 
 def _open(

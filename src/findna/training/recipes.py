@@ -114,7 +114,11 @@ class PretrainSettings(Settings):
         if any(given.get(end) is not None for end in ENDS):
             merged = {k: v for k, v in merged.items() if k in given or k not in ENDS}
         for section in SECTIONS:
-            merged[section] = {**recipe.get(section, {}), **(given.get(section) or {})}
+            told = given.get(section) or {}
+            # What is no section is refused by name when it is parsed.
+            merged[section] = (
+                {**recipe.get(section, {}), **told} if isinstance(told, Mapping) else told
+            )
         return cls.parse(merged, source=source)
 
 

@@ -38,9 +38,11 @@ def task_for(
     """The task of `data`; targets of a regression are standardised by the rows that train it."""
     moments: dict[str, Any] = {}
     if data.kind == "regression":
-        spread = train.labels.std(axis=0)
-        moments["target_mean"] = tuple(float(m) for m in train.labels.mean(axis=0))
-        moments["target_sd"] = tuple(float(s) if s > 0 else 1.0 for s in spread)
+        mean, spread = train.labels.mean(axis=0), train.labels.std(axis=0)
+        # Of equal values rounding leaves a spread that is none.
+        varies = spread > 1e-10 * np.abs(mean)
+        moments["target_mean"] = tuple(mean.tolist())
+        moments["target_sd"] = tuple(np.where(varies, spread, 1.0).tolist())
     else:
         # Rows weighted to balance classes teach a network that all are equally common.
         even = np.full(len(data.classes), 1 / len(data.classes))

@@ -31,6 +31,10 @@ YOUNG = 300  # steps before which summary tokens that say little are no sign of 
 # Fixed on two recipes that collapse, checked on two others: benchmarks/collapse.py.
 SILENT, ON_A_LINE = 0.02, 2.0
 EMBEDDED = 512  # windows over which ranks, entropies and agreement are measured
+# Fewer windows are cut into parts: centred vectors of n windows have a rank below n whatever the
+# network is. With fewer than so many parts nothing is said of a collapse.
+ENOUGH, LEAST = 32, 8
+SHORTEST_PART = 64  # bp
 
 
 class ValidationSettings(Settings):
@@ -180,12 +184,13 @@ def health(
       in nats: what a token's answer tells of which window it saw. 0 is collapse, whatever the
       entropy. ``least_token_information`` is that of the token that tells least, and
       ``silent_tokens`` counts those that tell nothing (below ``SILENT``).
+    * ``windows``: over how many windows, or parts of few long ones, these are measured.
     * ``strand_agreement``: mean cosine between centred embeddings of both strands.
     * ``distillation_loss``: cross-entropy of the student's answers against the teacher's.
     """
     parts: list[tuple[Tensor, ...]] = []
-    codes = data.targets[:EMBEDDED].to(student.device)
-    asked = data.hidden[:EMBEDDED].to(student.device)
+    codes = in_parts(data.targets[:EMBEDDED]).to(student.device)
+    asked = in_parts(data.hidden[:EMBEDDED]).to(student.device)
     rows = max(1, 32_768 // codes.shape[1])
     for piece, hidden in zip(codes.split(rows), asked.split(rows), strict=True):
         with autocast(student.device, precision):
@@ -202,6 +207,7 @@ def health(
     middle = forward.mean(0)
     agreement = F.cosine_similarity(forward - middle, backward - middle, dim=-1).mean()
     return {
+        "windows": len(forward),
         "distillation_loss": float(loss),
         "effective_rank": effective_rank(forward),
         "teacher_entropy": float(entropy.mean()),
@@ -211,6 +217,16 @@ def health(
         "tokens": len(information),
         "strand_agreement": float(agreement),
     }
+
+
+def in_parts(windows: Tensor) -> Tensor:
+    """Windows (n, L) as they are, or where there are few, in equal parts: at least `ENOUGH`, if
+    these are not shorter than `SHORTEST_PART`.
+    """
+    count, length = windows.shape
+    each = min(-(-ENOUGH // count), max(1, length // SHORTEST_PART))
+    part = length // each
+    return windows[:, : each * part].reshape(count * each, part)
 
 
 def _entropy(chances: Tensor) -> Tensor:
@@ -229,11 +245,12 @@ def effective_rank(embeddings: Tensor) -> float:
 
 def verdict(numbers: dict[str, Any], *, distilling: bool) -> str:
     """One sentence on the state of the training, from the figures of a check."""
-    if numbers["effective_rank"] < ON_A_LINE:
+    many = numbers["windows"] >= LEAST
+    if many and numbers["effective_rank"] < ON_A_LINE:
         return (
             "COLLAPSING: the embeddings of all windows are nearly the same (effective rank below 2)"
         )
-    if distilling and numbers["step"] >= YOUNG and numbers["silent_tokens"]:
+    if many and distilling and numbers["step"] >= YOUNG and numbers["silent_tokens"]:
         silent = f"{numbers['silent_tokens']} of {numbers['tokens']} answers to a window"
         return f"COLLAPSING: the teacher's answers no longer depend on the window ({silent})"
     if numbers["mask_loss"] >= numbers["letter_entropy"]:

@@ -17,7 +17,7 @@ from findna.model.model import Model
 from findna.training.beginning import MOST_ROWS, begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import fit
-from findna.training.learning import trainings
+from findna.training.learning import batch_rows, trainings
 from findna.training.tasks import task_for
 
 _WARM, _TIMED = 2, 6
@@ -48,16 +48,17 @@ def cost_of_finetuning(
     )
     begun, each = np.maximum(np.array(more) - few, 1e-3) / _TIMED
     epochs = settings.epochs * _trainings(data, settings)
-    once = min(len(train), MOST_ROWS) / settings.batch_rows * _trainings(data, settings)
-    batches = epochs * len(train) / settings.batch_rows
-    checked = epochs * _validation_rows(data, settings) / settings.batch_rows
+    size = batch_rows(len(train), settings)
+    once = min(len(train), MOST_ROWS) / size * _trainings(data, settings)
+    batches = epochs * len(train) / size
+    checked = epochs * _validation_rows(data, settings) / size
     seconds = float(begun * once + each * (batches + _CHECKING * checked))
     return Cost(seconds, _memory(where), _trainings(data, settings), _TIMED, where.type)
 
 
 def _some(rows: LabelledSplit, batches: int, settings: FinetuneSettings) -> LabelledSplit:
     """Rows for so many batches, evenly spread; repeated if there are too few."""
-    wanted = batches * settings.batch_rows
+    wanted = batches * batch_rows(len(rows), settings)
     at = np.linspace(0, len(rows) - 1, wanted).astype(np.int64)
     return LabelledSplit(
         [rows.ids[i] for i in at.tolist()],
@@ -79,7 +80,8 @@ def _seconds(
     precision = resolve_precision(settings.precision, device)
     # What costs most of all that may be tried; a probe costs about as much as an epoch of a head.
     dearest = {"auto": "full", "probe": "head"}.get(settings.train, settings.train)
-    once = settings.model_copy(update={"epochs": 1, "train": dearest})
+    size = batch_rows(len(data.splits["train"]), settings)
+    once = settings.model_copy(update={"epochs": 1, "train": dearest, "batch_rows": size})
     took: list[float] = []
 
     def note(**numbers: float) -> None:
@@ -94,15 +96,20 @@ def _seconds(
 
 def _trainings(data: LabelledData, settings: FinetuneSettings) -> int:
     """Training runs that `finetune` makes of these settings, at most; at least one for a probe."""
-    rows, dev = len(data.splits["train"]), "dev" in data.splits and "test" in data.splits
+    rows = len(data.splits["train"])
     if "test" in data.splits or not settings.folds:
-        return max(1, trainings(rows, dev, settings))
+        return max(1, trainings(rows, _dev_chooses(data, settings), settings))
     inside = rows - rows // settings.folds
     return 1 + settings.folds * settings.repeats * trainings(inside, False, settings)
 
 
+def _dev_chooses(data: LabelledData, settings: FinetuneSettings) -> bool:
+    """Whether dev rows choose; in cross-validation they join the others."""
+    return "dev" in data.splits and ("test" in data.splits or not settings.folds)
+
+
 def _validation_rows(data: LabelledData, settings: FinetuneSettings) -> float:
-    if "dev" in data.splits and "test" in data.splits:
+    if _dev_chooses(data, settings):
         return len(data.splits["dev"])
     return settings.validation_fraction * len(data.splits["train"])
 
