@@ -217,6 +217,14 @@ def missing(
                     yield Unit(task, size, draw, tuple(wanted))
 
 
+def refuse_other(file: Path, settings: Mapping[str, Any]) -> None:
+    """Runs of another model, precision or judge must not be averaged with these."""
+    before = yaml.safe_load(file.read_text()) if file.is_file() else settings
+    changed = [k for k in ("model", "precision", "judge", "test_rows") if before[k] != settings[k]]
+    if changed:
+        raise SystemExit(f"{file} says another {' and '.join(changed)}: name another -o")
+
+
 def work(units: list[Unit], place: Place, file: Path, jobs: int, budget: float) -> None:
     """Make the runs of units, in order, until the budget is spent; each is written when made."""
     deadline = time.monotonic() + budget
@@ -432,13 +440,14 @@ def main() -> None:
     settings["precision"] = precision
     place = Place(given.data, given.model, given.threads, precision, given.judge, given.test_rows)
     if not given.tabulate:
+        refuse_other(out / "settings.yaml", settings)
+        (out / "settings.yaml").write_text(yaml.safe_dump(settings))
         tasks, sizes = given.task or list(COMPLETE), given.rows or list(SIZES)
         done = found_in(out / "runs.jsonl")
         contenders = given.contender or CONTENDERS
         units = list(missing(done, contenders, tasks, sizes, given.draws, given.data))
         budget = seconds(given.budget) if given.budget else float("inf")
         work(units, place, out / "runs.jsonl", given.jobs, budget)
-        (out / "settings.yaml").write_text(yaml.safe_dump(settings))
         with (out / "command.txt").open("a", encoding="utf-8") as commands:
             commands.write(f"python {shlex.join(sys.argv)}\n")
     write_tables(out)

@@ -121,8 +121,12 @@ def test_stop_and_resume_equal_one_run_bit_for_bit(
     assert load_checkpoint(Run(tmp_path / "cut", True))[1]["step"] == 4
     pretrain(genome, tmp_path / "cut", settings(steps=8), device="cpu", resume=True)
     assert same(tmp_path / "whole", tmp_path / "cut")
-    steps = [row["step"] for row in read_metrics(tmp_path / "cut" / "metrics.jsonl")]
+    rows = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    steps = [row["step"] for row in rows]
     assert steps == sorted(steps)
+    pretrain(genome, tmp_path / "cut", settings(steps=8), device="cpu", resume=True)
+    again = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    assert [row["step"] for row in again] == steps
 
 
 def test_resume_with_other_settings_is_refused(genome: Genome, tmp_path: Path) -> None:

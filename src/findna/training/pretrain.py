@@ -27,6 +27,7 @@ from findna.sequence.genome import Genome
 from findna.training.engine import open_engine, total
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import (
+    CLOSING_KEY,
     MetricsLog,
     Run,
     load_checkpoint,
@@ -529,7 +530,7 @@ class _Job:
         )
         self.reference = reference(self.genome, self.split.train, closing)
         numbers = self._check(closing)
-        numbers["by_length"] = self._by_length()
+        numbers[CLOSING_KEY] = self._by_length()
         text = self._report(numbers)
         if self.main:
             self._write_model(numbers, finished)

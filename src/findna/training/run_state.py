@@ -141,6 +141,10 @@ def environment(device: torch.device | str) -> dict[str, Any]:
     }
 
 
+# What only the closing check of a pretraining run has.
+CLOSING_KEY = "by_length"
+
+
 class MetricsLog:
     """Appends numbers to ``metrics.jsonl``; not-finite ones are written as null, since JSON has no
     NaN.
@@ -161,8 +165,11 @@ class MetricsLog:
             raise FindnaError(f"{self.file}: cannot write ({error.strerror})") from error
 
     def _cut(self, step: int) -> None:
-        """Drop what a run wrote after its last checkpoint, so that no step stands twice."""
-        kept = [row for row in read_metrics(self.file) if row.get("step", 0) <= step]
+        """Drop what a run wrote after its last checkpoint, so that no step stands twice: later
+        steps, and the closing check, which is made again.
+        """
+        rows = read_metrics(self.file)
+        kept = [row for row in rows if row.get("step", 0) <= step and CLOSING_KEY not in row]
         with atomic_file(self.file, overwrite=True) as made:
             made.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
