@@ -165,6 +165,10 @@ def test_the_kind_is_guessed_and_can_be_said(tmp_path):
     assert task_of(tmp_path, ["0", "2", "1"]).kind == "multiclass"
     assert task_of(tmp_path, ["0.5", "2", "1"]).kind == "regression"
     assert task_of(tmp_path, [str(i) for i in range(60)]).kind == "regression"
+    values = [f"{i / 7:.3f}" for i in range(1, 30)]
+    with pytest.raises(BadInput, match="record 30: the labels are numbers, but for 'NA'"):
+        task_of(tmp_path, [*values, "NA"])
+    assert task_of(tmp_path, [*values, "NA"], task="multiclass").kind == "multiclass"
     assert task_of(tmp_path, ["a;b", "b", "c"]).kind == "multilabel"
     said = task_of(tmp_path, ["0", "2", "1"], task="regression")
     assert said.splits["train"].labels.tolist() == [[0.0], [2.0], [1.0]]

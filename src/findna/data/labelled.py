@@ -27,6 +27,8 @@ Labels = NDArray[np.int64] | NDArray[np.float64]
 
 # More distinct whole numbers than this are taken for measurements, not for classes.
 _MOST_NUMBER_CLASSES = 50
+# Of distinct labels, those that are words among measurements.
+_MOST_STRANGE = 0.1
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _SEPARATOR = ";"
@@ -194,11 +196,27 @@ def _guess_kind(part: Part) -> TaskKind:
         return "multilabel" if {_plain(w) for w in every} <= {"0", "1"} else "regression"
     if any(_SEPARATOR in word for word in every):
         return "multilabel"
-    if every and all(_as_number(word) is not None for word in every):
-        whole = all(_WHOLE.fullmatch(word) for word in every)
-        if not whole or len(every) > _MOST_NUMBER_CLASSES:
+    numbers = {word for word in every if _as_number(word) is not None}
+    whole = all(_WHOLE.fullmatch(word) for word in numbers)
+    if numbers and (not whole or len(numbers) > _MOST_NUMBER_CLASSES):
+        _refuse_some_words(part, every - numbers, len(every))
+        if numbers == every:
             return "regression"
     return "binary" if len({_plain(w) for w in every}) == 2 else "multiclass"
+
+
+def _refuse_some_words(part: Part, strange: set[str], distinct: int) -> None:
+    """Among values a word or two, such as NA, are no classes: as such they would make every value
+    a class of its own.
+    """
+    if strange and len(strange) <= _MOST_STRANGE * distinct:
+        at = next(at for at, words in enumerate(part.words) if words[0] in strange)
+        raise BadInput(
+            f"the labels are numbers, but for {', '.join(map(repr, sorted(strange)[:5]))}",
+            file=part.source,
+            record=part.ids[at],
+            remedy="remove these rows, or say --task multiclass if the numbers are classes",
+        )
 
 
 def _plain(word: str) -> str:
