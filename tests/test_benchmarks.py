@@ -5,8 +5,12 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+
+from findna.sequence.alphabet import reverse_complement
+from findna.sequence.genome import Genome
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -68,3 +72,27 @@ def test_trials_are_not_published(gpu: ModuleType, tmp_path: Path) -> None:
     for options in (["--device", "cpu"], ["--quick", "--publish", str(tmp_path)]):
         with pytest.raises(SystemExit):
             gpu.main(options)
+
+
+def test_what_stands_often_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    mask_repeats = importlib.import_module("mask_repeats")
+    random = np.random.default_rng(0)
+    element = "".join(random.choice(list("ACGT"), 300))
+    other = reverse_complement(element)
+    unique = ["".join(random.choice(list("ACGT"), 500)) for _ in range(13)]
+    copies = [element, other] * 6
+    letters = unique[0] + "".join(c + u for c, u in zip(copies, unique[1:], strict=True))
+    source = tmp_path / "g.fa"
+    source.write_text(f">chr1\n{letters}NN\n>short\nACGT\n")
+    share = mask_repeats.mask(source, tmp_path / "masked.fa.gz")
+    genome = Genome.open(tmp_path / "masked.fa.gz", cache=tmp_path / "cache")
+    assert genome.digest == Genome.open(source, cache=tmp_path / "cache").digest
+    repeats = np.zeros(genome.total, bool)
+    for start, end in genome.soft_runs:
+        repeats[start:end] = True
+    planted = np.zeros(genome.total, bool)
+    for copy in range(12):
+        planted[500 + 800 * copy : 800 + 800 * copy] = True
+    assert share == pytest.approx(repeats.mean())
+    assert repeats[planted].mean() > 0.9 and repeats[~planted].mean() < 0.05

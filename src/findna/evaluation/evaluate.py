@@ -321,16 +321,14 @@ def _report_leakage(
         genome = Genome.open(genome)
     pretrained = next((m for m in models if m not in PRESETS), None)
     model = None if pretrained is None else folders_of(pretrained)[0]
-    rows = {task.name: _digests_of_splits(task.whole) for task in prepared}
+    held = {
+        "rows": {task.name: _digests_of_splits(task.whole) for task in prepared},
+        "model": None if model is None else weights_digest(load_model(model)),
+        "genome": None if genome is None else genome.digest,
+    }
     for task in prepared:
         file = folder / "leakage" / f"{task.name}.tsv"
         made_from = file.with_suffix(".json")
-        held = {
-            "task": task.name,
-            "rows": rows,
-            "model": None if model is None else weights_digest(load_model(model)),
-            "genome": None if genome is None else genome.digest,
-        }
         if file.exists() and made_from.exists() and read_json(made_from) == held:
             continue
         report = leakage(
