@@ -274,6 +274,9 @@ def test_a_named_column_makes_a_table(write: Callable[..., Path]) -> None:
 def test_one_interval_is_a_bed(write: Callable[..., Path], text: str) -> None:
     genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
     assert listed(write(text, "one.narrowPeak"), genome=genome) == [("chr1:1-3", "CG")]
+    named = Genome.open(write(">seq\nACGT\n", "s.fa"))
+    renamed = write(text.replace("chr1", "seq"), "one.narrowPeak")
+    assert listed(renamed, genome=named) == [("seq:1-3", "CG")]
 
 
 def test_variants_are_no_sequences(write: Callable[..., Path]) -> None:

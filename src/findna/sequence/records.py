@@ -112,7 +112,8 @@ def format_of(
     lines = start.splitlines() or [b""]
     if ".bed" in PurePath(path).suffixes:
         return "bed"
-    if names_sequences(lines[0].decode("utf-8", "replace")):
+    # A chromosome may be called seq: a line of coordinates is no header.
+    if names_sequences(lines[0].decode("utf-8", "replace")) and not _is_bed_line(lines[0]):
         return "table"
     # A table has one header, of several cells; other comments stand before intervals only.
     commented = all(line.startswith(b"#") for line in lines) and (
