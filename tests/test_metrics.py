@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics as sk
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from findna.metrics import (
@@ -234,6 +234,8 @@ def test_the_threshold_with_the_best_mcc():
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=30))
+@example([(0, 0.0), (1, 5e-324)])
+@example([(0, 0.5), (1, float(np.nextafter(0.5, 1)))])
 def test_no_other_threshold_is_better(rows):
     labels, p = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
     if len(set(labels.tolist())) < 2:

@@ -483,12 +483,19 @@ def choose_threshold(labels: Ints, positive_scores: Floats, least: float = 0) ->
     tables = np.stack([np.stack([spared, alarms], 1), np.stack([missed, hits], 1)], 1)
     mcc = _mcc_of(tables)
     distinct = np.unique(positive_scores)[::-1]
-    between = np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1])
+    between = np.append(midway(distinct[1:], distinct[:-1]), distinct[-1])
     said = np.stack([missed + spared, hits + alarms])
     lacks = np.clip(least * np.stack([alarms[-1:], hits[-1:]]) - said, 0, None).sum(0)
     mcc = np.where(lacks <= lacks.min(), mcc, -np.inf)
     best = np.flatnonzero(mcc >= mcc.max() - 1e-12)
     return float(between[best[np.abs(between[best] - 0.5).argmin()]])
+
+
+def midway(low: Floats, high: Floats) -> Floats:
+    """Thresholds that tell lower from higher scores: above `low`, not above `high`, and midway if
+    rounding leaves a number there.
+    """
+    return np.asarray(np.maximum((low + high) / 2, np.nextafter(low, high)))
 
 
 def confusion(answers: Answers) -> pd.DataFrame:

@@ -40,7 +40,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.splits import strata_of, stratified_folds, stratified_holdout
 from findna.files import log
 from findna.inference.predict import Strand, scores_of
-from findna.metrics import Answers, choose_threshold, value
+from findna.metrics import Answers, choose_threshold, midway, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.training.beginning import begin
@@ -379,7 +379,7 @@ def leaves_open(labels: Ints, scores: Floats) -> tuple[float, float]:
         return 0.0, high
     below = float(ordered[negative - 1])
     above = ordered[ordered > below]
-    return ((below + float(above[0])) / 2 if len(above) else below), high
+    return (float(midway(ordered[negative - 1], above[0])) if len(above) else below), high
 
 
 def _out_of_fold(heard: Sequence[Heard], what: str) -> OutOfFold:
