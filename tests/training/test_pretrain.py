@@ -252,7 +252,7 @@ def test_a_budget_ends_in_time_with_a_model(genome: Genome, tmp_path: Path) -> N
         genome, tmp_path / "run", settings(steps=None, budget="12s"), device="cpu"
     )
     assert time.monotonic() - start < 18
-    assert result.steps >= 1
+    assert result.steps >= 20
     assert load_model(tmp_path / "run").provenance["planned_steps"] == result.planned_steps
 
 
