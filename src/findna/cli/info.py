@@ -167,9 +167,9 @@ def _run_facts(path: Path) -> Mapping[str, object]:
 
 
 def _evaluation_facts(path: Path) -> Mapping[str, object]:
-    runs = [file.relative_to(path / "runs") for file in (path / "runs").rglob("*.json")]
+    runs = sum(1 for _ in (path / "runs").rglob("*.json"))
     state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
-    return {"kind": "evaluation", "runs": f"{len(runs):,}", "state": state}
+    return {"kind": "evaluation", "runs": f"{runs:,}", "state": state}
 
 
 def _model_part(folder: Path, finished: bool) -> Mapping[str, object]:

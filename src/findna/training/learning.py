@@ -377,9 +377,9 @@ def leaves_open(labels: Ints, scores: Floats) -> tuple[float, float]:
     high = float(ordered[-positive]) if positive else 1.0
     if not negative:
         return 0.0, high
-    below = float(ordered[negative - 1])
+    below = ordered[negative - 1]
     above = ordered[ordered > below]
-    return (float(midway(ordered[negative - 1], above[0])) if len(above) else below), high
+    return float(midway(below, above[0]) if len(above) else below), high
 
 
 def _out_of_fold(heard: Sequence[Heard], what: str) -> OutOfFold:
