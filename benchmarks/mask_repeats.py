@@ -5,8 +5,8 @@
 For a FASTA without a soft mask, so that `findna pretrain --soft-mask` can be studied on it. The
 idea is WindowMasker's (Morgulis et al. 2006): the words of 14 bases of both strands are counted,
 and a base is a repeat where the mean of log2(count) over 41 words around one that covers it is
-above 2. Old repeats are missed and simple ones found: of the human regions 28 % become lower case, where
-RepeatMasker has about half.
+above 2. Old repeats are missed and simple ones found: of the human regions 28 % become lower case,
+where RepeatMasker has about half.
 """
 
 from __future__ import annotations
