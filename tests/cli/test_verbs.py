@@ -93,6 +93,20 @@ def test_info_of_labels(tmp_path: Path) -> None:
     assert facts["lengths"] == "6 to 10 bp"
 
 
+def test_info_of_a_table_without_labels(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,seq,height,weight\na,ACGT,1,2\nb,ACGTAC,3,4\n")
+    facts = _facts(_call("info", table))
+    assert facts["kind"] == "sequences (table)"
+    assert (facts["records"], facts["lengths"]) == ("2", "4 to 6 bp")
+    assert facts["columns"] == "id, seq, height, weight"
+    table.write_text("id,seq\n")
+    assert _facts(_call("info", table))["records"] == "0"
+    table.write_text("chrom,start,end\nchr1,0,5\n")
+    facts = _facts(_call("info", table))
+    assert (facts["kind"], facts["rows"]) == ("table", "1")
+
+
 def test_info_of_a_model_and_of_a_missing_file(tmp_path: Path) -> None:
     from findna.model.model import new_model
 

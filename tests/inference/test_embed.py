@@ -32,7 +32,7 @@ SMALL = ModelConfig(
     projection=ProjectionConfig(hidden=8, bottleneck=4, prototypes=4),
 )
 D, WINDOW = 16, 40
-POOLED = ["mean", "max", "summary", "deviation", "layers"]
+POOLED = ["mean", "max", "summary", "deviation", "layers", "deviations"]
 
 
 @pytest.fixture
@@ -84,14 +84,14 @@ def by_hand(model, codes, pooling, strand="both", window=WINDOW):
     kept, summaries = [], []
     for start, end, first, last in zip(*tile(len(codes), window), strict=True):
         encoded, vectors = outputs_of_layers(model, codes[start:end])
-        every = vectors if pooling == "layers" else vectors[-1:]
+        every = vectors if pooling in ("layers", "deviations") else vectors[-1:]
         kept.append(torch.cat(every, 1)[first - start : last - start].numpy())
         summaries.append(encoded.summary[0].mean(0).numpy() * (last - first) / len(codes))
     if pooling == "summary":
         return np.sum(summaries, axis=0)
     bases = np.concatenate(kept)
     assert len(bases) == len(codes)
-    if pooling == "deviation":
+    if pooling in ("deviation", "deviations"):
         return bases.astype(np.float64).std(0)
     mean = bases.mean(0)
     return {"mean": mean, "layers": mean, "max": bases.max(0), "base": bases}[pooling]
@@ -117,13 +117,13 @@ def test_what_fits_a_window_is_what_embeddings_gives(model, pooling, strand):
     sequences = [r.codes for r in records(30, longest=WINDOW + 1)]
     expected = embeddings(model, sequences, pooling=(pooling,), strand=strand, batch_bases=200)
     found = vectors_of(sequences, model, pooling=pooling, strand=strand, batch_bases=200)
-    if pooling == "deviation":  # through mean squares and back, in double precision
+    if pooling in ("deviation", "deviations"):  # through mean squares and back, in double precision
         assert np.allclose(found, expected, rtol=1e-6, atol=0)
     else:
         assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "layers", "deviation"])
+@pytest.mark.parametrize("pooling", ["mean", "layers", "deviation", "deviations"])
 def test_it_does_not_matter_how_a_sequence_was_cut(model, pooling):
     with torch.no_grad():
         for layer in model.encoder.layers:  # a base says the same whatever stands around it
@@ -145,6 +145,16 @@ def test_vectors_of_layers_say_how_wide_they_are(model, tmp_path):
     assert np.array_equal(np.stack(table["embedding"]), npz(tmp_path / "a.npz")["embedding"])
     mean = vectors_of([r.codes for r in records(3)], model)
     assert np.allclose(npz(tmp_path / "a.npz")["embedding"][:, 3 * D :], mean, atol=1e-6)
+
+
+def test_poolings_of_long_sequences_stand_side_by_side(model):
+    together = ["deviations", "max", "mean", "deviation", "summary", "layers"]
+    everyone = records(8)
+    found = embed(everyone, model, device="cpu", pooling=together)
+    apart = [embed(everyone, model, device="cpu", pooling=one).vectors for one in together]
+    assert found.facts["pooling"] == ",".join(together)
+    assert found.facts["width"] == found.vectors.shape[1] == (4 + 1 + 1 + 1 + 1 + 4) * D
+    assert np.allclose(found.vectors, np.concatenate(apart, 1), atol=1e-6)
 
 
 def test_embeddings_of_several_poolings_stand_side_by_side(model):
@@ -218,7 +228,7 @@ def test_a_chromosome_is_never_held_as_vectors(model, monkeypatch):
     monkeypatch.setattr(stitching, "batches", watched)
     reading = stitching.Reading(WINDOW, "both", 120)
     long = dna(9000)
-    stitching.pooled_vectors(model, [long], "mean", reading)
+    stitching.pooled_vectors(model, [long], ["mean"], reading)
     pieces = 0
     for span, vectors in stitching.base_vectors(model, [long], reading):
         assert vectors.shape == (span.end - span.start, D) and len(vectors) <= 500
@@ -285,7 +295,10 @@ def test_refusals(model, tmp_path):
             embed(["ACGT"], model, output, pooling="base", device="cpu")
     with pytest.raises(ValueError, match="no such pooling"):
         embed(["ACGT"], model, pooling="cls", device="cpu")
-    with pytest.raises(ValueError, match="no such pooling or strand"):
+    for beside in ([], ["base", "mean"], ["bins"]):
+        with pytest.raises(ValueError, match="pooling"):
+            embed(["ACGT"], model, pooling=beside, device="cpu")
+    with pytest.raises(ValueError, match="no such"):
         embed(["ACGT"], model, strand="reverse", device="cpu")
     with pytest.raises(ValueError, match="a window of 0"):
         embed(["ACGT"], model, window=0, device="cpu")

@@ -1,7 +1,7 @@
 """`findna embed`: one vector for every sequence."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from findna.cli.running import (
     Strand,
     verb,
 )
+from findna.inference.embed import EmbedPooling, pooled_parts
 from findna.inference.embed import embed as answer
 
 
@@ -37,11 +38,13 @@ def embed(
     model: SomeModel = None,
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
     pooling: Annotated[
-        Literal["mean", "max", "summary", "deviation", "layers", "base"],
+        str,
         typer.Option(
             "--pooling",
-            help="What is read of a sequence: layers are the means of all layers side by side; base"
-            " is a vector a base (.npz, .parquet).",
+            metavar="NAME,...",
+            help="What is read of a sequence, side by side: mean, max, summary, deviation; layers"
+            " are the means of all layers, deviations their deviations. base alone is a vector a"
+            " base (.npz, .parquet).",
         ),
     ] = "mean",
     strand: Annotated[
@@ -69,7 +72,7 @@ def embed(
         model,
         output,
         genome=genome,
-        pooling=pooling,
+        pooling=_checked(pooling),
         strand=strand,
         window=window,
         batch_bases=batch_bases,
@@ -79,3 +82,12 @@ def embed(
         half=half,
         overwrite=overwrite,
     )
+
+
+def _checked(pooling: str) -> list[EmbedPooling]:
+    names = [name.strip() for name in pooling.split(",")]
+    try:
+        pooled_parts(names)
+    except ValueError as error:
+        raise typer.BadParameter(f"--pooling: {error}") from None
+    return cast(list[EmbedPooling], names)

@@ -14,6 +14,7 @@ from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, merge, read_bed
 from findna.sequence.records import format_of, read_records
+from findna.sequence.tables import open_table, usual_sequence_column
 
 # More records than this are counted, not listed.
 _LISTED = 100
@@ -91,12 +92,12 @@ def _bed_facts(path: Path) -> Mapping[str, object]:
     }
 
 
-def _read_facts(path: Path) -> Mapping[str, object]:
+def _read_facts(path: Path, kind: str = "reads (FASTQ)") -> Mapping[str, object]:
     lengths = [len(record.codes) for record in read_records(path)]
     return {
-        "kind": "reads (FASTQ)",
+        "kind": kind,
         "records": f"{len(lengths):,}",
-        "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
+        "lengths": f"{min(lengths, default=0):,} to {max(lengths, default=0):,} bp",
     }
 
 
@@ -108,6 +109,21 @@ def _variant_facts(path: Path) -> Mapping[str, object]:
         "rows": f"{rows:,}",
         "read by": "findna score-variants",
     }
+
+
+def _table_facts(path: Path) -> Mapping[str, object]:
+    from findna.data.label_files import guess_label_column
+
+    with open_bytes(path) as stream, open_table(stream, path) as table:
+        columns = table.columns
+        at = usual_sequence_column(columns)
+        rows = sum(1 for _ in table.rows) if at is None else 0
+    listed = {"columns": ", ".join(columns)}
+    if at is None:
+        return {"kind": "table", "rows": f"{rows:,}", **listed, "sequences": "no usual column name"}
+    if guess_label_column(columns, columns[at]) is not None:
+        return _label_facts(path)
+    return {**_read_facts(path, "sequences (table)"), **listed, "labels": "no usual column name"}
 
 
 def _label_facts(path: Path) -> Mapping[str, object]:
@@ -129,7 +145,7 @@ _FILE_FACTS: dict[str, Callable[[Path], Mapping[str, object]]] = {
     "fastq": _read_facts,
     "bed": _bed_facts,
     "vcf": _variant_facts,
-    "table": _label_facts,
+    "table": _table_facts,
 }
 
 

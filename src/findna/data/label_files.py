@@ -395,22 +395,33 @@ def _label_columns(
         return (whole,)
     if whole:
         return tuple(columns[need_column(columns, c, file)] for c in settings.label_columns)
-    taken = {sequence, settings.group_column, _first_named(columns, (_SPLIT_NAME,))}
-    free = [c for c in columns if c not in taken]
-    named = _first_named(free, _LABEL_NAMES)
-    if named is not None:
-        return (named,)
-    # Names of the row and of its place are no labels.
-    id_at = find_id_column(columns, None, file)
-    known = {*_PLACE_NAMES, "" if id_at is None else columns[id_at].lower()}
-    left = [c for c in free if c.lower() not in known]
-    if len(left) == 1:
-        return (left[0],)
+    guessed = guess_label_column(columns, sequence, settings.group_column)
+    if guessed is not None:
+        return (guessed,)
     raise BadInput(
         f"which column holds the labels? There are {', '.join(columns)}",
         file=file,
         remedy="name it with --label-column (several labels: a,b,c)",
     )
+
+
+def guess_label_column(
+    columns: Sequence[str], sequence: str | None, group: str | None = None
+) -> str | None:
+    """The column that is named as labels are, or the only one whose use is not known; else None.
+
+    `sequence` and `group` are the columns that are those.
+    """
+    taken = {sequence, group, _first_named(columns, (_SPLIT_NAME,))}
+    free = [c for c in columns if c not in taken]
+    named = _first_named(free, _LABEL_NAMES)
+    if named is not None:
+        return named
+    # Names of the row and of its place are no labels.
+    id_at = find_id_column(columns, None, "")
+    known = {*_PLACE_NAMES, "" if id_at is None else columns[id_at].lower()}
+    left = [c for c in free if c.lower() not in known]
+    return left[0] if len(left) == 1 else None
 
 
 def _first_named(columns: Sequence[str], names: Sequence[str]) -> str | None:

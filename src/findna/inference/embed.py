@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ from findna.sequence.genome import Genome
 from findna.sequence.records import Record
 
 Embeddings = NDArray[np.float32]
-EmbedPooling = Literal["mean", "max", "summary", "deviation", "layers", "base"]
+EmbedPooling = Literal["mean", "max", "summary", "deviation", "layers", "deviations", "base"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def embed(
     output: str | Path | None = None,
     *,
     genome: Genome | str | Path | None = None,
-    pooling: EmbedPooling = "mean",
+    pooling: EmbedPooling | Sequence[EmbedPooling] = "mean",
     strand: Strand = "both",
     window: int | None = None,
     batch_bases: int | None = None,
@@ -127,8 +127,9 @@ def embed(
             and vectors back.
         genome: FASTA or opened genome for BED input.
         pooling: "mean" over bases, "max", the mean of the "summary" tokens, the standard
-            "deviation" over bases, the means of all "layers" side by side, or "base" for a vector a
-            base (parquet and npz).
+            "deviation" over bases, the means of all "layers" side by side and their "deviations",
+            or several of these side by side; or "base" for a vector a base (parquet and npz).
+            For a linear model on top, ("layers", "deviations") told most (docs/results/recipe).
         strand: "both" averages the two strands, "forward" reads the given one.
         window: longest piece that is read at once; None takes the longest the model was trained on.
         batch_bases: bases a batch, which bounds memory; None takes what suits the device.
@@ -141,22 +142,23 @@ def embed(
     Raises:
         BadInput: an unreadable record (with its place), an output that exists or has no known
             ending, a missing library.
-        ValueError: another pooling or strand, a window below 1.
+        ValueError: another pooling or strand, "base" beside others, a window below 1.
     """
-    _refuse_unknown(pooling, strand, window)
+    parts = pooled_parts(pooling)
+    _refuse_unknown(strand, window)
     if output is not None:
-        check_output(output, pooling)
+        check_output(output, _named(parts))
     network = pick_model(model).to(pick_device(device)).eval()
     bases = batch_bases or usual_batch_bases(network.device)
     reading = Reading(window or usual_window(network), strand, bases)
     genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
     dtype = np.dtype(np.float16 if half else np.float32)
-    facts = _facts(model, network, genome, pooling, reading, dtype)
+    facts = _facts(model, network, genome, parts, reading, dtype)
     records = records_of(inputs, genome, sequence_column, id_column)
-    chunk_bases = BASE_SPAN if pooling == PER_BASE else SPAN_BATCHES * bases
+    chunk_bases = SPAN_BATCHES * bases if parts else BASE_SPAN
     chunks = watched(records, network, reading.window, chunk_bases)
     with RecordProgress("embed") as progress:
-        answers = _answers(chunks, network, pooling, reading, dtype, progress)
+        answers = _answers(chunks, network, parts, reading, dtype, progress)
         if output is None:
             return _in_memory(answers, facts)
         rows = write_embeddings(answers, output, facts, overwrite)
@@ -165,9 +167,28 @@ def embed(
     return EmbedResult(rows, None if piped else Path(output), None, None, facts)
 
 
-def _refuse_unknown(pooling: str, strand: str, window: int | None) -> None:
-    if pooling not in get_args(EmbedPooling) or strand not in get_args(Strand):
-        raise ValueError(f"no such pooling or strand: {pooling!r}, {strand!r}")
+def pooled_parts(pooling: str | Sequence[str]) -> tuple[Pooling, ...]:
+    """What is pooled of a sequence, side by side; nothing for a vector a base. ValueError for what
+    is not in `EmbedPooling`, or "base" beside others.
+    """
+    named = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+    if named == (PER_BASE,):
+        return ()
+    if not named or PER_BASE in named or not set(named) <= set(get_args(EmbedPooling)):
+        known = ", ".join(get_args(EmbedPooling))
+        raise ValueError(
+            f"no such pooling: {','.join(named) or 'none'}; choose of {known} (base stands alone)"
+        )
+    return cast(tuple[Pooling, ...], named)
+
+
+def _named(parts: Sequence[Pooling]) -> str:
+    return ",".join(parts) or PER_BASE
+
+
+def _refuse_unknown(strand: str, window: int | None) -> None:
+    if strand not in get_args(Strand):
+        raise ValueError(f"no such strand: {strand!r}")
     if window is not None and window < 1:
         raise ValueError(f"a window of {window} bases")
 
@@ -176,7 +197,7 @@ def _facts(
     named: Model | str | Path | None,
     model: Model,
     genome: Genome | None,
-    pooling: EmbedPooling,
+    parts: Sequence[Pooling],
     reading: Reading,
     dtype: np.dtype[Any],
 ) -> Facts:
@@ -188,17 +209,12 @@ def _facts(
         "model": name,
         "model_digest": weights_digest(model),
         **whence,
-        "pooling": pooling,
+        "pooling": _named(parts),
         "strand": reading.strand,
         "window": reading.window,
-        "width": _width(model, pooling),
+        "width": channels(parts or ("mean",), model.config.backbone),
         "dtype": dtype.name,
     }
-
-
-def _width(model: Model, pooling: EmbedPooling) -> int:
-    """Numbers of a vector."""
-    return channels(("mean" if pooling == "base" else pooling,), model.config.backbone)
 
 
 # ---------------------------------------------------------------- from records to answers
@@ -207,21 +223,21 @@ def _width(model: Model, pooling: EmbedPooling) -> int:
 def _answers(
     chunks: Iterator[list[Record]],
     model: Model,
-    pooling: EmbedPooling,
+    parts: Sequence[Pooling],
     reading: Reading,
     dtype: np.dtype[Any],
     progress: RecordProgress,
 ) -> Answers:
     for records in chunks:
         codes = [record.codes for record in records]
-        if pooling == "base":
-            spans = base_vectors(model, codes, reading)
-            yield PerBase(_columns(records), _heard(spans, dtype, progress))
-        else:
+        if parts:
             vectors = pooled_vectors(
-                model, codes, pooling, reading, lambda bases: progress.advance(0, bases)
+                model, codes, parts, reading, lambda bases: progress.advance(0, bases)
             )
             yield Pooled(_columns(records), _narrowed(vectors, dtype))
+        else:
+            spans = base_vectors(model, codes, reading)
+            yield PerBase(_columns(records), _heard(spans, dtype, progress))
         progress.advance(len(records), 0)
 
 

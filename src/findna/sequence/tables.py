@@ -174,7 +174,7 @@ def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str
     """The column of sequences: `wanted`, or the one with a usual name, which is said."""
     if wanted is not None:
         return need_column(columns, wanted, source)
-    index = _usual(columns, _SEQUENCE_COLUMNS)
+    index = usual_sequence_column(columns)
     if index is None:
         raise BadInput(
             f"which column holds the sequences? There are {', '.join(columns)}",
@@ -183,6 +183,11 @@ def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str
         )
     log.info("%s: sequences are read from column %s", source, columns[index])
     return index
+
+
+def usual_sequence_column(columns: Sequence[str]) -> int | None:
+    """The column whose name is a usual one for sequences, or None."""
+    return _usual(columns, _SEQUENCE_COLUMNS)
 
 
 def find_id_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> int | None:

@@ -5,7 +5,7 @@ in the same two ways and get the same answer. Work comes in spans of bounded siz
 grow with the length of a sequence.
 
 Windows are put together by what adds up over bases: sums, and for a deviation sums of squares, so
-that it does not matter how a sequence was cut.
+that it does not matter how a sequence was cut; of a maximum the highest is kept.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from findna.sequence.alphabet import Codes
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
+_DEVIATIONS = ("deviation", "deviations")
+_OF_LAYERS = ("layers", "deviations")
 BASE_SPAN = 65_536  # bases whose own vectors are held at once: 32 MB for a model of width 128
 SPAN_BATCHES = 32
 
@@ -88,34 +90,36 @@ def batches(
 def pooled_vectors(
     model: Model,
     codes: Sequence[Codes],
-    pooling: Pooling,
+    pooling: Sequence[Pooling],
     reading: Reading,
     tell: Callable[[int], object] = int,
 ) -> Vectors:
-    """One vector (n, D) for each of n sequences, pooled over all their bases, each once.
+    """One vector (n, D) for each of n sequences, pooled over all their bases, each once; of several
+    poolings side by side.
 
-    Of a sequence of several windows, "mean", "max", "deviation" and the means of "layers" are taken
-    over the bases that the windows keep; "summary" is the windows' mean, weighted by the bases they
-    keep. `tell` hears of so many more bases.
+    Of a sequence of several windows, means, maxima and deviations are taken over the bases that the
+    windows keep; "summary" is the windows' mean, weighted by the bases they keep. "bins" has no
+    meaning for windows. `tell` hears of so many more bases.
     """
     lengths = np.array([len(c) for c in codes], np.int64)
-    fold, nothing = (np.maximum, -np.inf) if pooling == "max" else (np.add, 0.0)
-    strands = np.full((len(reading.turns), len(codes), _width(model, pooling)), nothing)
+    highest = np.repeat([part == "max" for part in pooling], _widths(model, pooling))
+    nothing = np.where(highest, -np.inf, 0.0)
+    strands = np.tile(nothing, (len(reading.turns), len(codes), 1))
     for spans in _span_groups(codes, max(reading.window, SPAN_BATCHES * reading.batch_bases)):
         for vectors, turned in zip(strands, reading.turns, strict=True):
             pieces = list(_pieces(spans, reading.window, turned))
             found = _pooled(model, pieces, pooling, reading.batch_bases, turned)
             rows = np.array([spans[piece.span].row for piece in pieces])
-            if pooling != "max":
-                kept = np.array([piece.last - piece.first for piece in pieces])
-                found *= (kept / lengths[rows])[:, None]
+            kept = np.array([piece.last - piece.first for piece in pieces])
+            found[:, ~highest] *= (kept / lengths[rows])[:, None]
             firsts = np.flatnonzero(np.diff(rows, prepend=-1))
             present = rows[firsts]
-            vectors[present] = fold(vectors[present], fold.reduceat(found, firsts))
+            most = np.maximum(vectors[present], np.maximum.reduceat(found, firsts))
+            total = vectors[present] + np.add.reduceat(found, firsts)
+            vectors[present] = np.where(highest, most, total)
         tell(sum(span.end - span.start for span in spans))
-    if pooling == "deviation":
-        strands = _deviations(strands)
-    return np.asarray(strands.mean(0), np.float32)
+    vectors = _with_deviations(model, pooling, strands, _deviations)
+    return np.asarray(vectors.mean(0), np.float32)
 
 
 def base_vectors(
@@ -164,51 +168,78 @@ def _pieces(spans: Sequence[Span], window: int, turned: bool) -> Iterator[_Piece
 
 
 def _pooled(
-    model: Model, pieces: Sequence[_Piece], pooling: Pooling, batch_bases: int, turned: bool
+    model: Model,
+    pieces: Sequence[_Piece],
+    pooling: Sequence[Pooling],
+    batch_bases: int,
+    turned: bool,
 ) -> Floats:
-    """(k, D): the kept bases of each of k windows, pooled; for a deviation their moments."""
+    """(k, W): the kept bases of each of k windows, pooled; for a deviation their moments."""
     windows = Ragged([piece.codes for piece in pieces], model.device)
     kept = torch.tensor([(piece.first, piece.last) for piece in pieces], device=model.device)
-    found = np.empty((len(pieces), _width(model, pooling)))
+    found = np.empty((len(pieces), sum(_widths(model, pooling))))
     with torch.inference_mode():
         for rows, batch in batches(windows, turned, batch_bases):
             part = kept[torch.from_numpy(rows).to(model.device)]
             found[rows] = _pool_kept(model, batch, part, pooling).float().cpu().numpy()
-    return _moments(found) if pooling == "deviation" else found
+    return _with_deviations(model, pooling, found, _moments)
 
 
-def _width(model: Model, pooling: Pooling) -> int:
-    """Numbers that are added up for a sequence: its vector, or two moments for a deviation."""
-    return channels([pooling], model.config.backbone) * (2 if pooling == "deviation" else 1)
-
-
-def _pool_kept(model: Model, batch: Batch, kept: Tensor, pooling: Pooling) -> Tensor:
-    """As `heads.pool` over the bases [first, last) of each window, `kept` (B, 2), but mean and
-    variance side by side (B, 2 D) for a deviation.
+def _widths(model: Model, pooling: Sequence[Pooling]) -> list[int]:
+    """Numbers that are put together for a sequence, pooling by pooling: those of its vector, or two
+    moments for a deviation.
     """
-    if pooling == "layers":
-        return torch.cat([_mean(each.bases, kept) for each in model.encoder.each_layer(*batch)], 1)
-    encoded = model.encode(*batch)
-    if pooling == "summary":
-        return encoded.summary.mean(1)
-    if pooling == "max":
-        return encoded.bases.masked_fill(_outside(encoded.bases, kept), -torch.inf).amax(1)
-    mean = _mean(encoded.bases, kept)
-    if pooling == "deviation":
-        return torch.cat([mean, _mean((encoded.bases - mean[:, None]).square(), kept)], 1)
-    return mean
+    backbone = model.config.backbone
+    return [channels([part], backbone) * (2 if part in _DEVIATIONS else 1) for part in pooling]
+
+
+def _pool_kept(model: Model, batch: Batch, kept: Tensor, pooling: Sequence[Pooling]) -> Tensor:
+    """(B, W): as `heads.pool` over the bases [first, last) of each window, `kept` (B, 2), but means
+    and variances side by side for a deviation.
+    """
+    every = not set(pooling).isdisjoint(_OF_LAYERS)
+    means, variances = [], []
+    for encoded in model.encoder.each_layer(*batch) if every else [model.encode(*batch)]:
+        means.append(_mean(encoded.bases, kept))
+        if not set(pooling).isdisjoint(_DEVIATIONS):
+            variances.append(_mean((encoded.bases - means[-1][:, None]).square(), kept))
+    read = {
+        "mean": lambda: means[-1],
+        "max": lambda: _masked(encoded.bases, kept, -torch.inf).amax(1),
+        "summary": lambda: encoded.summary.mean(1),
+        "deviation": lambda: torch.cat([means[-1], variances[-1]], 1),
+        "layers": lambda: torch.cat(means, 1),
+        "deviations": lambda: torch.cat(means + variances, 1),
+    }
+    return torch.cat([read[part]() for part in pooling], 1)
 
 
 def _mean(values: Tensor, kept: Tensor) -> Tensor:
     """(B, D): means of values (B, L, D) over the kept bases."""
-    summed = values.masked_fill(_outside(values, kept), 0).sum(1)
+    summed = _masked(values, kept, 0).sum(1)
     return summed / (kept[:, 1:] - kept[:, :1]).to(summed.dtype)
 
 
-def _outside(values: Tensor, kept: Tensor) -> Tensor:
-    """(B, L, 1): where a value does not count."""
+def _masked(values: Tensor, kept: Tensor, other: float) -> Tensor:
+    """Values (B, L, D) with `other` where a base does not count."""
     place = torch.arange(values.shape[1], device=kept.device)
-    return ((place < kept[:, :1]) | (place >= kept[:, 1:]))[..., None]
+    outside = (place < kept[:, :1]) | (place >= kept[:, 1:])
+    return values.masked_fill(outside[..., None], other)
+
+
+def _with_deviations(
+    model: Model,
+    pooling: Sequence[Pooling],
+    columns: Floats,
+    change: Callable[[Floats], Floats],
+) -> Floats:
+    """Columns (..., W) of poolings side by side, those of deviations changed."""
+    parts = np.split(columns, np.cumsum(_widths(model, pooling))[:-1], axis=-1)
+    changed = [
+        change(part) if name in _DEVIATIONS else part
+        for name, part in zip(pooling, parts, strict=True)
+    ]
+    return np.concatenate(changed, axis=-1)
 
 
 def _moments(found: Floats) -> Floats:
