@@ -26,7 +26,7 @@ from findna.inference.mutagenesis import AGREEMENT, UNMEASURED, UNSTABLE, mutage
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
 from findna.model.model import ModelConfig, new_model
-from findna.sequence.alphabet import N, decode, reverse_complement
+from findna.sequence.alphabet import VOCABULARY, N, decode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record
 from findna.sequence.tracks import read_track
@@ -38,9 +38,11 @@ SMALL = ModelConfig(
 BINARY = TaskConfig(kind="binary", classes=("no", "yes"))
 
 
-def task_model(task=BINARY, seed=0):
+def task_model(task=BINARY, seed=0, stem=0):
     """A fine-tuned model whose head says something."""
-    model = new_model(SMALL, seed).with_task(task, seed)
+    backbone = SMALL.backbone.model_copy(update={"stem": stem})
+    config = SMALL.model_copy(update={"backbone": backbone})
+    model = new_model(config, seed).with_task(task, seed)
     torch.nn.init.normal_(model.task_head.linear.weight, generator=torch.Generator().manual_seed(3))
     model.provenance = {"trained_lengths": [1, 10_000]}
     return model.eval()
@@ -125,16 +127,25 @@ def test_targets():
         target_of(several, "d")
 
 
-def test_gradients_are_the_slope_along_a_one_hot_input():
-    """In fp64, by moving the weights of a mixture of the four embeddings a little."""
-    model, sequence, step = task_model().double(), codes(11), 1e-5
+@pytest.mark.parametrize("stem", [0, 2])
+def test_gradients_are_the_slope_along_a_one_hot_input(stem):
+    """In fp64, by moving the weights of a letter a little in every place where it is read: its
+    embedding and, with a stem, those of its neighbours.
+    """
+    model, sequence, step = task_model(stem=stem).double(), codes(11), 1e-5
     letters = model.encoder.embedding.weight[:4].detach()
     read = torch.from_numpy(sequence).long()[None]
 
     def at(weights):
-        mixed = weights @ letters - letters[read[0]]
+        change = weights - torch.eye(4, dtype=torch.float64)[read[0]]
+        noise = change @ letters
+        for place in range(11):
+            for beside in range(max(0, place - stem), min(11, place + stem + 1)) if stem else ():
+                first = (beside - place + stem) * VOCABULARY
+                reads = model.encoder.stem.linear.weight[:, first : first + 4].detach()
+                noise[place] += reads @ change[beside]
         with torch.no_grad():
-            return float(model.task_head(model.encode(read, noise=mixed[None]))[0, 0])
+            return float(model.task_head(model.encode(read, noise=noise[None]))[0, 0])
 
     one_hot = torch.eye(4, dtype=torch.float64)[read[0]]
     slope = np.empty((11, 4))

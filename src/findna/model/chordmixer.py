@@ -353,12 +353,12 @@ class Stem(nn.Module):
         self.linear = nn.Linear(VOCABULARY * (2 * reach + 1), width, bias=False)
         nn.init.normal_(self.linear.weight, std=(2 * reach + 1) ** -0.5)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """Codes (B, L) → (B, L, D)."""
-        around, length = F.pad(codes, (self.reach, self.reach), value=PAD), codes.shape[1]
-        seen = torch.stack([around[:, at : at + length] for at in range(2 * self.reach + 1)], -1)
-        one_hot = F.one_hot(seen, VOCABULARY).flatten(-2)
-        added: Tensor = self.linear(one_hot.to(self.linear.weight.dtype))
+    def forward(self, letters: Tensor) -> Tensor:
+        """One-hot letters (B, L, V), or mixtures of them, → (B, L, D)."""
+        beyond = letters.new_zeros(len(letters), self.reach, VOCABULARY)
+        beyond[..., PAD] = 1
+        around = torch.cat([beyond, letters, beyond], 1).unfold(1, 2 * self.reach + 1, 1)
+        added: Tensor = self.linear(around.transpose(2, 3).flatten(2))
         return added
 
 
@@ -428,12 +428,22 @@ class ChordMixer(nn.Module):
         (found,) = self._encode_packed(letters, lengths, every=False)
         return found
 
+    def mixed(self, letters: Tensor) -> Tensor:
+        """Mixtures of letters (B, L, V) → the vectors (B, L, D) that the first layer reads: of
+        one-hot letters, those of the codes. For slopes along letters.
+        """
+        vectors: Tensor = letters @ self.embedding.weight
+        return vectors if self.stem is None else vectors + self.stem(letters)
+
     def _letters(self, codes: Tensor) -> Tensor:
         """Codes (B, L) → vectors (B, L, D) of the letters, with their neighbours if the shape has a
         stem.
         """
         letters: Tensor = self.embedding(codes)
-        return letters if self.stem is None else letters + self.stem(codes)
+        return letters if self.stem is None else letters + self.stem(self._one_hot(codes))
+
+    def _one_hot(self, codes: Tensor) -> Tensor:
+        return F.one_hot(codes, VOCABULARY).to(self.embedding.weight.dtype)
 
     def _encode(
         self, codes: Tensor, lengths: Tensor | None, noise: Tensor | None, every: bool

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from findna.files import BadInput
 from findna.inference.masked import hidden_log_probs
@@ -21,7 +22,7 @@ from findna.inference.predict import Strand, usual_batch_bases
 from findna.inference.tiles import tile
 from findna.model.heads import BASES, TaskConfig
 from findna.model.model import Model
-from findna.sequence.alphabet import COMPLEMENT, Codes, Flags, reverse_complement
+from findna.sequence.alphabet import COMPLEMENT, VOCABULARY, Codes, Flags, reverse_complement
 from findna.sequence.records import Record
 
 Matrix = NDArray[np.float64]
@@ -153,9 +154,9 @@ def _ask(model: Model, codes: Codes, target: Target) -> Matrix:
 def gradients(model: Model, codes: Codes, target: Target, *, strand: Strand = "both") -> Matrix:
     """Slope of the target along a one-hot input, (S, L, 4): hypothetical contributions.
 
-    The embedding of a base is read as a mixture of the embeddings of A C G T with weights (L, 4);
-    the slope along the weights is taken at the sequence itself and centred over letters. At the
-    base that stands there it is gradient × input (Shrikumar et al. 2017, arXiv 1605.01713).
+    A base is read as a mixture of A C G T with weights (L, 4), wherever its letter is read; the
+    slope along the weights is taken at the sequence itself and centred over letters. At the base
+    that stands there it is gradient × input (Shrikumar et al. 2017, arXiv 1605.01713).
     """
     return _by_strand(codes, strand, lambda read: centred(_slope(model, read, target)))
 
@@ -164,14 +165,13 @@ def _slope(model: Model, codes: Codes, target: Target) -> Matrix:
     if model.task_head is None:
         raise ValueError("this model has no task head: fine-tune it first")
     read = torch.from_numpy(codes).to(model.device).long()[None]
-    letters = model.encoder.embedding.weight
-    # Moving the weights of a mixture moves the embedding along the embeddings of the letters.
-    moved = torch.zeros((1, len(codes), letters.shape[1]), dtype=letters.dtype)
-    moved = moved.to(model.device).requires_grad_()
     with torch.enable_grad():
-        answer = target.read(model.task_head(model.encode(read, noise=moved)))
-        (slope,) = torch.autograd.grad(answer.sum(), moved)
-    found = (slope[0] @ letters[:BASES].T).detach().double().cpu().numpy()
+        letters = F.one_hot(read, VOCABULARY).to(model.encoder.embedding.weight.dtype)
+        vectors = model.encoder.mixed(letters.requires_grad_())
+        # Nothing is added, but the answer hangs on the letters.
+        encoded = model.encode(read, noise=vectors - vectors.detach())
+        (slope,) = torch.autograd.grad(target.read(model.task_head(encoded)).sum(), letters)
+    found = slope[0, :, :BASES].double().cpu().numpy()
     return np.where((codes < BASES)[:, None], found, np.nan)
 
 
