@@ -154,6 +154,8 @@ _FOREIGN = (
     (b"CRAM", "a CRAM file", "turn it into FASTA with samtools fasta"),
 )
 _GZIP = b"\x1f\x8b"
+# Read by those who read variants.
+BCF_MAGIC = b"BCF\x02"
 _PEEK = 1024
 
 

@@ -6,6 +6,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from findna.cli import VERBS, app, verb_command
+from findna.sequence.bcf import vcf_to_bcf
+
+CALLS = (
+    "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n"
+    "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nchr1\t5\t.\tA\tC\t.\t.\t.\n"
+)
 
 
 def _call(*arguments: str | Path, stdin: str | None = None) -> Result:
@@ -71,9 +77,11 @@ def test_info_of_reads_variants_and_an_evaluation(tmp_path: Path) -> None:
     reads, calls, marked = tmp_path / "r.fq", tmp_path / "calls.vcf", tmp_path / "g.fa"
     reads.write_text("@a\nACGT\n+\nIIII\n@b\nAC\n+\nII\n")
     assert _facts(_call("info", reads))["lengths"] == "2 to 4 bp"
-    calls.write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\nchr1\t5\n")
+    calls.write_text(CALLS)
     facts = _facts(_call("info", calls))
     assert (facts["rows"], facts["read by"]) == ("1", "findna score-variants")
+    vcf_to_bcf(calls, tmp_path / "calls.bcf")
+    assert _facts(_call("info", tmp_path / "calls.bcf")) == facts
     marked.write_bytes(b"\xef\xbb\xbf>chr1\nACGT\n")
     assert _facts(_call("info", marked))["kind"] == "genome"
     folder = tmp_path / "evaluation"

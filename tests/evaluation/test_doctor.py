@@ -13,6 +13,7 @@ from findna.evaluation.doctor.knowledge import Knowledge, entropies, knowledge_o
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import ModelConfig, new_model
 from findna.sequence.alphabet import decode, encode, reverse_complement
+from findna.sequence.bcf import vcf_to_bcf
 from findna.sequence.genome import Genome
 
 SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=24, track_size=4, depth=2))
@@ -115,11 +116,11 @@ def fasta(tmp_path):
 
 
 def vcf_of(path, genome, rows, wrong):
-    lines = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT"]
+    lines = ["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
     for n in range(rows):
         ref = decode(genome.fetch("chr1", 10 * n, 10 * n + 1).codes)
         ref = "ACGT"["ACGT".index(ref) - 1] if n < wrong else ref
-        lines.append(f"1\t{10 * n + 1}\t.\t{ref}\tA")
+        lines.append(f"1\t{10 * n + 1}\t.\t{ref}\tA\t.\t.\t.")
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -129,7 +130,8 @@ def vcf_of(path, genome, rows, wrong):
     [
         (40, 0, "ok", "0 of 40 reference alleles differ"),
         (40, 1, "warn", "1 of 40 reference alleles differ"),
-        (40, 2, "stop", "another build"),
+        (40, 4, "warn", "4 of 40 reference alleles differ"),
+        (40, 5, "stop", "another build"),
         (19, 19, "warn", "20 rows are needed"),
     ],
 )
@@ -140,6 +142,17 @@ def test_builds_show_in_reference_alleles(tmp_path, fasta, rows, wrong, level, s
     assert names.level == "ok" and "1 names matched by alias" in names.what
     assert build.level == level and said in build.what
     assert "33.3% lower case" in only(found, "genome").what
+
+
+def test_a_bcf_is_read_as_the_vcf_is(tmp_path, fasta):
+    genome = Genome.open(fasta)
+    vcf = vcf_of(tmp_path / "v.vcf", genome, 40, 1)
+    vcf.write_text(vcf.read_text().replace("#CHROM", "##contig=<ID=1>\n#CHROM"))
+    vcf_to_bcf(vcf, tmp_path / "v.bcf")
+    found = [
+        findings(doctor(genome=genome, vcf=tmp_path / f"v.{e}"), "vcf") for e in ("vcf", "bcf")
+    ]
+    assert found[0] == found[1] and "1 of 40" in found[0][-1].what
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from findna.cli import app
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import Distilled, ModelConfig, load_model, new_model
@@ -85,6 +87,15 @@ def test_run_folder_holds_what_it_promises(genome: Genome, tmp_path: Path) -> No
     assert (
         rows[-1]["step"] == 6 and {"mask_loss", "token_information", "verdict"} <= rows[-1].keys()
     )
+
+
+def test_info_says_how_far_a_run_is(genome: Genome, tmp_path: Path) -> None:
+    pretrain(genome, tmp_path / "run", settings(), device="cpu")
+    result = CliRunner().invoke(app, ["info", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.stderr
+    facts = dict(line.split("\t") for line in result.stdout.splitlines())
+    assert (facts["verb"], facts["state"], facts["steps"]) == ("pretrain", "finished", "6 of 6")
+    assert facts["model preset"] == "tiny"
 
 
 def test_the_same_seed_repeats_everything_and_another_does_not(

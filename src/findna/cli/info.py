@@ -102,8 +102,10 @@ def _read_facts(path: Path, kind: str = "reads (FASTQ)") -> Mapping[str, object]
 
 
 def _variant_facts(path: Path) -> Mapping[str, object]:
-    with open_bytes(path) as stream:
-        rows = sum(not line.startswith(b"#") and bool(line.strip()) for line in stream)
+    from findna.sequence.vcf import open_vcf
+
+    with open_vcf(path) as vcf:
+        rows = sum(1 for _ in vcf.rows)
     return {
         "kind": "variants (VCF, 1-based)",
         "rows": f"{rows:,}",
@@ -178,7 +180,7 @@ def _run_facts(path: Path) -> Mapping[str, object]:
         "state": "finished" if finished else "can be resumed" if state else "has no checkpoint",
     }
     if state:
-        facts["steps"] = f"{state['step']:,} of {state['steps']:,}"
+        facts["steps"] = f"{state['step']:,} of {state['plan']['steps']:,}"
     return {**facts, **_model_part(path / "model", finished)}
 
 

@@ -14,8 +14,6 @@ import pysam.bcftools
 
 from findna.files import STDIN, BadInput, log
 
-MAGIC = b"BCF\x02"
-
 
 @contextmanager
 def quiet_htslib() -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from findna.files import BadInput, log, open_bytes
+from findna.files import BCF_MAGIC, BadInput, log, open_bytes
 from findna.sequence import fasta
 from findna.sequence.alphabet import (
     Codes,
@@ -82,7 +82,7 @@ def read_records(
         kind = format if format != "auto" else "table" if named else format_of(stream, path)
         if kind == "vcf":
             raise BadInput(
-                "is a VCF: it holds variants, not sequences",
+                "is a VCF or BCF: it holds variants, not sequences",
                 file=path,
                 remedy="findna score-variants reads it",
             )
@@ -105,7 +105,7 @@ def format_of(
         return "fasta"
     if start.startswith(b"@"):
         return "fastq"
-    if start.startswith(b"##fileformat=VCF"):
+    if start.startswith((b"##fileformat=VCF", BCF_MAGIC)):
         return "vcf"
     if start.startswith(PARQUET_MAGIC):
         return "table"

@@ -40,7 +40,8 @@ _UNCHECKED = frozenset(
 )
 SCORED = "."
 
-_LEAST_CHECKED = 20
+# Compared rows below which nothing is said of the build.
+LEAST_CHECKED = 20
 _MOST_MISMATCHES = 0.1
 WRONG_BUILD = "wrong genome build? give the FASTA that the variants were called on"
 
@@ -154,11 +155,15 @@ class Tally:
             if len(self.missing_names) < 6:
                 self.missing_names[chrom] = None
 
+    @property
+    def wrong_build(self) -> bool:
+        """Whether more than 10 % of at least 20 compared rows disagree with the genome."""
+        enough = self.checked >= LEAST_CHECKED
+        return enough and self.mismatched > _MOST_MISMATCHES * self.checked
+
     def refuse_wrong_build(self, source: str) -> None:
-        """`BadInput` if more than 10 % of at least 20 compared rows disagree with the genome."""
-        if self.checked < _LEAST_CHECKED:
-            return
-        if self.mismatched > _MOST_MISMATCHES * self.checked:
+        """`BadInput` if the rows are of another build than the genome."""
+        if self.wrong_build:
             share = f"{self.mismatched:,} of {self.checked:,} REF alleles compared"
             raise BadInput(
                 f"{share} are not what the genome has there", file=source, remedy=WRONG_BUILD

@@ -15,8 +15,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
-from findna.files import BadInput, log, open_bytes
-from findna.sequence.bcf import MAGIC, bcf_lines
+from findna.files import BCF_MAGIC, BadInput, log, open_bytes
+from findna.sequence.bcf import bcf_lines
 
 PREFIX = "FINDNA_"
 _HEADER_PREFIX = "##findna_"
@@ -116,7 +116,7 @@ def open_vcf(path: str | Path) -> Iterator[Vcf]:
     passed over. Raises `BadInput` with the line number for what is no VCF.
     """
     with open_bytes(path) as stream:
-        if stream.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:
+        if stream.peek(4).startswith(BCF_MAGIC):
             with bcf_lines(stream, path) as lines:
                 yield vcf_from(lines, str(path))
         else:

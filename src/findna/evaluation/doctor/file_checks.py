@@ -12,19 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from findna.files import BadInput, open_bytes
-from findna.sequence.alphabet import N, encode
+from findna.files import BadInput
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import read_bed, refuse_off_the_end
+from findna.sequence.variants import LEAST_CHECKED, AlleleReader, Tally, words
+from findna.sequence.vcf import open_vcf
 
 Level = Literal["ok", "warn", "stop"]
 
 # Variants of a VCF that are read: as good as all for a share, and quick for a file of millions.
 VARIANTS = 20_000
-_ENOUGH = 20
-_WRONG_BUILD = 0.05
 _MUCH_N = 0.2
 
 
@@ -115,65 +112,33 @@ def _check_names(
 # ---------------------------------------------------------------- VCF
 
 
-@dataclass(frozen=True)
-class _Variant:
-    """Name, 0-based start and reference allele of a row."""
-
-    chrom: str
-    start: int
-    ref: str
-
-
 def check_vcf(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
-    """Names, and whether the reference alleles are those of the genome."""
-    variants = list(islice(_variants(path), VARIANTS))
+    """Names, and whether the reference alleles are those of the genome: the verdict that
+    `score-variants` comes to.
+    """
     if genome is None:
         yield Finding("warn", "vcf", "not checked: there is no genome", "give the FASTA with -g")
         return
-    finding, names = _check_names("vcf", [v.chrom for v in variants], genome, str(path))
+    reader, tally, chroms = AlleleReader(genome), Tally(), []
+    with open_vcf(path) as vcf:
+        for row in islice(vcf.rows, VARIANTS):
+            chroms.append(row.chrom)
+            tally.add(row.chrom, words(reader.read(row.chrom, row.pos, row.ref, row.alts)))
+    finding, names = _check_names("vcf", chroms, genome, str(path))
     yield finding
     if names:
-        yield _judge_build(*_agreement(variants, names, genome))
+        yield _judge_build(tally)
 
 
-def _variants(path: str | Path) -> Iterator[_Variant]:
-    with open_bytes(path) as stream:
-        for number, line in enumerate(stream, 1):
-            if line.startswith(b"#") or not line.strip():
-                continue
-            cells = line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
-            if len(cells) < 5 or not cells[1].isdecimal():
-                raise BadInput(
-                    "is not a VCF row",
-                    file=path,
-                    line=number,
-                    remedy="CHROM POS ID REF ALT, by tabs",
-                )
-            yield _Variant(cells[0], int(cells[1]) - 1, cells[3])
-
-
-def _agreement(variants: list[_Variant], names: dict[str, str], genome: Genome) -> tuple[int, int]:
-    """Reference alleles that differ from the genome, and those that could be compared."""
-    differ = compared = 0
-    for variant in variants:
-        if variant.chrom not in names or set(variant.ref.upper()) - set("ACGT"):
-            continue
-        start = variant.start
-        found = genome.fetch(names[variant.chrom], start, start + len(variant.ref))
-        if found.inside.all() and not (found.codes == N).any():
-            compared += 1
-            differ += not np.array_equal(found.codes, encode(variant.ref))
-    return differ, compared
-
-
-def _judge_build(differ: int, compared: int) -> Finding:
-    said = f"{differ:,} of {compared:,} reference alleles differ from the genome"
-    if compared < _ENOUGH:
-        return Finding("warn", "vcf", f"build not checked: {said}, and {_ENOUGH} rows are needed")
-    if differ >= _WRONG_BUILD * compared:
+def _judge_build(tally: Tally) -> Finding:
+    said = f"{tally.mismatched:,} of {tally.checked:,} reference alleles differ from the genome"
+    if tally.checked < LEAST_CHECKED:
+        few = f"build not checked: {said}, and {LEAST_CHECKED} rows are needed"
+        return Finding("warn", "vcf", few)
+    if tally.wrong_build:
         return Finding(
             "stop", "vcf", f"{said}: another build", "use the FASTA the variants were called on"
         )
-    if differ:
+    if tally.mismatched:
         return Finding("warn", "vcf", said, "these rows are flagged and not scored")
     return Finding("ok", "vcf", said)
