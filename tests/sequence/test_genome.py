@@ -438,27 +438,34 @@ def test_insisting_on_a_numbering(write: Callable[..., Path]) -> None:
         Genome.open(write(">chr1\nACGT\n"), regions="0-based")
 
 
-def test_tables_of_regions(write: Callable[..., Path]) -> None:
+def test_tables_of_regions(write: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="findna")
     path = write(">b\nACGT\n>a\nGG\n")
     named = write("#name\tchrom\tstart\tend\na\t2\t5\t7\nb\t1\t10\t14\nx\t1\t0\t9\n", "n.tsv")
     ordered = write("chrom\tstart\tend\tGC\n1\t10\t14\t0.5\n2\t5\t7\t1\n", "o.tsv")
     for table in (named, str(ordered)):
         genome = Genome.open(path, regions=table)
         assert genome.mapped and genome.chroms == ("1", "2") and genome.starts.tolist() == [10, 5]
+    assert "n.tsv: 1 rows belong to no record" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("chrom\tstart\nx\t1\n", r"line 1: lacks the column end; it has chrom, start"),
-        ("", "lacks the column chrom; it has nothing"),
+        ("chrom\tstart\nx\t1\n", r"has no column 'end'; it has chrom, start"),
+        ("", "line 1: is empty, or its first line is"),
+        ("chrom\tstart\tend\n1\t0\n", "line 2: has 2 cells where the header has 3"),
+        (
+            "name\tchrom\tstart\tend\na\t1\t0\t2\nb\t1\t5\t9\na\t2\t7\t9\n",
+            "record a, line 4: this record has two rows",
+        ),
         ("chrom\tstart\tend\n1\t0\t4\n", "has 1 rows for 2 records"),
         (
             "chrom\tstart\tend\n1\t0\t4\n2\t0\t3\n",
             r"record a, line 3: end − start is 3, .* 2 bases",
         ),
         ("chrom\tstart\tend\n1\t0\tx\n", "line 2: start and end must be whole numbers"),
-        ("chrom\tstart\tend\n1\t-1\t3\n", "line 2: start is below 0"),
+        ("chrom\tstart\tend\n1\t-1\t3\n", "line 2: start and end must be whole numbers"),
         ("name\tchrom\tstart\tend\na\t1\t0\t2\n", "has no row for record b"),
     ],
 )

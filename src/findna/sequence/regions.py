@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from findna.files import BadInput, log, open_bytes
+from findna.sequence.tables import need_column, open_table
 
 Integers = npt.NDArray[np.int64]
 RegionHeaders = Literal["auto", "off", "0-based", "1-based"]
@@ -173,39 +174,43 @@ _Row = tuple[int, str | None, Region]
 
 
 def _in_order(rows: list[_Row], names: Sequence[str], path: Path) -> list[_Row]:
-    by_name = {name: (line, name, region) for line, name, region in rows}
+    """The row of each record; rows of other records are counted aloud."""
+    by_name: dict[str | None, _Row] = {}
+    for row in rows:
+        line, name, _ = row
+        if by_name.setdefault(name, row) is not row:
+            raise BadInput(
+                "this record has two rows", file=path, record=name, line=line, remedy="remove one"
+            )
     missing = [name for name in names if name not in by_name]
     if missing:
         raise BadInput(f"has no row for record {missing[0]}", file=path)
+    if len(rows) > len(names):
+        log.info("%s: %d rows belong to no record", path, len(rows) - len(names))
     return [by_name[name] for name in names]
 
 
 def _read_table(path: Path) -> list[_Row]:
-    """(line, name or None, 0-based half-open region) of every row of a tab-separated table."""
-    with open_bytes(path) as stream:
-        lines = stream.read().decode("utf-8-sig", "replace").splitlines()
-    columns = lines[0].lstrip("#").split("\t") if lines else []
-    missing = {"chrom", "start", "end"} - set(columns)
-    if missing:
+    """(line, name or None, 0-based half-open region) of every row of a table."""
+    with open_bytes(path) as stream, open_table(stream, path) as table:
+        at = [need_column(table.columns, name, path) for name in ("chrom", "start", "end")]
+        named = table.columns.index("name") if "name" in table.columns else None
+        return [
+            (line, None if named is None else cells[named], _region(cells, at, line, path))
+            for line, cells in table.rows
+        ]
+
+
+def _region(cells: Sequence[str], at: Sequence[int], line: int, path: Path) -> Region:
+    chrom, start, end = (cells[column].strip() for column in at)
+    if not (start.isdecimal() and end.isdecimal()):
         raise BadInput(
-            f"lacks the column {sorted(missing)[0]}; it has {', '.join(columns) or 'nothing'}",
+            f"start and end must be whole numbers from 0, not {start!r} and {end!r}",
             file=path,
-            line=1,
-            remedy="tab-separated columns chrom, start, end (and name) are read",
+            record=chrom,
+            line=line,
         )
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()][1:]
-    return [_table_row(line.split("\t"), columns, number, path) for number, line in numbered]
-
-
-def _table_row(cells: list[str], columns: list[str], line: int, path: Path) -> _Row:
-    row = dict(zip(columns, cells, strict=False))
-    try:
-        region = Region(row["chrom"], int(row["start"]), int(row["end"]))
-    except (KeyError, ValueError):
-        raise BadInput("start and end must be whole numbers", file=path, line=line) from None
-    if region.start < 0:
-        raise BadInput("start is below 0", file=path, line=line)
-    return line, row.get("name"), region
+    return Region(chrom, int(start), int(end))
 
 
 def _refuse_twins(places: Places, names: Sequence[str], lengths: Integers, source: str) -> None:
