@@ -16,15 +16,18 @@ import torch
 from typer.testing import CliRunner
 
 from findna.cli import app
+from findna.data.windows import split_genome
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import Distilled, ModelConfig, load_model, new_model
 from findna.sequence.genome import Genome
 from findna.training import pretrain as pretraining
-from findna.training.pretrain import LossNotFinite, PretrainResult, preset_of, pretrain
+from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
 from findna.training.self_distillation import SelfDistillation
+from findna.training.starting import preset_of
+from findna.training.validation import held_out, masked_score
 
 GOLDEN_MASK_LOSS = 0.7788
 SAMPLING = {"window": 128, "min_window": 64, "batch_bases": 2048}
@@ -77,6 +80,13 @@ def test_it_learns_what_letters_cannot_tell(genome: Genome, tmp_path: Path) -> N
     assert model.provenance["trained_lengths"] == [64, 128]
     # Hold-out blocks of 128 bp have no room for the longer ones.
     assert set(result.metrics["by_length"]) == {"70", "101"}
+    split = split_genome(genome, given.sampling)
+    bases = min(8192, int(np.diff(split.validation).sum())) // 4
+    for length, found in result.metrics["by_length"].items():
+        data = held_out(genome, split.validation, length=int(length), bases=bases, max_n=0.05,
+                        hidden=given.validation.hidden, seed=given.seed)  # fmt: skip
+        score = masked_score(model, data, precision="fp32")
+        assert found == pytest.approx({"loss": score.loss, "low": score.low, "high": score.high})
 
 
 def test_run_folder_holds_what_it_promises(genome: Genome, tmp_path: Path) -> None:

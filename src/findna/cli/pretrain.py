@@ -9,9 +9,9 @@ from findna.cli.reporting import reported
 from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.files import log
 from findna.sequence.genome import Genome
-from findna.training.pretrain import preset_of
 from findna.training.pretrain import pretrain as run_pretraining
 from findna.training.recipes import PretrainSettings
+from findna.training.starting import preset_of
 
 
 @verb(PretrainSettings)

@@ -226,8 +226,8 @@ class Model(nn.Module):
         other: Tensor = self.task_head(self.encode(turned, lengths))
         return (logits + other) / 2
 
-    def with_task(self, task: TaskConfig, seed: int) -> Model:
-        """A copy with the same backbone and a fresh head for ``task``."""
+    def with_task(self, task: TaskConfig | None, seed: int) -> Model:
+        """A copy with the same backbone and a fresh head for ``task``, or without one."""
         fresh = new_model(self.config.model_copy(update={"task": task}), seed)
         state = {k: v for k, v in self.state_dict().items() if not k.startswith("task_head.")}
         head = {k: v for k, v in fresh.state_dict().items() if k.startswith("task_head.")}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -22,9 +19,17 @@ from findna.data.windows import SamplingSettings, Split, WindowSampler, split_ge
 from findna.files import BadInput, FindnaError, file_digest, log
 from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
-from findna.model.model import PRESETS, Model, load_model, new_model
+from findna.model.model import Model
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine, total
+from findna.training.planning import (
+    EXTRA_LENGTHS,
+    TIMED_STEPS,
+    Plan,
+    Timings,
+    closing_checks,
+    plan_of,
+)
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import (
     CLOSING_KEY,
@@ -35,11 +40,11 @@ from findna.training.run_state import (
     save_checkpoint,
 )
 from findna.training.self_distillation import SelfDistillation, StepNumbers
+from findna.training.starting import preset_of, starting_model
+from findna.training.stopping import StopRequest
 from findna.training.validation import (
     HeldOut,
-    MaskedScore,
     Reference,
-    ValidationSettings,
     health,
     held_out,
     masked_score,
@@ -47,11 +52,7 @@ from findna.training.validation import (
     verdict,
 )
 
-TIMED_STEPS = 20
 LOG_EVERY = 20
-# Largest shares of a time budget for the checks on the way and for the closing ones.
-CHECKING, CLOSING = 0.1, 0.15
-EXTRA_LENGTHS = (70, 101, 300, 500, 1000)
 
 
 class LossNotFinite(FindnaError):
@@ -106,7 +107,7 @@ def pretrain(
         settings = PretrainSettings.resolve({**preset_of(start_from), **(settings or {})})
     accelerator = open_engine(device)
     genome = genome if isinstance(genome, Genome) else Genome.open(genome)
-    model = _start(settings, start_from)
+    model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it
     # was validated on.
     split = split_genome(genome, settings.sampling)
@@ -116,43 +117,6 @@ def pretrain(
     described = _described(settings, genome, start_from)
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
     return job.work(_open(accelerator, output, described, overwrite=overwrite, resume=resume))
-
-
-def preset_of(start_from: str | Path | None) -> dict[str, str]:
-    """The preset of the model that is continued, whose recipe fits it; none for other shapes."""
-    preset = "custom" if start_from is None else load_model(start_from).config.preset
-    return {"preset": preset} if preset in PRESETS else {}
-
-
-def _start(settings: PretrainSettings, start_from: str | Path | None) -> Model:
-    if start_from is None:
-        preset = PRESETS[settings.preset]
-        head = preset.projection.model_copy(update={"kind": settings.head})
-        return new_model(preset.model_copy(update={"projection": head}), settings.seed)
-    model = load_model(start_from)
-    _refuse_other_shape(settings, model, start_from)
-    if model.config.task is None:
-        return model
-    bare = new_model(model.config.model_copy(update={"task": None}), settings.seed)
-    weights = {k: v for k, v in model.state_dict().items() if not k.startswith("task_head.")}
-    bare.load_state_dict(weights)
-    bare.provenance = model.provenance
-    return bare
-
-
-def _refuse_other_shape(settings: PretrainSettings, model: Model, source: str | Path) -> None:
-    """A preset or head that was asked for is another shape than that of the weights."""
-    shape = {"preset": model.config.preset, "head": model.config.projection.kind}
-    for name, has in shape.items():
-        asked, usual = getattr(settings, name), PretrainSettings.model_fields[name].default
-        # A shape of one's own goes by the recipe of the usual preset.
-        unnamed = has == "custom" and asked == usual
-        if name in settings.model_fields_set and asked != has and not unnamed:
-            raise BadInput(
-                f"{name} {asked} is asked for, and {source} has {name} {has}",
-                remedy=f"leave --{name} away, the shape comes from --from; settings of a recipe"
-                " can be given one by one",
-            )
 
 
 def _check_parts(settings: PretrainSettings, processes: int) -> None:
@@ -198,46 +162,6 @@ def _open(
     return run
 
 
-class _StopRequest:
-    """Ctrl-C and SIGTERM ask; the loop stops after the step. A second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        log.info("stopping after this step; the checkpoint will be saved")
-
-    @contextmanager
-    def listening(self) -> Iterator[_StopRequest]:
-        """Handle the signals inside the block, in the main thread."""
-        try:
-            before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not in the main thread: somebody else owns the signals
-            before = {}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do, fixed at its start: steps, checks on the way, bases of the last check."""
-
-    steps: int
-    checks: int
-    final_bases: int
-
-
-def _closing_checks(final_bases: int, validation: ValidationSettings) -> float:
-    """Work of the closing checks, at the window's and at other lengths, in units of a check."""
-    return final_bases / validation.bases * (1 + len(EXTRA_LENGTHS) / 4)
-
-
 class _Job:
     """One run: its data, its networks and its clock; what can be refused is when it is made."""
 
@@ -280,7 +204,7 @@ class _Job:
             if state
             else reference(self.genome, self.split.train, self.validation)
         )
-        self.plan = Plan(**state["plan"]) if state else self._plan()
+        self.plan = Plan(**state["plan"]) if state else self._planned()
         self._say_plan()
         self.metrics = MetricsLog(self.run.metrics, self.step if self.run.resumed else None)
         self._save()
@@ -298,29 +222,16 @@ class _Job:
             seed=self.settings.seed,
         )
 
-    def _plan(self) -> Plan:
-        """What the settings ask for; a time budget is turned into steps after timing some."""
-        settings, validation = self.settings, self.settings.validation
-        final_bases = min(validation.final_bases, _bases(self.split.validation))
-        if settings.steps is not None:
-            return Plan(settings.steps, validation.checks, final_bases)
-        if settings.epochs is not None:
-            steps = max(1, round(settings.epochs * self.batches_an_epoch))
-            return Plan(steps, validation.checks, final_bases)
-        step_time, check_time, left = self._timings()
-        checks = max(1, min(validation.checks, int(CHECKING * left / check_time)))
-        affordable = CLOSING * left / check_time / _closing_checks(validation.bases, validation)
-        final_bases = min(final_bases, max(validation.bases, int(affordable * validation.bases)))
-        left -= check_time * (checks + _closing_checks(final_bases, validation))
-        return Plan(max(TIMED_STEPS, int(left / step_time)), checks, final_bases)
+    def _planned(self) -> Plan:
+        held_bases = _bases(self.split.validation)
+        return plan_of(self.settings, held_bases, self.batches_an_epoch, self._timings)
 
-    def _timings(self) -> tuple[float, float, float]:
-        """Seconds of a step, of a check, and left; means over ranks, so that all plan alike."""
+    def _timings(self) -> Timings:
+        """Means over ranks, so that all plan alike."""
         step_time, check_time = self._time_steps()
         here = torch.tensor([step_time, check_time, self.deadline - time.monotonic()])
         mean = total(self.accelerator, here.to(self.accelerator.device))
-        step_time, check_time, left = (mean / self.accelerator.num_processes).tolist()
-        return step_time, check_time, left
+        return Timings(*(mean / self.accelerator.num_processes).tolist())
 
     def _timed(self) -> bool:
         return self.settings.steps is None and self.settings.epochs is None
@@ -390,7 +301,7 @@ class _Job:
         check_every = max(1, self.steps // self.plan.checks)
         saved = time.monotonic()
         with (
-            _StopRequest().listening() as stop,
+            StopRequest().listening() as stop,
             StepProgress("pretrain", self.steps, self.step, shown=self.main) as progress,
         ):
             while self.step < self.steps:
@@ -402,23 +313,21 @@ class _Job:
                 if self.step % check_every == 0 and self.step < self.steps:
                     self._refuse_not_finite(numbers)
                     self._report(self._check(self.validation))
-                if stop.asked:
-                    self._refuse_not_finite(numbers)
-                    self._save()
-                    raise KeyboardInterrupt
-                if time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
+                late = self._out_of_time()
+                due = time.monotonic() - saved > 60 * self.settings.checkpoint_minutes
+                if stop.asked or late or due:
                     self._refuse_not_finite(numbers)
                     self._save()
                     saved = time.monotonic()
-                if self._out_of_time():
-                    self._refuse_not_finite(numbers)
-                    self._save()
+                if stop.asked:
+                    raise KeyboardInterrupt
+                if late:
                     return False
         self._save()
         return True
 
     def _out_of_time(self) -> bool:
-        closing = _closing_checks(self.plan.final_bases, self.settings.validation)
+        closing = closing_checks(self.plan.final_bases, self.settings.validation)
         late = time.monotonic() > self.deadline - self.check_seconds * closing
         if self.accelerator.num_processes == 1:
             return late
@@ -524,16 +433,14 @@ class _Job:
 
     def _finish(self, finished: bool) -> PretrainResult:
         """The closing check on more windows and at other lengths, then the model folder."""
-        closing = self._held_out(
-            self.settings.sampling.window,
-            self.plan.final_bases,
-        )
+        closing = self._held_out(self.settings.sampling.window, self.plan.final_bases)
         self.reference = reference(self.genome, self.split.train, closing)
         numbers = self._check(closing)
-        numbers[CLOSING_KEY] = self._by_length()
+        name, network = self._better(numbers)
+        numbers[CLOSING_KEY] = self._by_length(network.eval())
         text = self._report(numbers)
         if self.main:
-            self._write_model(numbers, finished)
+            self._write_model(name, network, numbers, finished)
         self.accelerator.wait_for_everyone()
         return PretrainResult(self.run.folder, self.step, self.steps, finished, numbers, text)
 
@@ -542,27 +449,21 @@ class _Job:
             return "teacher", self.learner.teacher.network
         return "student", self.learner.model
 
-    def _by_length(self) -> dict[str, dict[str, float]]:
+    def _by_length(self, network: Model) -> dict[str, dict[str, float]]:
         """MASK-only loss at other window lengths, of the network that is kept."""
         scores: dict[str, dict[str, float]] = {}
-        bases = self.plan.final_bases // 4
         for length in EXTRA_LENGTHS:
             try:
-                data = self._held_out(length, bases)
-            except (
-                BadInput
-            ):  # the held-out runs are shorter than this length: nothing to say about it
+                data = self._held_out(length, self.plan.final_bases // 4)
+            except BadInput:  # no held-out run is as long: nothing to say about it
                 continue
-            pair = [
-                masked_score(network, data, precision=self.precision)
-                for network in (self.learner.model.eval(), self.learner.teacher.network)
-            ]
-            best: MaskedScore = min(pair, key=lambda score: score.loss)
-            scores[str(length)] = {"loss": best.loss, "low": best.low, "high": best.high}
+            found = masked_score(network, data, precision=self.precision)
+            scores[str(length)] = {"loss": found.loss, "low": found.low, "high": found.high}
         return scores
 
-    def _write_model(self, numbers: Mapping[str, Any], finished: bool) -> None:
-        name, network = self._better(numbers)
+    def _write_model(
+        self, name: str, network: Model, numbers: Mapping[str, Any], finished: bool
+    ) -> None:
         sampling = self.settings.sampling
         shortest = sampling.window if sampling.one_length else sampling.min_window
         network.provenance = {

@@ -1,0 +1,36 @@
+"""Signals that ask a run to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from findna.files import log
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM ask; the loop stops after the step. A second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        log.info("stopping after this step; the checkpoint will be saved")
+
+    @contextmanager
+    def listening(self) -> Iterator[StopRequest]:
+        """Handle the signals inside the block, in the main thread."""
+        try:
+            before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not in the main thread: somebody else owns the signals
+            before = {}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
