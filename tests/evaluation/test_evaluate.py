@@ -67,6 +67,27 @@ def model(tmp_path_factory):
     return folder
 
 
+class Composition:
+    """Features of somebody else."""
+
+    name, draws, parts, pretraining_seeds = "letters", False, ("all",), False
+
+    def __init__(self):
+        self.forgotten = 0
+
+    def vectors(self, rows, seed, part):
+        return np.array([np.bincount(c, minlength=4)[:4] for c in rows.codes], np.float32)
+
+    def forget(self):
+        self.forgotten += 1
+
+
+def test_features_of_anybody_forget_a_task_when_it_is_done(tmp_path):
+    theirs = Composition()
+    found = evaluate(task_data(), tmp_path / "out", settings=QUICK, features=[theirs], device="cpu")
+    assert "linear-letters" in set(found.table["contender"]) and theirs.forgotten >= 1
+
+
 def test_everyone_takes_part_and_every_answer_is_kept(tmp_path, model):
     out = tmp_path / "out"
     found = evaluate(task_data(), out, models=[f"mine={model}"], settings=QUICK, device="cpu")

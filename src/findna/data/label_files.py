@@ -8,6 +8,7 @@ numbers.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -21,8 +22,8 @@ from findna.data.places import RowPlaces
 from findna.files import BadInput, Settings, log, open_bytes
 from findna.sequence.alphabet import Codes, LetterCounts, encode, encode_counted, tell_counts
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, read_bed
-from findna.sequence.records import read_records
+from findna.sequence.intervals import LINE, read_bed, refuse_unknown
+from findna.sequence.records import bed_records, read_records
 from findna.sequence.tables import find_id_column, find_sequence_column, need_column, open_table
 
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -38,7 +39,6 @@ _PLACE_NAMES = ("chrom", "chr", "chromosome", "start", "end", "strand", "region"
 _CHROM_NAMES = ("chrom", "chr", "chromosome", "region")
 _SPLIT_NAME = "split"
 _HEADER_LABEL = re.compile(r"(?:^|[\s;|])label=([^\s|]+)", re.IGNORECASE)
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class LabelSettings(Settings):
@@ -200,7 +200,7 @@ def _is_bed(path: Path) -> bool:
 
 def _is_fasta(path: Path) -> bool:
     with open_bytes(path) as stream:
-        return stream.peek(64)[:64].removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b">")
+        return stream.peek(64)[:64].removeprefix(BOM_UTF8).lstrip().startswith(b">")
 
 
 def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None) -> dict[str, Part]:
@@ -449,7 +449,8 @@ def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Par
     names = [str(c) for c in table.columns if c != LINE]
     columns = tuple(names[need_column(names, c, path)] for c in settings.label_columns or ("name",))
     group = _group_column(names, settings, path)
-    records = list(read_records(path, genome=genome, format="bed"))
+    refuse_unknown(genome, table, path)
+    records = list(bed_records(table, genome, path))
     ids = [f"{r.chrom}:{r.start}-{r.end}" for r in records]
     words = list(zip(*([_bed_word(v) for v in table[c]] for c in columns), strict=True))
     log.info("%s: labels from column %s", path, ", ".join(f"'{c}'" for c in columns))
@@ -488,18 +489,10 @@ def _read_fasta(path: Path, settings: LabelSettings) -> Part:
     if beside is not None:
         words = _from_label_table(path, beside, ids)
     else:
-        words = [(_header_label(header, path),) for header in _headers(path)]
+        words = [(_header_label(record.title, path),) for record in records]
     log.info("%s: labels from %s", path, beside or "its headers")
     rows = list(range(1, len(ids) + 1))
     return Part(path, ids, [r.codes for r in records], words, ("label",), rows)
-
-
-def _headers(path: Path) -> Iterator[str]:
-    with open_bytes(path) as stream:
-        for line in stream:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-            if line.startswith(b">"):
-                yield line[1:].decode("utf-8", "replace").strip()
 
 
 def _header_label(header: str, path: Path) -> str:

@@ -30,7 +30,6 @@ from findna.evaluation.contenders.probes import (
     Features,
     LinearProbe,
     NeighbourProbe,
-    NetworkFeatures,
 )
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
 from findna.evaluation.folder import digest_of_rows, open_folder
@@ -52,7 +51,7 @@ from findna.files import (
 )
 from findna.inference.predict import pick_device
 from findna.metrics import Answers, Metric
-from findna.model.model import PRESETS, load_model, weights_digest
+from findna.model.model import is_preset, load_model, weights_digest
 from findna.sequence.genome import Genome
 from findna.training.judgement import write_table
 from findna.training.recipes import seconds
@@ -125,8 +124,8 @@ def evaluate(
             except FindnaError as error:
                 failed.append(f"{task.name}, {contender.name}, seed {seed}: {error}")
                 log.warning("%s", failed[-1])
-        for kept in _networks(everyone):
-            kept.forget()
+        for held in _features(everyone):
+            held.forget()
     if left:
         log.warning("%d runs are left: the same command goes on with them", left)
     return tabulate(folder, settings, begun, failed, left)
@@ -294,17 +293,15 @@ def _selected(task: Prepared, learned: Learned) -> SelectedEpoch | None:
     return selected_epoch(every, learned.fitted.epoch, task.metric)
 
 
-def _networks(everyone: Sequence[Contender]) -> list[NetworkFeatures]:
-    """The embeddings that probes of networks hold."""
-    probes = [c for c in everyone if isinstance(c, LinearProbe | NeighbourProbe)]
-    return [p.source for p in probes if isinstance(p.source, NetworkFeatures)]
+def _features(everyone: Sequence[Contender]) -> list[Features]:
+    """What probes read."""
+    return [c.source for c in everyone if isinstance(c, LinearProbe | NeighbourProbe)]
 
 
 def _pretraining_seeds(contender: Contender) -> bool:
-    starts = [features.start for features in _networks([contender])]
     if isinstance(contender, FinetuneContender):
-        starts.append(contender.start)
-    return any(start.pretraining_seeds for start in starts)
+        return contender.start.pretraining_seeds
+    return any(read.pretraining_seeds for read in _features([contender]))
 
 
 # ---------------------------------------------------------------- leakage
@@ -319,7 +316,7 @@ def _report_leakage(
     """One table a task; one of the same rows, model, genome and other tasks is kept."""
     if isinstance(genome, str | Path):
         genome = Genome.open(genome)
-    pretrained = next((m for m in models if m not in PRESETS), None)
+    pretrained = next((m for m in models if not is_preset(m)), None)
     model = None if pretrained is None else folders_of(pretrained)[0]
     held = {
         "rows": {task.name: _digests_of_splits(task.whole) for task in prepared},

@@ -19,7 +19,7 @@ from findna.files import BadInput, log
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, merge, read_bed, refuse_unknown
-from findna.sequence.records import Record
+from findna.sequence.records import Record, bed_records
 from findna.sequence.regions import Integers
 
 Tiling = int | tuple[int, int]
@@ -134,7 +134,7 @@ def sorted_rows(genome: Genome, bed: str | Path) -> Iterator[Record]:
         ["rank", "start", "end", LINE], ignore_index=True
     )
     _refuse_nested(rows, bed)
-    return _records_of(rows, genome, bed)
+    return bed_records(rows, genome, bed)
 
 
 def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
@@ -160,16 +160,6 @@ def _refuse_nested(rows: pd.DataFrame, bed: str | Path) -> None:
             line=int(other[LINE]),
             remedy=_TABLE,
         )
-
-
-def _records_of(rows: pd.DataFrame, genome: Genome, bed: str | Path) -> Iterator[Record]:
-    columns = ["chrom", "start", "end", "name", "strand", LINE]
-    for chrom, start, end, name, strand, line in rows[columns].itertuples(index=False):
-        codes, _, inside = genome.fetch(chrom, start, end, strand)
-        if not inside.any():
-            problem = f"{chrom}:{start}-{end} lies outside {genome.source}"
-            raise BadInput(problem, file=bed, line=line)
-        yield Record(name, codes, chrom, start, end, strand)
 
 
 # ---------------------------------------------------------------- one value a base

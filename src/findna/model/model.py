@@ -307,6 +307,20 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
         return Model(config)
 
 
+def is_preset(name: object) -> bool:
+    """Whether random weights of a preset are meant: nothing of that name lies here."""
+    return str(name) in PRESETS and not Path(str(name)).exists()
+
+
+def model_or_preset(name: str | Path, seed: int) -> Model:
+    """A model folder, run or published name as it was trained, or a preset with random weights.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    return new_model(str(name), seed) if is_preset(name) else load_model(name)
+
+
 def model_folder(path: str | Path) -> Path:
     """The model folder that ``path`` means: itself, ``model/`` of a run folder, or that of a
     published name.

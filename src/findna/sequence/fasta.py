@@ -7,6 +7,7 @@ bytes does letters to codes as fast as memory allows.
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,12 @@ from findna.sequence.alphabet import READING_TABLE, UNKNOWN_BYTE, Codes, unknown
 
 CHUNK = 1 << 20
 _BLANK = b"\n\r \t"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of one record: bytes of `alphabet.READING_TABLE`; `first` opens the record.
+    """A part of one record: bytes of `alphabet.READING_TABLE`; `first` opens the record, and its
+    `title` is the whole header line.
 
     Every record has at least one piece; only the opening piece may be empty.
     """
@@ -32,6 +33,7 @@ class Piece:
     line: int
     first: bool
     marked: Codes
+    title: str = ""
 
 
 def read_pieces(
@@ -47,7 +49,8 @@ def read_pieces(
         if is_header:
             _refuse_empty(record, length, source, header_line)
             record, header_line, length = _name(raw, source, line), line, 0
-            yield Piece(record, line, True, np.empty(0, dtype=np.uint8))
+            title = raw.decode("utf-8", "replace").strip()
+            yield Piece(record, line, True, np.empty(0, dtype=np.uint8), title)
             continue
         marked = np.frombuffer(raw.translate(READING_TABLE, _BLANK), dtype=np.uint8)
         if not marked.size:
@@ -93,8 +96,8 @@ def _spans(stream: io.BufferedIOBase, chunk_size: int) -> Iterator[tuple[bool, b
 
 def _chunks(stream: io.BufferedIOBase, size: int) -> Iterator[bytes]:
     """Blocks of `size` bytes; the first is never shorter than a byte-order mark it starts with."""
-    first = stream.read(max(size, len(_BYTE_ORDER_MARK)))
-    yield first.removeprefix(_BYTE_ORDER_MARK)
+    first = stream.read(max(size, len(BOM_UTF8)))
+    yield first.removeprefix(BOM_UTF8)
     while chunk := stream.read(size):
         yield chunk
 

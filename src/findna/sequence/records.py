@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from findna.files import BCF_MAGIC, BadInput, log, open_bytes
 from findna.sequence import fasta
@@ -39,14 +41,14 @@ __all__ = ["Record", "RecordFormat", "format_of", "read_records", "read_table"]
 
 RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
 _SNIFFED = 1 << 12
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One sequence, codes uint8 (L,) in reading direction; its place if it was cut from a genome.
 
-    `start` and `end` are 0-based half-open, `strand` is "+", "-" or ".".
+    `start` and `end` are 0-based half-open, `strand` is "+", "-" or "."; `title` is the whole
+    header line of a FASTA record.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Record:
     start: int | None = None
     end: int | None = None
     strand: str | None = None
+    title: str = ""
 
 
 def read_records(
@@ -100,7 +103,7 @@ def format_of(
     stream: io.BufferedReader, path: str | Path
 ) -> Literal["fasta", "fastq", "table", "bed", "vcf"]:
     """The format of a file, by content first, since extensions lie more often; nothing is read."""
-    start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(_BOM).lstrip()
+    start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(BOM_UTF8).lstrip()
     if start.startswith(b">"):
         return "fasta"
     if start.startswith(b"@"):
@@ -155,16 +158,16 @@ class _Reader:
 
 def _fasta_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Record]:
     counts = LetterCounts()
-    name, parts = "", list[Codes]()
+    opened, parts = fasta.Piece("", 0, True, np.empty(0, np.uint8)), list[Codes]()
     for piece in fasta.read_pieces(stream, source):
         if piece.first:
             if parts:
-                yield Record(name, np.concatenate(parts))
-            name, parts = piece.record, []
+                yield Record(opened.record, np.concatenate(parts), title=opened.title)
+            opened, parts = piece, []
         else:
             counts += count_marks(piece.marked)
             parts.append(codes_of(piece.marked))
-    yield Record(name, np.concatenate(parts))
+    yield Record(opened.record, np.concatenate(parts), title=opened.title)
     tell_counts(counts, str(source))
 
 
@@ -212,6 +215,14 @@ def _bed_records(
         )
     bed = bed_from(stream, source)
     refuse_unknown(genome, bed, source)
+    yield from bed_records(bed, genome, source)
+
+
+def bed_records(bed: pd.DataFrame, genome: Genome, source: str | Path) -> Iterator[Record]:
+    """The sequences of the rows of a BED, which is in `source`, in their order.
+
+    `BadInput`: a row that lies off the genome. Rows of which a part does are counted aloud.
+    """
     partly = 0
     columns = ["chrom", "start", "end", "name", "strand", LINE]
     for chrom, start, end, name, strand, line in bed[columns].itertuples(index=False):

@@ -34,7 +34,7 @@ from findna.inference.predict import scores_of
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
-from findna.model.model import PRESETS, Model, load_model, new_model
+from findna.model.model import Model, is_preset, model_or_preset
 from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
 from findna.training.choices import Candidate, Choice, figures, most_chosen
@@ -117,10 +117,9 @@ def _one_device(device: str) -> torch.device:
 def _start(model: Model | str | Path, seed: int) -> Model:
     if isinstance(model, Model):
         return model
-    if str(model) in PRESETS and not Path(model).exists():
+    if is_preset(model):
         log.info("random initialisation of preset %s: nothing was pretrained", model)
-        return new_model(str(model), seed)
-    return load_model(model)
+    return model_or_preset(model, seed)
 
 
 class _Job:

@@ -31,7 +31,7 @@ from findna.evaluation.results import CONTENDER_NAME
 from findna.files import BadInput
 from findna.inference.precision import Precision
 from findna.inference.predict import Strand
-from findna.model.model import PRESETS, load_model
+from findna.model.model import PRESETS, is_preset, load_model
 from findna.training.finetune_settings import FinetuneSettings
 
 Mode = Literal["linear", "knn", "finetune"]
@@ -95,7 +95,7 @@ def starts(models: Sequence[str]) -> tuple[Start, ...]:
 
 
 def _start(words: str) -> Start:
-    if words in PRESETS and not Path(words).exists():
+    if is_preset(words):
         return Start(words, PRESETS[words])
     folders = folders_of(words)
     models = tuple(load_model(folder) for folder in folders)

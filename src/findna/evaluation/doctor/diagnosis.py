@@ -29,7 +29,7 @@ from findna.evaluation.leakage.check import (
     LeakageSettings,
     leakage,
 )
-from findna.model.model import PRESETS, Model, load_model, new_model
+from findna.model.model import Model, is_preset, model_or_preset
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
 from findna.training.finetune_settings import FinetuneSettings
@@ -110,7 +110,7 @@ def doctor(
     if vcf is not None:
         findings += check_vcf(vcf, genome)
     if data is not None:
-        pretrained = model if loaded is not None and str(model) not in PRESETS else None
+        pretrained = model if loaded is not None and not is_preset(model) else None
         report = leakage(data, model=pretrained, genome=genome, settings=settings)
         findings += [*_check_rows(data, settings), *_check_leaks(data, report, settings)]
     if data is not None and loaded is not None:
@@ -123,9 +123,7 @@ def doctor(
 def _loaded(model: Model | str | Path | None) -> Model | None:
     if model is None or isinstance(model, Model):
         return model
-    if str(model) in PRESETS and not Path(model).exists():
-        return new_model(str(model), seed=0)
-    return load_model(model)
+    return model_or_preset(model, seed=0)
 
 
 # ---------------------------------------------------------------- rows

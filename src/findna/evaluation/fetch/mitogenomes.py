@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 
 from findna.data.splits import stratified_folds
 from findna.evaluation.fetch.genomic_benchmarks import gzip_rows
-from findna.files import BadInput, Settings, atomic_folder, log, open_bytes
+from findna.files import BadInput, Settings, atomic_folder, log
 from findna.sequence.alphabet import decode
 from findna.sequence.records import read_records
 from findna.sequence.tables import need_column, read_table
@@ -102,14 +102,13 @@ def _read_taxon(
     named: Mapping[str, str] | None,
 ) -> pd.DataFrame:
     """The rows of one FASTA that are long enough, cut or padded."""
-    headers = _headers(path)
     kept: list[tuple[str, str, str, str, int, str]] = []
     short = 0
     for record in read_records(path, format="fasta"):
         if len(record.codes) <= settings.shortest:
             short += 1
             continue
-        kind = _species(record.id, headers[record.id], path, named)
+        kind = _species(record.id, record.title, path, named)
         letters = decode(record.codes[: settings.length]).ljust(settings.length, "N")
         kept.append((record.id, kind, kind.split()[0], name, label, letters))
     if short:
@@ -117,13 +116,6 @@ def _read_taxon(
     if not kept:
         raise BadInput(f"no sequence is longer than {settings.shortest:,} bp", file=path)
     return pd.DataFrame(kept, columns=list(COLUMNS))
-
-
-def _headers(path: Path) -> dict[str, str]:
-    """Record name -> its whole header line."""
-    with open_bytes(path) as stream:
-        lines = (line[1:].decode("utf-8", "replace").strip() for line in stream if line[:1] == b">")
-        return {line.split(None, 1)[0]: line for line in lines if line}
 
 
 def _species(record: str, header: str, path: Path, named: Mapping[str, str] | None) -> str:
