@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from findna.data.similarity import kmer_counts, kmers
+from findna.data.similarity import kmer_counts
 from findna.inference.embed import embeddings
 from findna.inference.searching.build import moments, whitening, windows_of
 from findna.inference.searching.engines import Engine, FaissEngine, TorchEngine
@@ -68,7 +68,7 @@ class Windows:
 
     def copies(self) -> dict[int, Ints]:
         """Window -> the windows that are its copies and do not overlap it."""
-        table = kmer_counts(kmers(self.codes, 12, canonical=True), 12)
+        table = kmer_counts(self.codes, 12, canonical=True)
         table.data[:] = 1
         words = np.asarray(table.sum(1)).ravel()
         shared = (table @ table.T).tocoo()
@@ -161,7 +161,7 @@ def embedded(model: Model, codes: Sequence[Codes]) -> Doubles:
 
 def frequencies(k: int, codes: Sequence[Codes]) -> Doubles:
     """Shares (n, 4^k) of the k-mers of each sequence, strands put together."""
-    counts = kmer_counts(kmers(codes, k, canonical=True), k).toarray().astype(np.float64)
+    counts = kmer_counts(codes, k, canonical=True).toarray().astype(np.float64)
     return np.asarray(counts / np.maximum(counts.sum(1, keepdims=True), 1))
 
 

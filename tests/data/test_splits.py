@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from findna.data import similarity
 from findna.data.splits import (
     cross_validation,
     kmer_counts,
@@ -28,16 +29,26 @@ def test_kmers_by_hand():
     assert found.word.tolist() == [1, 6, 15, 15]
     assert found.row.tolist() == [0, 0, 1, 1]
     assert kmers([encode("TTT")], 2, canonical=True).word.tolist() == [0, 0]
-    counts = kmer_counts(found, 2)
+    counts = kmer_counts([encode("ACGN"), encode("TTT"), encode("A")], 2, canonical=False)
     assert counts.shape == (3, 16) and counts[1, 15] == 2 and counts[2].sum() == 0
+
+
+def test_counts_do_not_depend_on_how_many_rows_come_at_once(monkeypatch):
+    random = np.random.default_rng(3)
+    rows = [random_codes(random, int(n)) for n in random.integers(1, 40, 30)]
+    whole = kmer_counts(rows, 3, canonical=True)
+    monkeypatch.setattr(similarity, "_BASES_AT_ONCE", 50)
+    parts = kmer_counts(rows, 3, canonical=True)
+    assert parts.shape == (30, 64) and (parts != whole).nnz == 0 and whole.sum() > 300
+    assert kmer_counts([], 3, canonical=True).shape == (0, 64)
 
 
 def test_canonical_kmers_do_not_see_the_strand():
     random = np.random.default_rng(0)
     one = random_codes(random, 100)
-    table = kmer_counts(kmers([one, reverse_complement(one)], 5, canonical=True), 5)
+    table = kmer_counts([one, reverse_complement(one)], 5, canonical=True)
     assert (table[0] != table[1]).nnz == 0
-    plain = kmer_counts(kmers([one, reverse_complement(one)], 5, canonical=False), 5)
+    plain = kmer_counts([one, reverse_complement(one)], 5, canonical=False)
     assert (plain[0] != plain[1]).nnz > 0
 
 

@@ -181,8 +181,8 @@ def test_channels_are_scaled_as_one_strand_meets_them():
 
 def test_a_channel_that_hardly_varies_begins_with_nothing():
     frozen, rows, task = frozen_for("binary", labels_of("binary"))
-    for vectors in frozen.vectors.values():
-        vectors[:, 3] = 0.5 + 1e-6 * np.arange(len(rows))
+    for turned in (False, True):  # what is kept of either strand
+        frozen.pooled(turned)[:, 3] = 0.5 + 1e-6 * np.arange(len(rows))
     probing, everyone = Probing("both", ALL, 0.1), np.ones(len(rows), bool)
     model = frozen.beginning(probing, everyone, task)
     begun = model.task_head.linear.weight[0]

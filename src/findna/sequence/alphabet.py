@@ -121,9 +121,10 @@ def soft_of(stored: Codes) -> Flags:
 
 def count_marks(marked: Codes) -> LetterCounts:
     """The counts of bytes that went through `READING_TABLE`, any shape."""
-    if not marked.size:
-        return LetterCounts()
-    rare = marked.max() >= AMBIGUOUS_BIT
+    highest = marked.max(initial=0)
+    if highest < SOFT_BIT:
+        return LetterCounts(letters=marked.size)
+    rare = highest >= AMBIGUOUS_BIT
     return LetterCounts(
         ambiguous=int(np.count_nonzero(marked & AMBIGUOUS_BIT)) if rare else 0,
         uracil=int(np.count_nonzero(marked & URACIL_BIT)) if rare else 0,

@@ -13,8 +13,9 @@ all layers are among the choices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import product
 
 import numpy as np
@@ -76,7 +77,9 @@ class FrozenRows:
         self.readings = tuple(dict.fromkeys([task.pooling, *readings]))
         parts = tuple(dict.fromkeys(part for reading in self.readings for part in reading))
         self.task = task.model_copy(update={"pooling": parts})
-        self.vectors = _vectors(start.with_task(self.task, 0).to(start.device).eval(), rows)
+        self.pooled = cache(
+            partial(pooled, start.with_task(self.task, 0).to(start.device).eval(), rows)
+        )
 
     def choose(
         self, held: Sequence[Bools], strands: Sequence[Strand], tasks: Sequence[TaskConfig]
@@ -161,8 +164,14 @@ class FrozenRows:
         widths = [channels((part,), backbone, self.task.bins) for part in every]
         ends = np.cumsum(widths)
         place = {p: slice(end - w, end) for p, w, end in zip(every, widths, ends, strict=True)}
-        vectors = self.vectors[probing.strand]
+        vectors = self._vectors(probing.strand)
         return np.concatenate([vectors[:, place[part]] for part in probing.parts], axis=1)
+
+    def _vectors(self, strand: Strand) -> Vectors:
+        """Pooled vectors (n, channels) of the given strand, or the mean of both."""
+        if strand == "forward":
+            return self.pooled(False)
+        return (self.pooled(False) + self.pooled(True)) / np.float32(2)
 
     def _head(self, probing: Probing, learn: Bools, task: TaskConfig) -> _Head:
         labels = self.labels[learn]
@@ -173,12 +182,6 @@ class FrozenRows:
         return _Head(
             linear.scaler.mean_, linear.scaler.scale_, *_coefficients(linear, task, len(labels))
         )
-
-
-def _vectors(model: Model, rows: LabelledSplit) -> Mapping[Strand, Vectors]:
-    """Pooled vectors (n, channels) of the given strand, and the mean of both."""
-    given, other = (pooled(model, rows, turned) for turned in (False, True))
-    return {"forward": given, "both": (given + other) / np.float32(2)}
 
 
 def task_head_of(model: Model) -> TaskHead:

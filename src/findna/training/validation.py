@@ -22,6 +22,7 @@ from findna.data.masking import HidingSettings, hide
 from findna.data.windows import fixed_windows
 from findna.files import Settings
 from findna.inference.precision import autocast
+from findna.metrics import percentile_interval, resample_counts
 from findna.model.model import Distilled, Model, reverse_complement
 from findna.sequence.alphabet import codes_of
 from findna.sequence.genome import Genome
@@ -154,11 +155,11 @@ def _ratio_interval(
     top: NDArray[np.float64], bottom: NDArray[np.float64], resamples: int
 ) -> tuple[float, float]:
     """95 % interval of sum(top) / sum(bottom) when whole windows are drawn again."""
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(top), size=(resamples, len(top)))
-    ratios = top[drawn].sum(1) / bottom[drawn].sum(1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(low), float(high)
+    chunks = resample_counts(len(top), resamples, seed=0)
+    drawn = np.concatenate([(counts @ top) / (counts @ bottom) for counts in chunks])
+    found = percentile_interval(float(top.sum() / bottom.sum()), drawn, "no base was hidden")
+    low, high = (math.nan if edge is None else edge for edge in (found.low, found.high))
+    return low, high
 
 
 @torch.no_grad()

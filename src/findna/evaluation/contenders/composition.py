@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import kmer_counts, kmers
+from findna.data.splits import kmer_counts
 from findna.evaluation.contenders.linear import LearnedLinear, tuned
 from findna.evaluation.contenders.words import word_shares
 
@@ -68,7 +68,7 @@ def composition(rows: LabelledSplit, canonical: bool) -> Floats:
 
     The share of GC is 0 in a row without a known letter, as are the shares of dinucleotides.
     """
-    letters = kmer_counts(kmers(rows.codes, 1, canonical=False), 1).toarray()
+    letters = kmer_counts(rows.codes, 1, canonical=False).toarray()
     known = letters.sum(axis=1)
     gc = letters[:, 1:3].sum(axis=1) / np.maximum(known, 1)
     unknown = 1 - known / np.maximum(rows.lengths, 1)

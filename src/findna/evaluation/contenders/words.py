@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import kmer_counts, kmers
+from findna.data.splits import kmer_counts
 from findna.evaluation.contenders.linear import LearnedLinear, Tuned, tuned
 from findna.files import Settings
 
@@ -98,7 +98,7 @@ def word_shares(rows: LabelledSplit, k: int, canonical: bool) -> Counts:
 
 
 def _counted(rows: LabelledSplit, k: int) -> Counts:
-    return kmer_counts(kmers(rows.codes, k, canonical=False), k)
+    return kmer_counts(rows.codes, k, canonical=False)
 
 
 def _shares(counts: Counts, k: int, canonical: bool) -> Counts:

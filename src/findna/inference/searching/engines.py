@@ -56,25 +56,22 @@ class TorchEngine:
 
     def nearest(self, queries: Vectors, count: int) -> tuple[Vectors, Ints]:
         """See `Engine`."""
-        blocks = [queries[at : at + _QUERIES] for at in range(0, len(queries), _QUERIES)]
-        found = [self._nearest(torch.from_numpy(b).to(self.device), count) for b in blocks]
-        similarities, windows = zip(*found, strict=True)
-        return (
-            torch.cat(similarities).cpu().numpy(),
-            torch.cat(windows).cpu().numpy(),
-        )
-
-    def _nearest(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        best = queries.new_empty((len(queries), 0))
-        place = torch.empty((len(queries), 0), dtype=torch.int64, device=self.device)
+        asked = torch.from_numpy(queries).to(self.device)
+        best = asked.new_empty((len(asked), 0))
+        place = torch.empty((len(asked), 0), dtype=torch.int64, device=self.device)
         for at in range(0, len(self.vectors), _CHUNK):
             chunk = torch.from_numpy(self.vectors[at : at + _CHUNK].astype(np.float32))
-            similar = queries @ chunk.to(self.device).T
-            here, where = similar.topk(min(count, similar.shape[1]))
+            here, where = _most_similar(asked, chunk.to(self.device), count)
             best, place = torch.cat([best, here], 1), torch.cat([place, where + at], 1)
             best, order = best.topk(min(count, best.shape[1]))
             place = place.gather(1, order)
-        return best, place
+        return best.cpu().numpy(), place.cpu().numpy()
+
+
+def _most_similar(queries: Tensor, windows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Similarities and numbers of the nearest of some windows, some queries at a time."""
+    found = [(some @ windows.T).topk(min(count, len(windows))) for some in torch.split(queries, _QUERIES)]
+    return torch.cat([top.values for top in found]), torch.cat([top.indices for top in found])
 
 
 class FaissEngine:
