@@ -39,7 +39,6 @@ from numpy.typing import NDArray
 from findna.data.batches import make_batch
 from findna.data.labelled import LabelledSplit, read_labelled
 from findna.data.windows import WindowSampler, split_genome
-from findna.evaluation.contenders.linear import tuned
 from findna.files import write_json
 from findna.inference.embed import embeddings
 from findna.inference.precision import autocast, resolve_precision
@@ -48,6 +47,7 @@ from findna.model.model import PRESETS, Model, load_model, new_model
 from findna.report.figures import COLOURS, STYLE
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine
+from findna.training.linear import tuned
 from findna.training.pretrain import pretrain
 from findna.training.recipes import PretrainSettings
 from findna.training.self_distillation import SelfDistillation

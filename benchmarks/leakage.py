@@ -18,16 +18,16 @@ from pathlib import Path
 import pandas as pd
 
 from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
-from findna.evaluation.leakage.check import (
+from findna.evaluation.leakage.check import leakage
+from findna.evaluation.leakage.occurrences import contained_in
+from findna.evaluation.leakage.report import (
     CONTAINED,
     IDENTICAL,
     IN_GENOME,
     NEAR,
     OVERLAPPING,
     LeakageReport,
-    leakage,
 )
-from findna.evaluation.leakage.occurrences import contained_in
 from findna.files import atomic_file
 from findna.sequence.genome import Genome
 

@@ -31,7 +31,7 @@ import torch
 from ablate import DEV_ROWS, SETS, TRAIN_ROWS, drawn, gain_over, parts
 
 from findna.data.labelled import LabelledData, read_labelled
-from findna.data.splits import identical_up_to_strand
+from findna.data.similarity import identical_up_to_strand
 from findna.files import write_json
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of

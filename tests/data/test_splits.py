@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from findna.data import similarity
-from findna.data.splits import (
-    cross_validation,
-    kmer_counts,
-    kmers,
-    near_duplicate_groups,
-    strata_of,
-    stratified_folds,
-    stratified_holdout,
-)
+from findna.data.similarity import kmer_counts, kmers, near_duplicate_groups
+from findna.data.splits import cross_validation, strata_of, stratified_folds, stratified_holdout
 from findna.files import BadInput
 from findna.sequence.alphabet import encode, reverse_complement
 

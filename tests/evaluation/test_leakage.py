@@ -16,9 +16,10 @@ from findna.data.similarity import (
     near_duplicate_groups,
     near_duplicates_in,
 )
-from findna.evaluation.leakage.check import LeakageSettings, drop_leaks, leakage
+from findna.evaluation.leakage.check import LeakageSettings, leakage
 from findna.evaluation.leakage.occurrences import Finder, contained_in, locate
 from findna.evaluation.leakage.pretraining import Pretraining, seen_part
+from findna.evaluation.leakage.report import drop_leaks
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import ModelConfig, new_model

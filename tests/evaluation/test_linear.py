@@ -9,8 +9,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from findna.evaluation.contenders.linear import LinearModel, mean_loss, tuned
-from findna.training.linear import clearly_lower
+from findna.training.linear import LinearModel, clearly_lower, mean_loss, tuned
 
 
 def features_of(rng, n=200, width=5):

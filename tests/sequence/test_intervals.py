@@ -18,15 +18,14 @@ from findna.sequence import intervals
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import (
     LINE,
-    Region,
     intersect,
     is_organelle,
     merge,
-    parse_region,
     read_bed,
     subtract,
     to_store,
 )
+from findna.sequence.regions import Region, parse_region
 
 GENOME = ">chr1\nACGTACGTAC\n>chr2\nGGGGG\n"
 REGIONS = ">chr1:100-110\nACGTACGTAC\n>chr2:0-5\nGGGGG\n>chr1:108-112\nTTTT\n"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from findna.files import BadInput
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
-from findna.sequence.records import RecordFormat, read_records, read_table
-from findna.sequence.tables import need_column
+from findna.sequence.records import RecordFormat, read_records
+from findna.sequence.tables import need_column, read_table
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Which rows are judged together: near-duplicates, a stratified validation part, stratified folds.
 
-All of it is numpy on whole tables, and every draw is a function of the seed that is given. K-mers
-and near-duplicates come from `data.similarity` and are named here too.
+All of it is numpy on whole tables, and every draw is a function of the seed that is given.
 """
 
 from __future__ import annotations
@@ -17,32 +16,10 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.similarity import (
     Bools,
     Ints,
-    Kmers,
     connected,
-    identical_up_to_strand,
-    kmer_counts,
-    kmers,
     near_duplicate_groups,
 )
 from findna.files import BadInput, log
-
-__all__ = [
-    "Fold",
-    "Kmers",
-    "cross_validation",
-    "groups_of",
-    "identical_up_to_strand",
-    "joined_groups",
-    "kmer_counts",
-    "kmers",
-    "near_duplicate_groups",
-    "parted",
-    "planned_folds",
-    "strata_of",
-    "stratified_folds",
-    "stratified_holdout",
-]
-
 
 # A combination of labels with fewer rows is no stratum.
 _FEW_ALIKE = 10

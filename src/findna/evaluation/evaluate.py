@@ -33,7 +33,8 @@ from findna.evaluation.contenders.probes import (
 )
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
 from findna.evaluation.folder import digest_of_rows, open_folder
-from findna.evaluation.leakage.check import drop_leaks, leakage
+from findna.evaluation.leakage.check import leakage
+from findna.evaluation.leakage.report import drop_leaks
 from findna.evaluation.preparation import Prepared, prepare
 from findna.evaluation.protocol import Contender, Learned
 from findna.evaluation.results import RunFacts, run_file, write_run

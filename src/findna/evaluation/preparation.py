@@ -18,14 +18,8 @@ from pydantic import Field
 
 from findna.data.label_files import LabelSettings
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import (
-    identical_up_to_strand,
-    joined_groups,
-    near_duplicate_groups,
-    parted,
-    strata_of,
-    stratified_holdout,
-)
+from findna.data.similarity import identical_up_to_strand, near_duplicate_groups
+from findna.data.splits import joined_groups, parted, strata_of, stratified_holdout
 from findna.evaluation.contenders.tables import named_rows
 from findna.files import BadInput, log
 from findna.metrics import primary_metric

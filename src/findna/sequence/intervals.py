@@ -17,19 +17,7 @@ import pandas as pd
 
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.genome import Genome
-from findna.sequence.regions import Integers, Region, parse_region
-
-__all__ = [
-    "LINE",
-    "Region",
-    "intersect",
-    "is_organelle",
-    "merge",
-    "parse_region",
-    "read_bed",
-    "subtract",
-    "to_store",
-]
+from findna.sequence.regions import Integers
 
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"

@@ -34,10 +34,7 @@ from findna.sequence.tables import (
     find_sequence_column,
     names_sequences,
     open_table,
-    read_table,
 )
-
-__all__ = ["Record", "RecordFormat", "format_of", "read_records", "read_table"]
 
 RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
 _SNIFFED = 1 << 12

@@ -27,7 +27,8 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
-from findna.data.splits import Fold, groups_of, identical_up_to_strand, planned_folds
+from findna.data.similarity import identical_up_to_strand
+from findna.data.splits import Fold, groups_of, planned_folds
 from findna.files import BadInput, log, write_json
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of

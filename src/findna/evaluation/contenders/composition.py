@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import kmer_counts
-from findna.evaluation.contenders.linear import LearnedLinear, tuned
+from findna.data.similarity import kmer_counts
+from findna.evaluation.contenders.linear import LearnedLinear
 from findna.evaluation.contenders.words import word_shares
+from findna.training.linear import tuned
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from findna.data.labelled import LabelledSplit
-from findna.training.linear import Features, Floats, LinearModel, Tuned, mean_loss, tuned
-
-__all__ = ["Features", "LearnedLinear", "LinearModel", "Tuned", "mean_loss", "tuned"]
+from findna.training.linear import Features, Floats, LinearModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,13 +22,14 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.evaluation.contenders.linear import LearnedLinear, mean_loss, tuned
+from findna.evaluation.contenders.linear import LearnedLinear
 from findna.evaluation.contenders.networks import Start
 from findna.inference.embed import Embeddings, embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
 from findna.inference.predict import Strand
 from findna.metrics import choose_threshold
 from findna.model.heads import Pooling
+from findna.training.linear import mean_loss, tuned
 
 Floats = NDArray[np.float64]
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import kmer_counts
-from findna.evaluation.contenders.linear import LearnedLinear, Tuned, tuned
+from findna.data.similarity import kmer_counts
+from findna.evaluation.contenders.linear import LearnedLinear
 from findna.files import Settings
+from findna.training.linear import Tuned, tuned
 
 Counts: TypeAlias = scipy.sparse.csr_matrix
 

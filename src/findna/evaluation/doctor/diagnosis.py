@@ -19,15 +19,14 @@ from findna.data.similarity import lengths_of
 from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
 from findna.evaluation.doctor.file_checks import Finding, check_bed, check_genome, check_vcf
 from findna.evaluation.doctor.knowledge import Knowledge, knowledge_of
-from findna.evaluation.leakage.check import (
+from findna.evaluation.leakage.check import LeakageSettings, leakage
+from findna.evaluation.leakage.report import (
     CONTAINED,
     IDENTICAL,
     IN_SEEN,
     NEAR,
     OVERLAPPING,
     LeakageReport,
-    LeakageSettings,
-    leakage,
 )
 from findna.model.model import Model, is_preset, model_or_preset
 from findna.sequence.alphabet import N

@@ -46,25 +46,10 @@ from findna.evaluation.leakage.report import (
     LeakageReport,
     Marks,
     Pair,
-    drop_leaks,
 )
 from findna.files import Settings
 from findna.model.model import Model
 from findna.sequence.genome import Genome
-
-__all__ = [
-    "CONTAINED",
-    "IDENTICAL",
-    "IN_GENOME",
-    "IN_SEEN",
-    "NEAR",
-    "OVERLAPPING",
-    "PLACED_IN_SEEN",
-    "LeakageReport",
-    "LeakageSettings",
-    "drop_leaks",
-    "leakage",
-]
 
 _EITHER_STRAND = "either strand"
 _NEAR_THRESHOLD = f"{SHARED_POSITIONS:.0%} of {DUPLICATE_K}-mers of the shorter, {_EITHER_STRAND}"

@@ -70,7 +70,9 @@ class TorchEngine:
 
 def _most_similar(queries: Tensor, windows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Similarities and numbers of the nearest of some windows, some queries at a time."""
-    found = [(some @ windows.T).topk(min(count, len(windows))) for some in torch.split(queries, _QUERIES)]
+    found = [
+        (some @ windows.T).topk(min(count, len(windows))) for some in torch.split(queries, _QUERIES)
+    ]
     return torch.cat([top.values for top in found]), torch.cat([top.indices for top in found])
 
 
