@@ -37,8 +37,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from findna.data.batches import make_batch
+from findna.data.holdout import split_genome
 from findna.data.labelled import LabelledSplit, read_labelled
-from findna.data.windows import WindowSampler, split_genome
+from findna.data.windows import WindowSampler
 from findna.files import write_json
 from findna.inference.embed import embeddings
 from findna.inference.precision import autocast, resolve_precision

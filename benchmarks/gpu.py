@@ -36,12 +36,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna.data.batches import make_batch
-from findna.data.windows import WindowSampler, usable_runs
+from findna.data.sampling import usable_runs
+from findna.data.windows import WindowSampler
 from findna.files import log
 from findna.inference.precision import autocast
 from findna.model import chordmixer
-from findna.model.chordmixer import Layer, Rings
+from findna.model.chordmixer import Layer
 from findna.model.model import PRESETS, Model, ModelConfig, new_model
+from findna.model.rotation import Rings
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine
 from findna.training.recipes import PretrainSettings

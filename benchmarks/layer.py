@@ -20,8 +20,9 @@ from timing import best_times
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from findna.model.chordmixer import Layer, Rings
+from findna.model.chordmixer import Layer
 from findna.model.model import PRESETS
+from findna.model.rotation import Rings
 
 WINDOWS, LENGTH = 8, 1000
 LIMITS = {

@@ -24,12 +24,14 @@ from timing import best_times
 
 from findna.data.batches import PretrainBatch
 from findna.data.masking import HidingSettings, embedding_noise, hide
+from findna.data.sampling import SamplingSettings
 from findna.data.views import ViewSettings, student_view, teacher_view
-from findna.data.windows import RawWindows, SamplingSettings
+from findna.data.windows import RawWindows
 from findna.inference.precision import autocast
-from findna.model.chordmixer import Layer, Rings
+from findna.model.chordmixer import Layer
 from findna.model.compiled import Compile
 from findna.model.model import Model, new_model
+from findna.model.rotation import Rings
 from findna.training.engine import open_engine
 from findna.training.self_distillation import DistillationSettings, SelfDistillation
 

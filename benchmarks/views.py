@@ -19,8 +19,9 @@ from timing import best_times
 
 from findna.data.batches import PretrainBatch
 from findna.data.masking import HidingSettings, embedding_noise, hide
+from findna.data.sampling import SamplingSettings
 from findna.data.views import ViewSettings, student_view, teacher_view
-from findna.data.windows import RawWindows, SamplingSettings
+from findna.data.windows import RawWindows
 from findna.model.model import new_model
 from findna.training.engine import open_engine
 from findna.training.self_distillation import DistillationSettings, SelfDistillation

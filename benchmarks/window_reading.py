@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.data.windows import SamplingSettings, WindowSampler, usable_runs
+from findna.data.sampling import SamplingSettings, usable_runs
+from findna.data.windows import WindowSampler
 from findna.sequence.genome import Genome
 
 LIMIT = 3.0

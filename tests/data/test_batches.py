@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from findna.data.batches import PretrainBatch, _weights, by_length, make_batch, pad
 from findna.data.masking import HidingSettings, embedding_noise, hide
+from findna.data.sampling import SamplingSettings, usable_runs
 from findna.data.views import ViewSettings, student_view, teacher_view
-from findna.data.windows import SamplingSettings, WindowSampler, usable_runs
+from findna.data.windows import WindowSampler
 from findna.sequence.alphabet import MASK, PAD, N, encode
 from findna.sequence.genome import Genome
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from findna.data.windows import SamplingSettings, WindowSampler, split_genome
+from findna.data.holdout import split_genome
+from findna.data.sampling import SamplingSettings
+from findna.data.windows import WindowSampler
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import read_bed
 

@@ -20,8 +20,9 @@ from findna.data import on_device
 from findna.data.batches import PretrainBatch, make_batch
 from findna.data.masking import HidingSettings
 from findna.data.on_device import DeviceStore, placed, sent
+from findna.data.sampling import SamplingSettings, usable_runs
 from findna.data.views import ViewSettings
-from findna.data.windows import SamplingSettings, WindowSampler, usable_runs
+from findna.data.windows import WindowSampler
 from findna.model.model import ModelConfig, new_model
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine

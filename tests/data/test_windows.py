@@ -12,16 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from findna.data.windows import (
-    MAX_ROWS,
-    SamplingSettings,
-    WindowSampler,
-    _Coverage,
-    _Limit,
-    fixed_windows,
-    split_genome,
-    usable_runs,
-)
+from findna.data.holdout import split_genome
+from findna.data.sampling import MAX_ROWS, SamplingSettings, usable_runs
+from findna.data.starts import _Coverage, _Limit, fixed_windows
+from findna.data.windows import WindowSampler
 from findna.files import BadInput
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from findna.model import chordmixer
-from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Encoded, Rings, rotate_add
+from findna.model import chordmixer, rotation
+from findna.model.chordmixer import ChordMixer, ChordMixerConfig
+from findna.model.encoded import Encoded
+from findna.model.rotation import Rings, rotate_add
 from findna.sequence.alphabet import PAD, VOCABULARY
 
 CONFIG = ChordMixerConfig(width=24, hidden=32, track_size=4, depth=4, summary_tokens=3)
@@ -162,7 +164,8 @@ def test_blocks_of_rows_change_nothing(
     lengths, same = torch.tensor(LENGTHS), torch.stack([parts[-1], parts[-1].flip(0)])
     with torch.no_grad():
         whole, ragged = encoder(same), encoder(padded(parts, 60), lengths)
-        monkeypatch.setattr(chordmixer, "_CACHED_ROWS", rows)
+        monkeypatch.setattr(chordmixer, "CACHED_ROWS", rows)
+        monkeypatch.setattr(rotation, "CACHED_ROWS", rows)
         blocks, ragged_blocks = encoder(same), encoder(padded(parts, 60), lengths)
     torch.testing.assert_close(blocks.bases, whole.bases)
     torch.testing.assert_close(blocks.summary, whole.summary)
@@ -272,8 +275,8 @@ def test_rotation_by_one_look_up_gives_the_same_outputs_and_gradients(
     codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
     slices = both_passes(encoder, codes, lengths)
     seen = []
-    gathered = chordmixer._gathered
-    monkeypatch.setattr(chordmixer, "_gathered", lambda *a: seen.append(1) or gathered(*a))
+    gathered = rotation._gathered
+    monkeypatch.setattr(rotation, "_gathered", lambda *a: seen.append(1) or gathered(*a))
     monkeypatch.setattr(chordmixer, "_GATHERED_ON", "cpu")
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     torch.testing.assert_close(both_passes(encoder, codes, lengths), slices)
@@ -283,10 +286,10 @@ def test_rotation_by_one_look_up_gives_the_same_outputs_and_gradients(
 def test_on_a_gpu_slices_are_not_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are for a CPU's cache; a compiled graph of 131 kb would have thousands of copies."""
     copies = []
-    plain = chordmixer._sources
-    monkeypatch.setattr(chordmixer, "_sources", lambda *a: copies.append(a) or plain(*a))
+    plain = rotation._sources
+    monkeypatch.setattr(rotation, "_sources", lambda *a: copies.append(a) or plain(*a))
     moved = torch.empty(1, 10_000, 24, device="meta")
-    chordmixer._add_rotated(None, moved, CONFIG.offsets, 1, torch.float32)
+    rotation._add_rotated(None, moved, CONFIG.offsets, 1, torch.float32)
     assert len(copies) == len(CONFIG.offsets)
 
 

@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 
-from findna.model import chordmixer, compiled
+from findna.model import chordmixer, compiled, rotation
 from findna.model.compiled import compile_layers
 from findna.model.model import ModelConfig, new_model
 
@@ -43,8 +43,8 @@ def test_the_forms_for_a_gpu_compile_and_give_the_same_numbers(monkeypatch):
     plain, fast = new_model(config, seed=0), new_model(config, seed=0)
     monkeypatch.setattr(chordmixer, "_GATHERED_ON", "cpu")
     looked_up = []
-    gathered = chordmixer._gathered
-    monkeypatch.setattr(chordmixer, "_gathered", lambda *a: looked_up.append(1) or gathered(*a))
+    gathered = rotation._gathered
+    monkeypatch.setattr(rotation, "_gathered", lambda *a: looked_up.append(1) or gathered(*a))
     with monkeypatch.context() as padded:
         padded.setattr(chordmixer, "_PADDED_ON", "cpu")
         assert compile_layers(fast, "on") and looked_up

@@ -16,7 +16,7 @@ import torch
 from typer.testing import CliRunner
 
 from findna.cli import app
-from findna.data.windows import split_genome
+from findna.data.holdout import split_genome
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import Distilled, ModelConfig, load_model, new_model

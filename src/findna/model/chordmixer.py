@@ -11,8 +11,8 @@ its ring, so neither padding nor batch mates can reach a sequence.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,11 +21,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from findna.files import Settings
+from findna.model.encoded import Encoded
+from findna.model.rotation import CACHED_ROWS, Rings, rotate_add
 from findna.sequence.alphabet import PAD, VOCABULARY
 
 Direction = Literal["alternating", "forward", "both"]
 
-_CACHED_ROWS = 2048
 # Tensor cores read bf16 in lines of 8 channels and like 64 best; a CPU takes any width (measured:
 # docs/performance.md).
 _PADDED_ON, _LINE, _LINES = "cuda", 8, 64
@@ -81,164 +82,6 @@ class ChordMixerConfig(Settings):
         return tracks
 
 
-@dataclass(frozen=True)
-class Rings:
-    """Where the rings of a batch lie in its rows, and the row each track reads from.
-
-    ``length`` is set when all rings are equally long: rows are then (B, length) and rotation is a
-    strided copy.
-    Otherwise ``ahead`` and ``behind`` (R, K) hold flat indices (row * K + track) for either
-    direction.
-    """
-
-    count: int
-    length: int | None
-    ahead: Tensor | None = None
-    behind: Tensor | None = None
-
-    @staticmethod
-    def of(ring_lengths: Tensor, offsets: tuple[int, ...], *, equal: int | None) -> Rings:
-        """``ring_lengths`` (B,) int64; ``equal`` is their common value, or None if they differ."""
-        if equal is not None:
-            return Rings(len(ring_lengths), equal)
-        starts = torch.cumsum(ring_lengths, 0) - ring_lengths
-        start = torch.repeat_interleave(starts, ring_lengths)[:, None]
-        length = torch.repeat_interleave(ring_lengths, ring_lengths)[:, None]
-        place = torch.arange(len(start), device=start.device)[:, None] - start
-        shift = torch.tensor(offsets, device=start.device)
-        track = torch.arange(len(offsets), device=start.device)
-
-        def flat(signed: Tensor) -> Tensor:
-            return (start + (place + signed) % length) * len(offsets) + track
-
-        return Rings(len(ring_lengths), None, flat(shift).flatten(), flat(-shift).flatten())
-
-
-def _add_rotated(
-    base: Tensor | None,
-    moved: Tensor,
-    offsets: tuple[int, ...],
-    sign: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    """base[b, t] + moved[b, t + sign * offset] for equal rings, track by track, without
-    temporaries; no ``base`` is zeros.
-    """
-    out = torch.empty(moved.shape, dtype=dtype, device=moved.device)
-    length = out.shape[1]
-    size = out.shape[2] // len(offsets)
-    block = _CACHED_ROWS if out.device.type == "cpu" else length
-    for start in range(0, length, block):
-        end = min(start + block, length)
-        for track, offset in enumerate(offsets):
-            channels = slice(track * size, (track + 1) * size)
-            for into, source in _sources(start, end, sign * offset, length):
-                target = out[:, into, channels]
-                if base is None:
-                    target.copy_(moved[:, source, channels])
-                else:
-                    torch.add(base[:, into, channels], moved[:, source, channels], out=target)
-    return out
-
-
-def _gathered(
-    base: Tensor | None, moved: Tensor, shifts: Tensor, sign: int, dtype: torch.dtype
-) -> Tensor:
-    """The same by one look-up, with the rotation of each channel in ``shifts`` (D,).
-
-    A compiler makes one kernel of the places, the look-up and the sum; slices would leave it with
-    two conditions a track for every number.
-    """
-    length = moved.shape[1]
-    place = torch.arange(length, device=moved.device)[:, None]
-    source = (place + sign * shifts) % length
-    turned = moved.gather(1, source.expand(moved.shape))
-    return (turned if base is None else base + turned).to(dtype)
-
-
-def _sources(start: int, end: int, shift: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Places [start, end) of a ring, and those that lie ``shift`` ahead of them: one stretch, or
-    two where the ring closes.
-    """
-    source = (start + shift) % length
-    border = start + min(end - start, length - source)
-    yield slice(start, border), slice(source, source + border - start)
-    if border < end:
-        yield slice(border, end), slice(0, end - border)
-
-
-class _RotateAddEqual(torch.autograd.Function):
-    """residual + rotated update over equal rings; the gradient of a rotation is the rotation
-    back.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        residual: Tensor,
-        update: Tensor,
-        offsets: tuple[int, ...],
-        sign: int,
-        shifts: Tensor | None,
-    ) -> Tensor:
-        ctx.offsets, ctx.sign, ctx.dtype = offsets, sign, update.dtype
-        ctx.save_for_backward(shifts)
-        if shifts is None:
-            return _add_rotated(residual, update, offsets, sign, residual.dtype)
-        return _gathered(residual, update, shifts, sign, residual.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        (grad,), (shifts,) = grads, ctx.saved_tensors
-        if shifts is None:
-            back = _add_rotated(None, grad, ctx.offsets, -ctx.sign, ctx.dtype)
-        else:
-            back = _gathered(None, grad, shifts, -ctx.sign, ctx.dtype)
-        return grad, back, None, None, None
-
-
-class _Permute(torch.autograd.Function):
-    """rows[index] for a permutation whose inverse is known: the backward pass gathers too, and
-    never scatters.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return rows.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (inverse,) = ctx.saved_tensors
-        return grads[0].index_select(0, inverse), None, None
-
-
-def rotate_add(
-    residual: Tensor,
-    update: Tensor,
-    rings: Rings,
-    offsets: tuple[int, ...],
-    sign: int,
-    shifts: Tensor | None = None,
-) -> Tensor:
-    """Residual + update with track i of ``update`` rotated by ``sign * offsets[i]`` within each
-    ring.
-
-    Rows are (R, D). ``sign`` +1 brings channels from rows ahead, -1 from rows behind. ``shifts``
-    (D,), the same offsets by channel, asks for the form of equal rings that compilers for a GPU
-    like.
-    """
-    if rings.length is not None:
-        shape = (rings.count, rings.length, residual.shape[-1])
-        by_ring = residual.view(shape), update.view(shape)
-        out: Tensor = _RotateAddEqual.apply(*by_ring, offsets, sign, shifts)
-        return out.view(residual.shape)
-    pieces = update.reshape(len(update) * len(offsets), -1)
-    index, inverse = (rings.ahead, rings.behind) if sign > 0 else (rings.behind, rings.ahead)
-    moved: Tensor = _Permute.apply(pieces, index, inverse)
-    return residual + moved.view(update.shape)
-
-
 class Layer(nn.Module):
     """x + rotate(MLP(norm(x))) on packed rows (R, D)."""
 
@@ -283,62 +126,15 @@ class Layer(nn.Module):
         """The MLP of all rows; of many rows on a CPU, block by block, so that what lies between the
         two products stays in the cache.
         """
-        if torch.is_grad_enabled() or rows.device.type != "cpu" or len(rows) <= _CACHED_ROWS:
+        if torch.is_grad_enabled() or rows.device.type != "cpu" or len(rows) <= CACHED_ROWS:
             return self._mlp(rows)
-        blocks = rows.split(_CACHED_ROWS)
+        blocks = rows.split(CACHED_ROWS)
         first = self._mlp(blocks[0])
         update = first.new_empty(rows.shape)
         update[: len(first)] = first
         for number, block in enumerate(blocks[1:], 1):
-            update[number * _CACHED_ROWS :][: len(block)] = self._mlp(block)
+            update[number * CACHED_ROWS :][: len(block)] = self._mlp(block)
         return update
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What the encoder says of a batch.
-
-    ``bases`` (B, L, D) is zero at padding; ``summary`` (B, S, D); ``lengths`` (B,) valid bases of
-    each sequence. ``layers`` (B, depth + 1, moments, D), where it was asked for, are the mean and
-    the standard deviation over valid bases of what every layer puts out, in order, and last of
-    ``bases``.
-    """
-
-    bases: Tensor
-    summary: Tensor
-    lengths: Tensor
-    layers: Tensor | None = None
-
-    @property
-    def valid(self) -> Tensor:
-        """(B, L) True where a base stands."""
-        return torch.arange(self.bases.shape[1], device=self.lengths.device) < self.lengths[:, None]
-
-    def mean(self) -> Tensor:
-        """Mean over valid bases, (B, D); summary rows and padding stay out."""
-        return self.bases.sum(1) / self.lengths[:, None].to(self.bases.dtype)
-
-    def maximum(self) -> Tensor:
-        """Maximum over valid bases, (B, D)."""
-        hidden = self.bases.masked_fill(~self.valid[..., None], -torch.inf)
-        return hidden.amax(1)
-
-    def deviation(self) -> Tensor:
-        """Standard deviation over valid bases, (B, D); 0 with slope 0 where all are alike."""
-        apart = (self.bases - self.mean()[:, None]).masked_fill(~self.valid[..., None], 0)
-        # The norm, and not a root of a variance, whose slope at 0 is infinite.
-        norm: Tensor = torch.linalg.vector_norm(apart, dim=1)
-        return norm / self.lengths[:, None].to(norm.dtype).sqrt()
-
-    def binned(self, count: int) -> Tensor:
-        """Means of ``count`` parts of equal length, (B, count, D); a part without a base is 0."""
-        place = torch.arange(self.bases.shape[1], device=self.lengths.device)
-        part = place * count // self.lengths[:, None]
-        inside = (part[:, None] == torch.arange(count, device=place.device)[:, None]) & (
-            self.valid[:, None]
-        )
-        share = inside / inside.sum(-1, keepdim=True).clamp(min=1)
-        return share.to(self.bases.dtype) @ self.bases
 
 
 class Stem(nn.Module):

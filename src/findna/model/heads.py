@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from findna.files import Settings
-from findna.model.chordmixer import ChordMixerConfig, Encoded
+from findna.model.chordmixer import ChordMixerConfig
+from findna.model.encoded import Encoded
 
 # Smallest deviation of a channel by which a task head divides.
 LEAST_DEVIATION = 1e-3

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from findna.files import BadInput, Settings, atomic_folder, read_json, write_json
-from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Encoded
+from findna.model.chordmixer import ChordMixer, ChordMixerConfig
+from findna.model.encoded import Encoded
 from findna.model.heads import BASES, ProjectionConfig, ProjectionHead, TaskConfig, TaskHead
 from findna.model.published import PUBLISHED
 from findna.sequence.alphabet import ALPHABET_NAME, COMPLEMENT

@@ -15,7 +15,9 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from findna.data.batches import PretrainBatch, make_batch
-from findna.data.windows import SamplingSettings, Split, WindowSampler, split_genome
+from findna.data.holdout import Split, split_genome
+from findna.data.sampling import SamplingSettings
+from findna.data.windows import WindowSampler
 from findna.files import BadInput, FindnaError, file_digest, log
 from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from findna.data.masking import HidingSettings
+from findna.data.sampling import SamplingSettings
 from findna.data.views import ViewSettings
-from findna.data.windows import SamplingSettings
 from findna.files import Settings
 from findna.inference.precision import Precision
 from findna.model.compiled import Compile

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from findna.data.masking import HidingSettings, hide
-from findna.data.windows import fixed_windows
+from findna.data.starts import fixed_windows
 from findna.files import Settings
 from findna.inference.precision import autocast
 from findna.metrics import percentile_interval, resample_counts

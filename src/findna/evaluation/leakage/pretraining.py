@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from findna.data.holdout import split_genome
 from findna.data.labelled import LabelledSplit
 from findna.data.places import RowPlaces
+from findna.data.sampling import SamplingSettings
 from findna.data.similarity import Bools, Ints
-from findna.data.windows import SamplingSettings, split_genome
 from findna.evaluation.leakage.occurrences import Located, locate
 from findna.files import BadInput
 from findna.model.model import Model, load_model

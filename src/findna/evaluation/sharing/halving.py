@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from findna.data.windows import SamplingSettings, split_genome
+from findna.data.holdout import split_genome
+from findna.data.sampling import SamplingSettings
 from findna.evaluation.sharing.known import RunFacts
 from findna.files import BadInput
 from findna.model.model import Model

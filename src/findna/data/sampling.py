@@ -1,0 +1,134 @@
+"""Which parts of a genome may be read: settings, and the usable runs they come to.
+
+A run is a half-open span of store offsets (int64, K x 2) within one record.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from findna.files import BadInput, Settings
+from findna.sequence.genome import Genome
+from findna.sequence.intervals import intersect, is_organelle, read_bed, subtract, to_store
+
+Runs = NDArray[np.int64]
+Offsets = NDArray[np.int64]
+
+# Numbers of windows within a batch: an epoch's windows are numbered batch * MAX_ROWS + row.
+MAX_ROWS = 1 << 20
+# Shares of the usable bases.
+LEAST_HELD_OUT, MOST_HELD_OUT = 0.02, 0.10
+
+
+class SamplingSettings(Settings):
+    """Which windows of a genome are trained on, and which are held out."""
+
+    window: int = Field(512, ge=1, description="Longest window in bp.")
+    min_window: int = Field(64, ge=1, description="Shortest window in bp; lengths are log-uniform.")
+    one_length: bool = Field(False, description="Every window is as long as the longest.")
+    max_n: float = Field(0.05, ge=0, le=1, description="Largest share of N in a window.")
+    include: Path | None = Field(None, description="BED file: windows lie inside these regions.")
+    exclude: Path | None = Field(None, description="BED file: windows stay clear of these regions.")
+    contigs: tuple[str, ...] | None = Field(
+        None, description="Only these chromosomes or contigs are read."
+    )
+    validation_chroms: tuple[str, ...] | None = Field(
+        None, description="Chromosomes held out for validation; without, the genome decides."
+    )
+    validation_fraction: float = Field(
+        0.05,
+        ge=LEAST_HELD_OUT,
+        le=MOST_HELD_OUT,
+        description="Share of the usable bases to hold out when no chromosomes are named.",
+    )
+    organelles: bool = Field(False, description="Read mitochondria and plastids too.")
+    soft_mask: Literal["keep", "exclude", "downweight"] = Field(
+        "keep",
+        description="Lower case: read as any other, left out where it is more than half of a "
+        "window, or given less weight in the loss.",
+    )
+    soft_mask_weight: float = Field(
+        0.1, ge=0, le=1, description="Loss weight of a lower-case base with soft_mask downweight."
+    )
+    batch_bases: int = Field(16_384, ge=1, description="Bases in a batch over all ranks and parts.")
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> SamplingSettings:
+        if not self.one_length and self.min_window > self.window:
+            raise ValueError(
+                f"min_window {self.min_window} is longer than window {self.window}; "
+                "lower it or use one_length"
+            )
+        if self.batch_bases // self.shortest > MAX_ROWS:
+            raise ValueError(
+                f"batch_bases {self.batch_bases} makes more than {MAX_ROWS} windows a batch"
+            )
+        return self
+
+    @property
+    def shortest(self) -> int:
+        """The shortest window that is drawn, in bp."""
+        return self.window if self.one_length else self.min_window
+
+
+def usable_runs(genome: Genome, settings: SamplingSettings) -> Runs:
+    """Runs that windows may be drawn from, before anything is held out.
+
+    Records, without organelles and unwanted contigs, within `include`, without `exclude`, and cut
+    at runs of N that no window may hold. Runs shorter than the shortest window are left out.
+    Raises `BadInput` if no window fits.
+    """
+    wanted = _wanted_records(genome, settings)
+    runs = np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)[wanted]
+    if settings.include is not None:
+        runs = intersect(runs, _bed_runs(genome, settings.include))
+    if settings.exclude is not None:
+        runs = subtract(runs, _bed_runs(genome, settings.exclude))
+    gaps = genome.n_runs[sizes_of(genome.n_runs) > most_of(settings.max_n, settings.window)]
+    runs = subtract(runs, gaps)
+    longest = int(sizes_of(runs).max(initial=0))
+    if longest < settings.window:
+        raise BadInput(
+            f"no window of {settings.window:,} bp fits: the longest usable run of the genome has "
+            f"{longest:,} bp",
+            file=genome.source,
+            remedy="use a smaller --window, or look at --include, --exclude, --contigs and "
+            "--organelles",
+        )
+    return runs[sizes_of(runs) >= settings.shortest]
+
+
+def _wanted_records(genome: Genome, settings: SamplingSettings) -> NDArray[np.bool_]:
+    """Whether each record (R,) is read; an organelle is if `contigs` names it."""
+    if settings.contigs is not None:
+        named = {genome.resolve(chrom) for chrom in settings.contigs}
+        return np.array([chrom in named for chrom in genome.chroms], dtype=np.bool_)
+    if settings.organelles:
+        return np.ones(len(genome.chroms), dtype=np.bool_)
+    wanted = np.array([not is_organelle(chrom) for chrom in genome.chroms], dtype=np.bool_)
+    if not wanted.any():
+        raise BadInput(
+            "has organelle contigs only, which are left out",
+            file=genome.source,
+            remedy="give --organelles to read them",
+        )
+    return wanted
+
+
+def _bed_runs(genome: Genome, path: Path) -> Runs:
+    return to_store(genome, read_bed(path), source=str(path))
+
+
+def most_of(share: float, length: int) -> int:
+    """The largest number of bases that is no more than `share` of a window."""
+    return int(share * length + 1e-9)
+
+
+def sizes_of(runs: Runs) -> Offsets:
+    """Bases of each run, (K,)."""
+    return runs[:, 1] - runs[:, 0]

@@ -1,0 +1,55 @@
+"""What a backbone makes of a batch, and the summaries of a sequence that are read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder says of a batch.
+
+    ``bases`` (B, L, D) is zero at padding; ``summary`` (B, S, D); ``lengths`` (B,) valid bases of
+    each sequence. ``layers`` (B, depth + 1, moments, D), where it was asked for, are the mean and
+    the standard deviation over valid bases of what every layer puts out, in order, and last of
+    ``bases``.
+    """
+
+    bases: Tensor
+    summary: Tensor
+    lengths: Tensor
+    layers: Tensor | None = None
+
+    @property
+    def valid(self) -> Tensor:
+        """(B, L) True where a base stands."""
+        return torch.arange(self.bases.shape[1], device=self.lengths.device) < self.lengths[:, None]
+
+    def mean(self) -> Tensor:
+        """Mean over valid bases, (B, D); summary rows and padding stay out."""
+        return self.bases.sum(1) / self.lengths[:, None].to(self.bases.dtype)
+
+    def maximum(self) -> Tensor:
+        """Maximum over valid bases, (B, D)."""
+        hidden = self.bases.masked_fill(~self.valid[..., None], -torch.inf)
+        return hidden.amax(1)
+
+    def deviation(self) -> Tensor:
+        """Standard deviation over valid bases, (B, D); 0 with slope 0 where all are alike."""
+        apart = (self.bases - self.mean()[:, None]).masked_fill(~self.valid[..., None], 0)
+        # The norm, and not a root of a variance, whose slope at 0 is infinite.
+        norm: Tensor = torch.linalg.vector_norm(apart, dim=1)
+        return norm / self.lengths[:, None].to(norm.dtype).sqrt()
+
+    def binned(self, count: int) -> Tensor:
+        """Means of ``count`` parts of equal length, (B, count, D); a part without a base is 0."""
+        place = torch.arange(self.bases.shape[1], device=self.lengths.device)
+        part = place * count // self.lengths[:, None]
+        inside = (part[:, None] == torch.arange(count, device=place.device)[:, None]) & (
+            self.valid[:, None]
+        )
+        share = inside / inside.sum(-1, keepdim=True).clamp(min=1)
+        return share.to(self.bases.dtype) @ self.bases
