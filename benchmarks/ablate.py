@@ -44,7 +44,9 @@ from findna.files import write_json
 from findna.inference.embed import embeddings
 from findna.inference.precision import autocast, resolve_precision
 from findna.metrics import Answers, choose_threshold, value
-from findna.model.model import PRESETS, Model, load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import Model, new_model
+from findna.model.presets import PRESETS
 from findna.report.figures import COLOURS, STYLE
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine

@@ -12,7 +12,7 @@ import argparse
 
 from findna.data.labelled import read_labelled
 from findna.inference.predict import scores_of, task_outputs
-from findna.model.model import load_model
+from findna.model.loading import load_model
 from findna.training.calibration import OutOfFold, calibrate, measured
 
 _NUMBERS = ("expected_calibration_error", "brier", "log_loss")

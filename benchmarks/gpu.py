@@ -42,7 +42,8 @@ from findna.files import log
 from findna.inference.precision import autocast
 from findna.model import chordmixer
 from findna.model.chordmixer import Layer
-from findna.model.model import PRESETS, Model, ModelConfig, new_model
+from findna.model.model import Model, new_model
+from findna.model.presets import PRESETS, ModelConfig
 from findna.model.rotation import Rings
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from findna.model.chordmixer import Layer
-from findna.model.model import PRESETS
+from findna.model.presets import PRESETS
 from findna.model.rotation import Rings
 
 WINDOWS, LENGTH = 8, 1000

@@ -32,7 +32,8 @@ from findna.inference.searching.build import moments, whitening, windows_of
 from findna.inference.searching.engines import Engine, FaissEngine, TorchEngine
 from findna.inference.searching.index import Doubles, Ints, SearchIndex, unit
 from findna.inference.searching.loci import Loci, Part, Rules
-from findna.model.model import Model, load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import Model, new_model
 from findna.sequence.alphabet import Codes, codes_of
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

@@ -51,7 +51,7 @@ from findna.files import atomic_file, log
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of
 from findna.metrics import Answers, value
-from findna.model.model import load_model
+from findna.model.loading import load_model
 from findna.report.comparison import draw_comparison
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import logits_of

@@ -36,7 +36,8 @@ from findna.files import write_json
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of
 from findna.metrics import Answers, value
-from findna.model.model import Model, load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import Model, new_model
 from findna.sequence.alphabet import decode
 from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings

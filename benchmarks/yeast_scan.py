@@ -34,7 +34,8 @@ from findna.files import write_json
 from findna.inference.precision import Precision
 from findna.inference.scan import FACTS, TABLE, scan
 from findna.inference.scanning.passes import SETS
-from findna.model.model import Model, load_model, weights_digest
+from findna.model.loading import load_model
+from findna.model.model import Model, weights_digest
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import is_organelle
 from findna.sequence.tracks import read_track

@@ -19,8 +19,9 @@ import pandas as pd
 import findna
 from findna.data.labelled import LabelledData, read_labelled
 from findna.evaluation.contenders.baselines import kmer_baseline
-from findna.metrics import Answers, Metric, bootstrap_interval
+from findna.metrics import Answers, Metric
 from findna.report import write_report
+from findna.resampling import bootstrap_interval
 from findna.training.finetune import FinetuneSettings
 from findna.training.recipes import PretrainSettings
 

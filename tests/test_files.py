@@ -18,7 +18,6 @@ from findna.files import (
     FindnaError,
     FullDisk,
     OutputExists,
-    Settings,
     atomic_file,
     atomic_folder,
     cache_folder,
@@ -27,6 +26,7 @@ from findna.files import (
     read_json,
     write_json,
 )
+from findna.settings import Settings
 
 
 def left_behind(folder: Path) -> list[str]:

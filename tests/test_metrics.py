@@ -7,17 +7,8 @@ import sklearn.metrics as sk
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from findna.metrics import (
-    Answers,
-    bootstrap_interval,
-    choose_threshold,
-    confusion,
-    measure,
-    metric_names,
-    permutation_p_value,
-    resample_counts,
-    value,
-)
+from findna.metrics import Answers, choose_threshold, confusion, metric_names, value
+from findna.resampling import bootstrap_interval, measure, permutation_p_value, resample_counts
 
 
 def binary(labels, positive, threshold=0.5):
@@ -125,7 +116,7 @@ def test_counts_mean_the_same_as_repeated_rows():
     assert (counts.sum(1) == 30).all()
     for kind, answers in tables.items():
         for name in metric_names(kind):
-            drawn = metrics._evaluate(name, answers, counts)
+            drawn = metrics.resampled(name, answers, counts)
             for b in range(8):
                 at = np.repeat(np.arange(30), counts[b].astype(int))
                 part = Answers(kind, answers.classes, answers.labels[at], answers.scores[at])

@@ -12,7 +12,8 @@ import pytest
 
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import PRESETS, ModelConfig, load_model
+from findna.model.loading import load_model
+from findna.model.presets import PRESETS, ModelConfig
 
 SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "train_models.py"
 REGIONS = (("chr1", 100, 12_100), ("chr10", 0, 1200), ("chr21", 50, 1250))

@@ -30,7 +30,7 @@ _PUBLIC = {
     "fetch": ("findna.evaluation.fetch.suites", "fetch"),
     "finetune": ("findna.training.finetune", "finetune"),
     "index_genome": ("findna.inference.searching.build", "index_genome"),
-    "load": ("findna.model.model", "load_model"),
+    "load": ("findna.model.loading", "load_model"),
     "mutagenesis": ("findna.inference.mutagenesis", "mutagenesis"),
     "predict": ("findna.inference.predict", "predict"),
     "pretrain": ("findna.training.pretrain", "pretrain"),
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from findna.inference.score_variants import score_variants
     from findna.inference.search import search
     from findna.inference.searching.build import index_genome
+    from findna.model.loading import load_model as load
     from findna.model.model import Model
-    from findna.model.model import load_model as load
     from findna.sequence.genome import Genome
     from findna.sequence.simulate import write_example as example
     from findna.training.finetune import finetune

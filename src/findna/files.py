@@ -20,12 +20,10 @@ import shlex
 import shutil
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, cast
 
 log = logging.getLogger("findna")
 
@@ -87,54 +85,6 @@ class FullDisk(FindnaError):
 
 def _printable(file: str | Path) -> str:
     return "standard input" if str(file) == STDIN else str(file)
-
-
-# Settings -------------------------------------------------------------------------------------
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused; flags and docs come from the fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def parse(cls, mapping: Mapping[str, Any], *, source: str) -> Self:
-        """Validate `mapping`; every wrong key becomes one line of a single `BadInput`.
-
-        `source` says where the keys were written: a file name or "the command line".
-        """
-        try:
-            return cls.model_validate(dict(mapping))
-        except ValidationError as error:
-            lines = [_setting_line(cls, item) for item in error.errors()]
-        raise BadInput("\n  ".join(lines), file=source) from None
-
-
-def _setting_line(settings: type[BaseModel], item: Any) -> str:
-    """One readable line for one entry of pydantic's error list."""
-    key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(settings, item["loc"][:-1])
-        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        return f"{key}: unknown setting; {hint}"
-    if item["type"] == "missing":
-        return f"{key}: is needed"
-    reason = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if not key or isinstance(item["input"], Mapping):
-        return f"{key}: {reason}" if key else str(reason)
-    return f"{key}: {reason[0].lower()}{reason[1:]}, not {item['input']!r}"
-
-
-def _fields_at(settings: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """The field names of the settings nested at `path`."""
-    for part in path:
-        field = settings.model_fields.get(str(part))
-        nested = field.annotation if field else None
-        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
-            return []
-        settings = nested
-    return list(settings.model_fields)
 
 
 # Reading --------------------------------------------------------------------------------------

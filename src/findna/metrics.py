@@ -13,21 +13,18 @@ when the labels are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from findna.data.label_files import TaskKind
 from findna.data.labelled import decide
+from findna.data.parts import TaskKind
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-# Counts of this many cells are held at once: 32 MB of float64.
-_CELLS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,115 +350,8 @@ def primary_metric(kind: TaskKind) -> str:
 
 def value(name: str, answers: Answers) -> float | None:
     """One metric without interval; None where it is not defined."""
-    found = float(_evaluate(name, answers, np.ones((1, len(answers))))[0])
+    found = float(resampled(name, answers, np.ones((1, len(answers))))[0])
     return None if np.isnan(found) else found
-
-
-def measure(
-    answers: Answers | Sequence[Answers],
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    groups: Ints | None = None,
-) -> dict[str, Metric]:
-    """All metrics of a task with 95 % percentile bootstrap intervals over rows, or over whole
-    `groups` (n,).
-
-    Several answers to the same rows (repeated cross-validation) are averaged metric by metric
-    within each resample.
-    """
-    repeats = [answers] if isinstance(answers, Answers) else list(answers)
-    names = metric_names(repeats[0].kind)
-    found = _evaluate_all(names, repeats, np.ones((1, len(repeats[0]))))[:, 0]
-    chunks = resample_counts(len(repeats[0]), resamples, seed, groups)
-    drawn = _stack([_evaluate_all(names, repeats, counts) for counts in chunks], len(names))
-    reason = _why_undefined(repeats[0])
-    return {name: _with_interval(float(found[k]), drawn[k], reason) for k, name in enumerate(names)}
-
-
-def bootstrap_interval(
-    name: str,
-    answers: Answers,
-    other: Answers | None = None,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    groups: Ints | None = None,
-) -> Metric:
-    """One metric with its interval; with `other`, `answers` minus `other` paired on the same
-    resampled rows.
-    """
-
-    def difference(counts: Floats) -> Floats:
-        mine = _evaluate(name, answers, counts)
-        return mine if other is None else mine - _evaluate(name, other, counts)
-
-    found = difference(np.ones((1, len(answers))))[0]
-    chunks = resample_counts(len(answers), resamples, seed, groups)
-    drawn = _stack([difference(counts)[None] for counts in chunks], 1)[0]
-    return _with_interval(float(found), drawn, _why_undefined(answers))
-
-
-def resample_counts(
-    n: int, resamples: int, seed: int, groups: Ints | None = None
-) -> Iterator[Floats]:
-    """How often each of n rows stands in each resample, in chunks (b, n).
-
-    Whole groups are drawn when given.
-    """
-    random = np.random.Generator(np.random.Philox(key=[seed, n]))
-    member = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    units = int(member.max(initial=-1)) + 1
-    step = max(1, _CELLS_AT_ONCE // max(n, 1))
-    for size in (min(step, resamples - at) for at in range(0, resamples if n else 0, step)):
-        drawn = random.integers(0, units, (size, units)) + units * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units)
-        yield counts[:, member].astype(np.float64)
-
-
-def resampled(name: str, answers: Answers, counts: Floats) -> Floats:
-    """One metric (B,) on the resamples that `counts` (B, n) describe; NaN where it is undefined."""
-    return _evaluate(name, answers, counts)
-
-
-def percentile_interval(found: float, drawn: Floats, reason: str) -> Metric:
-    """A value with the central 95 % of its resamples `drawn` (B,); `reason` if it is undefined.
-
-    Undefined resamples (NaN) are left out; where they are more than half there is no interval.
-    """
-    return _with_interval(found, drawn, reason)
-
-
-def why_undefined(answers: Answers) -> str:
-    """What about these rows leaves a metric undefined, in a few words."""
-    return _why_undefined(answers)
-
-
-def permutation_p_value(
-    name: str,
-    answers: Answers | Sequence[Answers],
-    *,
-    permutations: int = 1000,
-    seed: int = 0,
-    groups: Ints | None = None,
-) -> float | None:
-    """How often answers to shuffled labels score as well: (1 + those as good) / (1 + permutations).
-
-    Labels move against answers that stay as they are; no model is trained again. With groups, the
-    labels of whole groups are put in a new order, which keeps the agreement inside groups.
-    """
-    repeats = [answers] if isinstance(answers, Answers) else list(answers)
-    plain = np.ones((1, len(repeats[0])))
-    seen = float(np.mean([_evaluate(name, each, plain)[0] for each in repeats]))
-    if np.isnan(seen):
-        return None
-    orders = _permuted_orders(len(repeats[0]), permutations, seed, groups)
-    as_good = sum(
-        np.mean([_evaluate(name, _relabelled(each, order), plain)[0] for each in repeats])
-        >= seen - 1e-12
-        for order in orders
-    )
-    return float((1 + as_good) / (1 + permutations))
 
 
 def choose_threshold(labels: Ints, positive_scores: Floats, least: float = 0) -> float:
@@ -516,39 +406,15 @@ def confusion(answers: Answers) -> pd.DataFrame:
 # ---------------------------------------------------------------- how a value becomes a Metric
 
 
-def _evaluate(name: str, answers: Answers, counts: Floats) -> Floats:
-    """Metric (B,) of one chunk of resamples."""
+def resampled(name: str, answers: Answers, counts: Floats) -> Floats:
+    """One metric (B,) on the resamples that `counts` (B, n) describe; NaN where it is undefined."""
     if len(answers) == 0:
         return np.full(len(counts), np.nan)
     return _METRICS[answers.kind][name](answers, counts)
 
 
-def _evaluate_all(names: Sequence[str], repeats: list[Answers], counts: Floats) -> Floats:
-    """Metrics (names, B), each averaged over repeated answers to the same rows."""
-    return np.stack(
-        [np.mean([_evaluate(name, each, counts) for each in repeats], axis=0) for name in names]
-    )
-
-
-def _stack(chunks: list[Floats], names: int) -> Floats:
-    return np.concatenate(chunks, axis=1) if chunks else np.empty((names, 0))
-
-
-def _with_interval(found: float, drawn: Floats, reason: str) -> Metric:
-    if np.isnan(found):
-        return Metric(None, reason=reason)
-    defined = drawn[~np.isnan(drawn)]
-    # Fewer than half the resamples say more about which rows were drawn than about the metric.
-    if len(defined) == 0 or 2 * len(defined) < len(drawn):
-        return Metric(found)
-    # Order statistics, not points between them: only these agree with the p-value of
-    # `evaluation.comparison` about whether 0 lies inside. A fortieth is 2.5 %.
-    ordered = np.sort(defined)
-    outside = max(len(ordered) // 40, 1)
-    return Metric(found, float(ordered[outside - 1]), float(ordered[-outside]))
-
-
-def _why_undefined(answers: Answers) -> str:
+def why_undefined(answers: Answers) -> str:
+    """What about these rows leaves a metric undefined, in a few words."""
     if len(answers) == 0:
         return "no rows"
     if answers.kind == "regression":
@@ -572,24 +438,3 @@ def _why_undefined_values(answers: Answers) -> str:
     return (
         "all labels are equal" if (np.ptp(labels, axis=0) == 0).any() else "all answers are equal"
     )
-
-
-def _relabelled(answers: Answers, order: Ints) -> Answers:
-    return Answers(
-        answers.kind, answers.classes, answers.labels[order], answers.scores, answers.threshold
-    )
-
-
-def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) -> list[Ints]:
-    random = np.random.Generator(np.random.Philox(key=[seed, n + 1]))
-    if groups is None:
-        return [random.permutation(n) for _ in range(permutations)]
-    _, member = np.unique(groups, return_inverse=True)
-    here = np.argsort(member, kind="stable")
-    orders = []
-    for _ in range(permutations):
-        shuffled = np.argsort(random.permutation(int(member.max()) + 1)[member], kind="stable")
-        order = np.empty(n, np.int64)
-        order[here] = shuffled
-        orders.append(order)
-    return orders

@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 
 from findna.cli import app
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 
 QUICK = ["--seeds", "1", "--modes", "linear", "--resamples", "100", "-q"]
 

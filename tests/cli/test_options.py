@@ -8,7 +8,8 @@ import typer
 from pydantic import Field
 
 from findna.cli.options import SettingsOptions
-from findna.files import BadInput, Settings
+from findna.files import BadInput
+from findna.settings import Settings
 
 
 class Hiding(Settings):

@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from findna.cli import app
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.tracks import read_track
 
 SMALL = ModelConfig(

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 from findna.cli import app
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 
 SMALL = ModelConfig(
     backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=2, summary_tokens=2),

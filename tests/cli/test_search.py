@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from findna.cli import app
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.intervals import read_bed
 
 SMALL = ModelConfig(

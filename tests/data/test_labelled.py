@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.data.label_files import LabelSettings
 from findna.data.labelled import read_labelled, sort_classes
+from findna.data.parts import LabelSettings
 from findna.files import BadInput
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome

@@ -23,7 +23,8 @@ from findna.data.on_device import DeviceStore, placed, sent
 from findna.data.sampling import SamplingSettings, usable_runs
 from findna.data.views import ViewSettings
 from findna.data.windows import WindowSampler
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine
 from findna.training.self_distillation import DistillationSettings, SelfDistillation

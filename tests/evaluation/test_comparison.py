@@ -17,7 +17,8 @@ from findna.evaluation.comparison import (
     resample,
     selected_epoch,
 )
-from findna.metrics import Answers, percentile_interval, resample_counts, resampled, value
+from findna.metrics import Answers, resampled, value
+from findna.resampling import percentile_interval, resample_counts
 
 
 def binary(labels, said):

@@ -11,7 +11,8 @@ from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
 from findna.evaluation.doctor.diagnosis import DoctorSettings, doctor
 from findna.evaluation.doctor.knowledge import Knowledge, entropies, knowledge_of
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode, encode, reverse_complement
 from findna.sequence.bcf import vcf_to_bcf
 from findna.sequence.genome import Genome

@@ -18,7 +18,8 @@ from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import PRESETS, ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import PRESETS, ModelConfig
 
 SMALL = ModelConfig(
     preset="tiny", backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3)

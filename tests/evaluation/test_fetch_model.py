@@ -14,7 +14,8 @@ from findna.evaluation.fetch import catalogue as known
 from findna.evaluation.fetch.catalogue import catalogue, datasets
 from findna.files import cache_folder, file_digest
 from findna.model import published
-from findna.model.model import load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import new_model
 from findna.model.published import PUBLISHED, PublishedFile, PublishedModel
 
 

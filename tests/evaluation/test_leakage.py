@@ -22,7 +22,8 @@ from findna.evaluation.leakage.pretraining import Pretraining, seen_part
 from findna.evaluation.leakage.report import drop_leaks
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode, encode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.records import read_records

@@ -7,7 +7,8 @@ import torch
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.networks import FinetuneContender, Start
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import NonFiniteLoss
 

@@ -19,7 +19,8 @@ from findna.evaluation.contenders.probes import (
 )
 from findna.inference.embed import embeddings
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import PRESETS, ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import PRESETS, ModelConfig
 from findna.sequence.alphabet import reverse_complement
 
 CPU = torch.device("cpu")

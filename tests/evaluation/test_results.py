@@ -15,7 +15,8 @@ from findna.evaluation.markdown import to_markdown
 from findna.evaluation.results import RunFacts, read_runs, run_file, scored, tidy, write_run
 from findna.evaluation.summary import composition_warnings, summary
 from findna.files import BadInput, OutputExists
-from findna.metrics import Answers, measure, metric_names
+from findna.metrics import Answers, metric_names
+from findna.resampling import measure
 
 N = 80
 

@@ -17,7 +17,9 @@ from findna.evaluation.sharing.known import RunFacts, known_model, without_paths
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
-from findna.model.model import PRESETS, Model, ModelConfig, load_model, new_model, weights_digest
+from findna.model.loading import load_model
+from findna.model.model import Model, new_model, weights_digest
+from findna.model.presets import PRESETS, ModelConfig
 from findna.training.pretrain import pretrain
 
 SMALL = ModelConfig(

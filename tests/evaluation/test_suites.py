@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from findna.data.label_files import LabelSettings
+from findna.data.parts import LabelSettings
 from findna.evaluation.suites import registry
 from findna.evaluation.suites.registry import (
     describe,

@@ -17,7 +17,8 @@ from findna.evaluation.contenders.tables import (
 )
 from findna.files import BadInput
 from findna.inference.embed import embed, embeddings
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.records import Record
 
 

@@ -18,7 +18,8 @@ from findna.inference.variants.background import (
     strata_of,
 )
 from findna.inference.variants.scores import DIST, LLR, OWN, VariantScorer
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant

@@ -22,7 +22,9 @@ from findna.inference.embedding.input import watched
 from findna.inference.tiles import tile
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import ModelConfig, load_model, new_model, weights_digest
+from findna.model.loading import load_model
+from findna.model.model import new_model, weights_digest
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from findna.inference.masked import hidden_log_probs, masked_log_probs
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import COMPLEMENT, MASK, N, reverse_complement
 
 SHAPE = {"width": 24, "hidden": 32, "track_size": 8, "depth": 3, "summary_tokens": 2}

@@ -25,7 +25,8 @@ from findna.inference.masked import hidden_log_probs
 from findna.inference.mutagenesis import AGREEMENT, UNMEASURED, UNSTABLE, mutagenesis
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import VOCABULARY, N, decode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

@@ -15,7 +15,8 @@ from findna.inference import predict as predicting
 from findna.inference.predict import pick_device, predict, scores_of, task_outputs
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

@@ -41,7 +41,8 @@ from findna.inference.scanning.sliding import (
 from findna.inference.tiles import tile
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
-from findna.model.model import Model, ModelConfig, new_model
+from findna.model.model import Model, new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import read_track
 

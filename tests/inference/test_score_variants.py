@@ -28,7 +28,8 @@ from findna.inference.variants.scores import ScoreField
 from findna.inference.variants.shards import merge_shards, parse_shard, rows_a_block
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import Model, ModelConfig, new_model
+from findna.model.model import Model, new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant
 

@@ -25,7 +25,8 @@ from findna.inference.searching.index import SearchIndex, read_index
 from findna.inference.searching.loci import Loci, Rules, parts_of
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import Model, ModelConfig, new_model
+from findna.model.model import Model, new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import N, encode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

@@ -12,7 +12,8 @@ from findna.inference.masked import hidden_log_probs
 from findna.inference.predict import scores_of, task_outputs
 from findna.inference.variants.scores import DIST, LLR, OWN, VariantScorer
 from findna.model.heads import TaskConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import encode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant

@@ -13,7 +13,8 @@ from findna.inference.windowed import pieces, sorted_rows, tiled, track_sizes
 from findna.inference.writing import track_files
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import Calibration, ProjectionConfig, TaskConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

@@ -5,7 +5,8 @@ import torch
 
 from findna.model import chordmixer, compiled, rotation
 from findna.model.compiled import compile_layers
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 
 SHAPE = {"width": 24, "hidden": 32, "track_size": 8, "depth": 2, "summary_tokens": 2}
 

@@ -13,14 +13,9 @@ from safetensors.torch import load_file, save_file
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig, channels, pool
-from findna.model.model import (
-    PRESETS,
-    Model,
-    ModelConfig,
-    load_model,
-    new_model,
-    reverse_complement,
-)
+from findna.model.loading import load_model
+from findna.model.model import Model, new_model, reverse_complement
+from findna.model.presets import PRESETS, ModelConfig
 from findna.sequence.alphabet import PAD
 
 SMALL = ModelConfig(

@@ -10,7 +10,8 @@ import pytest
 
 from findna.files import BadInput, cache_folder, file_digest
 from findna.model import published
-from findna.model.model import load_model, model_folder, new_model
+from findna.model.loading import load_model, model_folder
+from findna.model.model import new_model
 from findna.model.published import PUBLISHED, TABLE, PublishedFile, PublishedModel
 
 ROOT = Path(__file__).resolve().parents[2]

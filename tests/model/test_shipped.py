@@ -2,7 +2,8 @@ import logging
 
 import torch
 
-from findna.model.model import load_model, model_folder, new_model
+from findna.model.loading import load_model, model_folder
+from findna.model.model import new_model
 from findna.model.shipped import DEFAULT, pick_model
 
 

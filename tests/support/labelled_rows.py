@@ -5,7 +5,8 @@ import numpy as np
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import reverse_complement
 
 SMALL = ModelConfig(

@@ -15,7 +15,9 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.predict import decisions, predict, scores_of
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import Calibration, ProjectionConfig, TaskConfig
-from findna.model.model import ModelConfig, load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.report.page import write_report
 from findna.sequence.records import Record
 from findna.training import calibration as calibrating

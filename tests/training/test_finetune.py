@@ -12,7 +12,7 @@ from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
 from findna.files import BadInput
 from findna.inference.predict import predict
 from findna.model.heads import TaskConfig
-from findna.model.model import load_model
+from findna.model.loading import load_model
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting

@@ -10,7 +10,7 @@ from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_d
 from findna.data.labelled import LabelledData
 from findna.inference.predict import scores_of
 from findna.metrics import Answers, choose_threshold, value
-from findna.model.model import load_model
+from findna.model.loading import load_model
 from findna.training import learning
 from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
 from findna.training.finetune import FinetuneSettings, finetune

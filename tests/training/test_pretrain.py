@@ -19,7 +19,9 @@ from findna.cli import app
 from findna.data.holdout import split_genome
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.model import Distilled, ModelConfig, load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import Distilled, new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.genome import Genome
 from findna.training import pretrain as pretraining
 from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain

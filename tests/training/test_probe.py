@@ -9,7 +9,8 @@ from findna.inference.embed import embeddings
 from findna.inference.predict import predict, scores_of, task_outputs
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import ModelConfig, new_model
+from findna.model.model import new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import encode, reverse_complement
 from findna.sequence.records import Record
 from findna.training.beginning import begin

@@ -11,7 +11,8 @@ import torch
 
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
-from findna.model.model import Model, ModelConfig, new_model
+from findna.model.model import Model, new_model
+from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import MASK
 from findna.sequence.genome import Genome
 from findna.training.validation import (

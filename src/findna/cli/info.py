@@ -114,7 +114,7 @@ def _variant_facts(path: Path) -> Mapping[str, object]:
 
 
 def _table_facts(path: Path) -> Mapping[str, object]:
-    from findna.data.label_files import guess_label_column
+    from findna.data.label_tables import guess_label_column
 
     with open_bytes(path) as stream, open_table(stream, path) as table:
         columns = table.columns
@@ -152,7 +152,7 @@ _FILE_FACTS: dict[str, Callable[[Path], Mapping[str, object]]] = {
 
 
 def _model_facts(path: Path) -> Mapping[str, object]:
-    from findna.model.model import load_model
+    from findna.model.loading import load_model
 
     model = load_model(path)
     task, backbone = model.config.task, model.config.backbone

@@ -17,7 +17,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from findna.files import BadInput, Settings
+from findna.files import BadInput
+from findna.settings import Settings
 
 PREFIXED = ("hiding", "validation", "views")
 

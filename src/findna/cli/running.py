@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 import typer
 
 from findna.cli.options import SettingsOptions
-from findna.files import STDIN, BadInput, FindnaError, FullDisk, Settings, log
+from findna.files import STDIN, BadInput, FindnaError, FullDisk, log
+from findna.settings import Settings
 
 
 def _no_stream(output: Path) -> Path:

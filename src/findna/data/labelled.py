@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.data.label_files import LabelSettings, Part, TaskKind, read_parts
+from findna.data.label_files import read_parts
+from findna.data.parts import LabelSettings, Part, TaskKind
 from findna.data.places import RowPlaces
 from findna.files import BadInput, log
 from findna.sequence.alphabet import Codes

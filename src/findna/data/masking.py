@@ -15,8 +15,8 @@ from torch import Tensor
 
 from findna.data.on_device import sent
 from findna.data.randomness import Purpose, Samples, half_words, integers, normal, row_hash, uniform
-from findna.files import Settings
 from findna.sequence.alphabet import MASK
+from findna.settings import Settings
 
 # A known base draws an even number below 2^15; an unknown one stands above all of them.
 _NEVER = 0x7FFF

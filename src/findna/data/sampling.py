@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from findna.files import BadInput, Settings
+from findna.files import BadInput
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import intersect, is_organelle, read_bed, subtract, to_store
+from findna.settings import Settings
 
 Runs = NDArray[np.int64]
 Offsets = NDArray[np.int64]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.data.label_files import TaskKind
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.parts import TaskKind
 from findna.data.similarity import (
     Bools,
     Ints,

@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from findna.data.on_device import sent
 from findna.data.randomness import Purpose, Samples, integers, random_bases, row_hash, uniform
 from findna.data.windows import RawWindows
-from findna.files import Settings
 from findna.sequence.alphabet import N
+from findna.settings import Settings
 
 DRAWN = -1
 _Rows = NDArray[np.int64]

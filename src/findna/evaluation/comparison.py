@@ -26,16 +26,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.metrics import (
-    Answers,
-    Metric,
-    percentile_interval,
-    primary_metric,
-    resample_counts,
-    resampled,
-    value,
-    why_undefined,
-)
+from findna.metrics import Answers, Metric, primary_metric, resampled, value, why_undefined
+from findna.resampling import percentile_interval, resample_counts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

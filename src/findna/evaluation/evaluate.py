@@ -52,7 +52,8 @@ from findna.files import (
 )
 from findna.inference.predict import pick_device
 from findna.metrics import Answers, Metric
-from findna.model.model import is_preset, load_model, weights_digest
+from findna.model.loading import is_preset, load_model
+from findna.model.model import weights_digest
 from findna.sequence.genome import Genome
 from findna.training.judgement import write_table
 from findna.training.recipes import seconds

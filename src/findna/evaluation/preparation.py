@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from findna.data.label_files import LabelSettings
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.parts import LabelSettings
 from findna.data.similarity import identical_up_to_strand, near_duplicate_groups
 from findna.data.splits import joined_groups, parted, strata_of, stratified_holdout
 from findna.evaluation.contenders.tables import named_rows

@@ -21,11 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from findna.data.label_files import TaskKind
 from findna.data.labelled import LabelledSplit
+from findna.data.parts import TaskKind
 from findna.evaluation.comparison import Floats, Ints, Scored, SelectedEpoch
-from findna.files import BadInput, OutputExists, Settings, atomic_file, log, read_json, write_json
-from findna.metrics import Answers, measure
+from findna.files import BadInput, OutputExists, atomic_file, log, read_json, write_json
+from findna.metrics import Answers
+from findna.resampling import measure
+from findna.settings import Settings
 
 _RERUN = "delete it and start the evaluation again; only this run is repeated"
 

@@ -41,7 +41,8 @@ from findna.inference.tiles import usual_window
 from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
 from findna.inference.writing import is_track, track_files, write_tables, write_tracks
 from findna.model.heads import TaskConfig
-from findna.model.model import Model, load_model
+from findna.model.loading import load_model
+from findna.model.model import Model
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from findna.files import Settings
 from findna.model.encoded import Encoded
 from findna.model.rotation import CACHED_ROWS, Rings, rotate_add
 from findna.sequence.alphabet import PAD, VOCABULARY
+from findna.settings import Settings
 
 Direction = Literal["alternating", "forward", "both"]
 

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from findna.files import Settings
+from findna.data.parts import TaskKind
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.encoded import Encoded
+from findna.settings import Settings
 
 # Smallest deviation of a channel by which a task head divides.
 LEAST_DEVIATION = 1e-3
 BASES = 4  # logits over A C G T; N, MASK and PAD are never answers
 Pooling = Literal["mean", "max", "summary", "bins", "deviation", "layers", "deviations"]
-TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 
 
 class ProjectionConfig(Settings):

@@ -1,94 +1,31 @@
 """The model: backbone and heads, and the folder it is kept in.
 
 A model folder holds ``model.safetensors``, ``config.json`` and ``README.md`` (the model card);
-nothing in it is ever unpickled. Loading is into a structure built from the config: anything
-missing, extra or of another shape is refused.
+nothing in it is ever unpickled. `model.loading` reads it, `model.presets` has the shapes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import safetensors
 import torch
-from pydantic import Field
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from findna.files import BadInput, Settings, atomic_folder, read_json, write_json
-from findna.model.chordmixer import ChordMixer, ChordMixerConfig
+from findna.files import BadInput, atomic_folder, write_json
+from findna.model.chordmixer import ChordMixer
 from findna.model.encoded import Encoded
-from findna.model.heads import BASES, ProjectionConfig, ProjectionHead, TaskConfig, TaskHead
-from findna.model.published import PUBLISHED
+from findna.model.heads import BASES, ProjectionHead, TaskConfig, TaskHead
+from findna.model.presets import PRESETS, ModelConfig
 from findna.sequence.alphabet import ALPHABET_NAME, COMPLEMENT
 
-FORMAT_VERSION = 1
 Distilled = Literal["summary", "mean", "bases"]
+FORMAT_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-
-
-class ModelConfig(Settings):
-    """Everything that fixes the names and shapes of a model's weights."""
-
-    preset: str = Field("custom", description="Name of the preset this shape comes from.")
-    backbone: ChordMixerConfig = Field(ChordMixerConfig(), description="Shape of the backbone.")
-    projection: ProjectionConfig = Field(ProjectionConfig(), description="Shape of the projection.")
-    task: TaskConfig | None = Field(None, description="The task of a fine-tuned model.")
-
-
-def _preset(name: str, backbone: dict[str, Any], **projection: Any) -> ModelConfig:
-    return ModelConfig(
-        preset=name,
-        backbone=ChordMixerConfig(**backbone),
-        projection=ProjectionConfig(**projection),
-    )
-
-
-PRESETS: dict[str, ModelConfig] = {
-    config.preset: config
-    for config in (
-        _preset("tiny", {"width": 128, "hidden": 256, "track_size": 16, "depth": 6, "stem": 4}),
-        _preset("small", {"width": 192, "hidden": 384, "track_size": 16, "depth": 14, "stem": 4}),
-        # Eight tracks reach 64 bases a layer; sixteen layers, half of them either way, make that a
-        # window of 1 kb, and its fp16 weights take 8.8 MB.
-        _preset("medium", {"width": 256, "hidden": 512, "track_size": 32, "depth": 16, "stem": 4}),
-        _preset(
-            "base",
-            {"width": 384, "hidden": 512, "track_size": 32, "depth": 32, "stem": 4},
-            hidden=512,
-            bottleneck=128,
-            prototypes=2048,
-        ),
-        _preset(
-            "paper",
-            {
-                "width": 308,
-                "hidden": 512,
-                "track_size": 28,
-                "depth": 40,
-                "direction": "forward",
-                "norm": "none",
-            },
-            hidden=512,
-            bottleneck=128,
-            prototypes=2048,
-        ),
-        _preset(
-            "long",
-            {
-                "width": 288,
-                "hidden": 576,
-                "track_size": 16,
-                "depth": 18,
-                "checkpointing": True,
-            },
-        ),
-    )
-}
 
 
 def reverse_complement(codes: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -306,123 +243,3 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Model(config)
-
-
-def is_preset(name: object) -> bool:
-    """Whether random weights of a preset are meant: nothing of that name lies here."""
-    return str(name) in PRESETS and not Path(str(name)).exists()
-
-
-def model_or_preset(name: str | Path, seed: int) -> Model:
-    """A model folder, run or published name as it was trained, or a preset with random weights.
-
-    Raises:
-        BadInput: it is neither.
-    """
-    return new_model(str(name), seed) if is_preset(name) else load_model(name)
-
-
-def model_folder(path: str | Path) -> Path:
-    """The model folder that ``path`` means: itself, ``model/`` of a run folder, or that of a
-    published name.
-
-    Raises:
-        BadInput: it is none, or a published model is absent or not what was published.
-    """
-    if str(path) in PUBLISHED and not Path(path).exists():
-        return PUBLISHED[str(path)].folder()
-    path = Path(path)
-    for folder in (path, path / "model"):
-        if (folder / CONFIG).is_file():
-            return folder
-    raise BadInput(
-        "this is no model folder: it has no config.json",
-        file=path,
-        remedy="give a folder written by findna pretrain or finetune, or the name of a published"
-        f" model: {', '.join(PUBLISHED)}",
-    )
-
-
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Load a model folder, the model of a run folder or a published name, in evaluation mode.
-
-    Raises:
-        BadInput: no such model, a published one that differs, an unknown format version or
-        alphabet, or a tensor that is missing, extra, of another shape or not finite.
-    """
-    folder = model_folder(path)
-    described = read_json(folder / CONFIG)
-    if not isinstance(described, dict):
-        raise BadInput("holds no model", file=folder / CONFIG, remedy="copy the whole folder again")
-    config = _read_config(described, folder / CONFIG)
-    model = new_model(config, seed=0)
-    _load_weights(model, folder / WEIGHTS)
-    model.provenance = dict(described.get("provenance") or {})
-    return model.to(device).eval()
-
-
-def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
-    version = described.get("format_version")
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise BadInput(
-            f"format version {version!r} is unknown; this findna reads 1 to {FORMAT_VERSION}",
-            file=file,
-            remedy="update findna, or save the model again with this version",
-        )
-    if described.get("alphabet") != ALPHABET_NAME:
-        raise BadInput(
-            f"alphabet {described.get('alphabet')!r} is not {ALPHABET_NAME!r}",
-            file=file,
-            remedy="the model was trained on other codes and cannot be used",
-        )
-    config = ModelConfig.parse(described.get("model", {}), source=str(file))
-    if described.get("offsets") != list(config.backbone.offsets):
-        raise BadInput(
-            f"rotation offsets {described.get('offsets')} differ from those of the"
-            f" configured shape, {list(config.backbone.offsets)}",
-            file=file,
-            remedy="restore config.json: another shape would make other numbers of the same"
-            " weights",
-        )
-    return config
-
-
-def _load_weights(model: Model, file: Path) -> None:
-    try:
-        found = load_file(file)
-    except FileNotFoundError:
-        raise BadInput(
-            "the weights are missing", file=file, remedy="copy the whole folder"
-        ) from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise BadInput(
-            f"the weights cannot be read ({error})", file=file, remedy="copy the file again"
-        ) from None
-    wanted = model.state_dict()
-    if model.config.projection.kind == "shared":
-        found |= {
-            name: found[name.replace("projection.", "base_head.")]
-            for name in wanted
-            if name.startswith("projection.") and name.replace("projection.", "base_head.") in found
-        }
-    problems = [f"tensor {name} is missing" for name in wanted.keys() - found.keys()]
-    problems += [
-        f"tensor {name} is not part of this model" for name in found.keys() - wanted.keys()
-    ]
-    problems += [
-        f"tensor {name} has shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & found.keys()
-        if found[name].shape != wanted[name].shape
-    ]
-    problems += [
-        f"tensor {name} holds values that are not finite"
-        for name in wanted.keys() & found.keys()
-        if not torch.isfinite(found[name]).all()
-    ]
-    if problems:
-        raise BadInput(
-            "; ".join(sorted(problems)[:5]),
-            file=file,
-            remedy="use the weights and config.json that were saved together",
-        )
-    model.load_state_dict(found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from findna.files import log
-from findna.model.model import Model, load_model
+from findna.model.loading import load_model
+from findna.model.model import Model
 
 DEFAULT = "findna-human-tiny"
 

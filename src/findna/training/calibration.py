@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from findna.data.label_files import TaskKind
+from findna.data.parts import TaskKind
 from findna.inference.calibration import recalibrated
 from findna.inference.predict import scores_of
 from findna.model.heads import Calibration, TaskConfig

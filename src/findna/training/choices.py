@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.data.labelled import Labels
+from findna.data.parts import TaskKind
 from findna.inference.predict import Strand
-from findna.model.heads import Pooling, TaskKind
+from findna.model.heads import Pooling
 from findna.model.model import Model
 from findna.training.probe import Probing
 

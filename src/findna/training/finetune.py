@@ -35,7 +35,8 @@ from findna.inference.predict import scores_of
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
-from findna.model.model import Model, is_preset, model_or_preset
+from findna.model.loading import is_preset, model_or_preset
+from findna.model.model import Model
 from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
 from findna.training.choices import Candidate, Choice, figures, most_chosen

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from findna.data.label_files import LabelSettings
+from findna.data.parts import LabelSettings
 from findna.inference.precision import Precision
 from findna.inference.predict import Strand
 from findna.model.heads import Pooling

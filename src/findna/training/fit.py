@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from findna.data.batches import by_length
-from findna.data.label_files import TaskKind
 from findna.data.labelled import LabelledSplit
+from findna.data.parts import TaskKind
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.files import FindnaError

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from findna.data.labelled import LabelledSplit
 from findna.files import atomic_file
 from findna.inference.predict import answer_columns, label_words
-from findna.metrics import Answers, Metric, confusion, measure, permutation_p_value, primary_metric
+from findna.metrics import Answers, Metric, confusion, primary_metric
 from findna.model.heads import TaskConfig
+from findna.resampling import measure, permutation_p_value
 from findna.training.calibration import measured
 
 RESAMPLES = 1000

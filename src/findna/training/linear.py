@@ -21,8 +21,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from findna.data.label_files import TaskKind
 from findna.data.labelled import Labels
+from findna.data.parts import TaskKind
 from findna.metrics import choose_threshold
 
 Floats = NDArray[np.float64]

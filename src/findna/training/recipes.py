@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from findna.data.masking import HidingSettings
 from findna.data.sampling import SamplingSettings
 from findna.data.views import ViewSettings
-from findna.files import Settings
 from findna.inference.precision import Precision
 from findna.model.compiled import Compile
-from findna.model.model import PRESETS
+from findna.model.presets import PRESETS
+from findna.settings import Settings
 from findna.training.self_distillation import DistillationSettings
 from findna.training.validation import ValidationSettings
 

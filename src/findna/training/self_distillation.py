@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 from findna.data.batches import PretrainBatch
-from findna.files import Settings
 from findna.inference.precision import autocast
 from findna.model.compiled import Compile, compile_layers
 from findna.model.model import Distilled, Model
+from findna.settings import Settings
 from findna.training.engine import total
 from findna.training.losses import (
     balanced_distribution,

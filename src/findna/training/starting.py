@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from findna.files import BadInput
-from findna.model.model import PRESETS, Model, load_model, new_model
+from findna.model.loading import load_model
+from findna.model.model import Model, new_model
+from findna.model.presets import PRESETS
 from findna.training.recipes import PretrainSettings
 
 

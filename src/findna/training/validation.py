@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from findna.data.masking import HidingSettings, hide
 from findna.data.starts import fixed_windows
-from findna.files import Settings
 from findna.inference.precision import autocast
-from findna.metrics import percentile_interval, resample_counts
 from findna.model.model import Distilled, Model, reverse_complement
+from findna.resampling import percentile_interval, resample_counts
 from findna.sequence.alphabet import codes_of
 from findna.sequence.genome import Genome
+from findna.settings import Settings
 from findna.training.markov import yardsticks
 
 YOUNG = 300  # steps before which summary tokens that say little are no sign of a collapse

@@ -30,11 +30,12 @@ from torch.nn import functional as F
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash
-from findna.files import FindnaError, Settings, log
+from findna.files import FindnaError, log
 from findna.inference.predict import pick_device, scores_of
 from findna.metrics import Answers, choose_threshold, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.sequence.alphabet import PAD, VOCABULARY
+from findna.settings import Settings
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.tasks import row_losses, targets_of, task_for
 

@@ -22,7 +22,8 @@ from findna.files import log
 from findna.inference.precision import resolve_precision
 from findna.inference.predict import scores_of
 from findna.inference.rows import LengthWarning
-from findna.model.model import Model, ModelConfig, new_model
+from findna.model.model import Model, new_model
+from findna.model.presets import ModelConfig
 from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import Fit, NonFiniteLoss, fit, logits_of

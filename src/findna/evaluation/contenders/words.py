@@ -18,7 +18,7 @@ from pydantic import Field
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.similarity import kmer_counts
 from findna.evaluation.contenders.linear import LearnedLinear
-from findna.files import Settings
+from findna.settings import Settings
 from findna.training.linear import Tuned, tuned
 
 Counts: TypeAlias = scipy.sparse.csr_matrix

@@ -28,7 +28,8 @@ from findna.evaluation.leakage.report import (
     OVERLAPPING,
     LeakageReport,
 )
-from findna.model.model import Model, is_preset, model_or_preset
+from findna.model.loading import is_preset, model_or_preset
+from findna.model.model import Model
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
 from findna.training.finetune_settings import FinetuneSettings

@@ -29,7 +29,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from findna.files import BadInput, Settings, log, read_json, write_json
+from findna.files import BadInput, log, read_json, write_json
+from findna.settings import Settings
 
 _CHUNK = 1 << 18
 _SECONDS_TO_CONNECT = 10.0

@@ -20,10 +20,11 @@ from sklearn.model_selection import train_test_split
 
 from findna.data.splits import stratified_folds
 from findna.evaluation.fetch.genomic_benchmarks import gzip_rows
-from findna.files import BadInput, Settings, atomic_folder, log
+from findna.files import BadInput, atomic_folder, log
 from findna.sequence.alphabet import decode
 from findna.sequence.records import read_records
 from findna.sequence.tables import need_column, read_table
+from findna.settings import Settings
 
 COLUMNS = ("id", "species", "genus", "class", "label", "sequence")
 PARTS = ("train", "dev", "test")

@@ -18,8 +18,9 @@ from findna.evaluation.fetch.download import DownloadSettings
 from findna.evaluation.fetch.folder import DataFolder
 from findna.evaluation.fetch.genomic_benchmarks import build_task, refuse_other_build
 from findna.evaluation.fetch.mitogenomes import MitogenomeSettings, build_mtcdna
-from findna.files import BadInput, Settings, cache_folder, log
+from findna.files import BadInput, cache_folder, log
 from findna.sequence.genome import Genome
+from findna.settings import Settings
 
 
 class FetchSettings(Settings):

@@ -47,9 +47,9 @@ from findna.evaluation.leakage.report import (
     Marks,
     Pair,
 )
-from findna.files import Settings
 from findna.model.model import Model
 from findna.sequence.genome import Genome
+from findna.settings import Settings
 
 _EITHER_STRAND = "either strand"
 _NEAR_THRESHOLD = f"{SHARED_POSITIONS:.0%} of {DUPLICATE_K}-mers of the shorter, {_EITHER_STRAND}"

@@ -25,7 +25,8 @@ from findna.data.sampling import SamplingSettings
 from findna.data.similarity import Bools, Ints
 from findna.evaluation.leakage.occurrences import Located, locate
 from findna.files import BadInput
-from findna.model.model import Model, load_model
+from findna.model.loading import load_model
+from findna.model.model import Model
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.genome import Genome
 

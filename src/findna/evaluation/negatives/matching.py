@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from findna.files import Settings
 from findna.sequence.alphabet import C, Codes, G, N, codes_of, reverse_complement, soft_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import is_organelle
 from findna.sequence.regions import Integers
+from findna.settings import Settings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from findna.files import BadInput, file_digest, open_bytes, read_json
-from findna.model.model import Model, load_model, model_folder
+from findna.model.loading import load_model, model_folder
+from findna.model.model import Model
 from findna.sequence.intervals import merge, read_bed
 from findna.training.run_state import METRICS, SETTINGS, read_metrics
 

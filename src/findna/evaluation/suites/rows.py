@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from findna.data.label_files import SPLIT_NAMES, LabelSettings, Part, read_parts
+from findna.data.label_files import read_parts
 from findna.data.labelled import LabelledData, understand
+from findna.data.parts import SPLIT_NAMES, LabelSettings, Part
 from findna.evaluation.suites.registry import Task
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.tables import open_table

@@ -1,0 +1,251 @@
+"""Tables of sequences, or of places in a genome, with labels: CSV, TSV, parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from findna.data.parts import LabelSettings, Part
+from findna.data.places import RowPlaces
+from findna.files import BadInput, log, open_bytes
+from findna.sequence.alphabet import Codes, LetterCounts, encode_counted, tell_counts
+from findna.sequence.genome import Genome
+from findna.sequence.tables import find_id_column, find_sequence_column, need_column, open_table
+
+_LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "value", "score", "activity")
+_PLACE_NAMES = ("chrom", "chr", "chromosome", "start", "end", "strand", "region", "source")
+_CHROM_NAMES = ("chrom", "chr", "chromosome", "region")
+SPLIT_NAME = "split"
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """A table of words: rows of cells, their numbers from 1 and their lines in the file."""
+
+    file: Path
+    columns: tuple[str, ...]
+    cells: list[list[str]]
+    rows: list[int]
+    lines: list[int]
+
+    def column(self, name: str) -> list[str]:
+        """The words of one column, stripped."""
+        at = self.columns.index(name)
+        return [row[at].strip() for row in self.cells]
+
+    def where(self, chosen: list[bool]) -> Cells:
+        """The chosen rows, with the numbers and lines they have."""
+
+        def kept(values: list[Any]) -> list[Any]:
+            return list(compress(values, chosen))
+
+        return replace(self, cells=kept(self.cells), rows=kept(self.rows), lines=kept(self.lines))
+
+
+def read_cells(path: Path) -> Cells:
+    """The cells of a file; `BadInput` without a row."""
+    with open_bytes(path) as stream, open_table(stream, path) as table:
+        read = list(table.rows)
+    if not read:
+        raise BadInput(
+            "the table has no rows", file=path, remedy="sequences with labels are needed"
+        )
+    lines, cells = [line for line, _ in read], [row for _, row in read]
+    return Cells(path, table.columns, cells, list(range(1, len(read) + 1)), lines)
+
+
+def read_rows(table: Cells, settings: LabelSettings, genome: Genome | None) -> Part:
+    """Sequences, or the places of `genome`, with the words of their labels."""
+    id_at = find_id_column(table.columns, None, table.file)
+    ids = [str(r) for r in table.rows] if id_at is None else table.column(table.columns[id_at])
+    sequence = _sequence_column(table, settings, genome)
+    codes = _encoded(table, sequence, ids) if sequence else _fetched(table, ids, genome)
+    columns, words = _label_words(table, settings, sequence, ids)
+    log.info("%s: labels from column %s", table.file, ", ".join(f"'{c}'" for c in columns))
+    group = group_column(table.columns, settings, table.file)
+    groups = None if group is None else table.column(group)
+    places = _table_places(table, codes)
+    return Part(table.file, ids, codes, words, columns, table.rows, table.lines, groups, places)
+
+
+def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
+    """Places from the columns of chromosome, start and end, if they fit the sequences.
+
+    Coordinates whose end − start is not the length of the sequence are those of something else, or
+    counted another way: they are left out, and that is said.
+    """
+    named = _place_columns(table.columns)
+    if named is None:
+        return None
+    chrom, start, end = (table.column(c) for c in named)
+    if not all(map(str.isdecimal, (*start, *end))):
+        log.info("%s: not every row has a start and an end: places are not used", table.file)
+        return None
+    places = RowPlaces.of(chrom, list(map(int, start)), list(map(int, end)), _strands(table))
+    unlike = np.flatnonzero(places.end - places.start != [len(c) for c in codes])
+    if len(unlike):
+        log.warning(
+            "%s: end − start is not the length of the sequence in %d of %d rows (first in line %d):"
+            " places are not used; 0-based half-open ones are",
+            table.file, len(unlike), len(codes), table.lines[unlike[0]],
+        )  # fmt: skip
+        return None
+    return places
+
+
+def _strands(table: Cells) -> list[str]:
+    """The strand of each row as a BED writes it, "." where that is not known."""
+    column = first_named(table.columns, ("strand",))
+    words = ["."] * len(table.cells) if column is None else table.column(column)
+    for word, row, line in zip(words, table.rows, table.lines, strict=True):
+        if word not in ("+", "-", ".", ""):
+            raise BadInput(
+                f"column {column} holds {word!r}",
+                file=table.file,
+                record=str(row),
+                line=line,
+                remedy="write +, - or .",
+            )
+    return [word or "." for word in words]
+
+
+def _place_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
+    """The columns of chromosome, start and end, or None if one is missing."""
+    chrom = first_named(columns, _CHROM_NAMES)
+    start, end = first_named(columns, ("start",)), first_named(columns, ("end",))
+    return (chrom, start, end) if chrom and start and end else None
+
+
+def _sequence_column(table: Cells, settings: LabelSettings, genome: Genome | None) -> str | None:
+    """The column of sequences; None where rows are places in a genome instead."""
+    placed = genome is not None and _place_columns(table.columns) is not None
+    named = settings.sequence_column or first_named(table.columns, ("sequence",))
+    if placed and named is None:
+        return None
+    return table.columns[find_sequence_column(table.columns, settings.sequence_column, table.file)]
+
+
+def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
+    codes, counts = [], LetterCounts()
+    for letters, name, line in zip(table.column(column), ids, table.lines, strict=True):
+        if not letters:
+            raise BadInput(
+                "the sequence is empty",
+                file=table.file,
+                record=name,
+                line=line,
+                remedy="remove the row, or fill it in",
+            )
+        found, more = encode_counted(letters, source=table.file, record=name, line=line)
+        codes.append(found)
+        counts += more
+    tell_counts(counts, str(table.file))
+    return codes
+
+
+def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]:
+    """Sequences of the places chrom, start, end (0-based half-open) and strand of each row."""
+    if genome is None:
+        raise ValueError("places need a genome")
+    named = _place_columns(table.columns) or ()
+    places = zip(*(table.column(c) for c in named), _strands(table), strict=True)
+    codes = []
+    for at, (chrom, start, end, strand) in enumerate(places):
+        inside = start.isdecimal() and end.isdecimal() and int(start) < int(end)
+        found = genome.fetch(chrom, int(start), int(end), strand) if inside else None
+        if found is None or not found.inside.all():
+            raise BadInput(
+                f"{chrom}:{start}-{end} is no place in {genome.source}",
+                file=table.file,
+                record=ids[at],
+                line=table.lines[at],
+                remedy="check that the coordinates are 0-based and belong to this genome build",
+            )
+        codes.append(found.codes)
+    return codes
+
+
+def _label_words(
+    table: Cells, settings: LabelSettings, sequence: str | None, ids: list[str]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Names of the label columns and the words of each row in them."""
+    if settings.label_table is not None:
+        return ("label",), from_label_table(table.file, settings.label_table, ids)
+    columns = _label_columns(table.columns, settings, sequence, table.file)
+    return columns, list(zip(*(table.column(c) for c in columns), strict=True))
+
+
+def _label_columns(
+    columns: tuple[str, ...], settings: LabelSettings, sequence: str | None, file: Path
+) -> tuple[str, ...]:
+    whole = settings.label_column
+    if whole and whole in columns:
+        return (whole,)
+    if whole:
+        return tuple(columns[need_column(columns, c, file)] for c in settings.label_columns)
+    guessed = guess_label_column(columns, sequence, settings.group_column)
+    if guessed is not None:
+        return (guessed,)
+    raise BadInput(
+        f"which column holds the labels? There are {', '.join(columns)}",
+        file=file,
+        remedy="name it with --label-column (several labels: a,b,c)",
+    )
+
+
+def guess_label_column(
+    columns: Sequence[str], sequence: str | None, group: str | None = None
+) -> str | None:
+    """The column that is named as labels are, or the only one whose use is not known; else None.
+
+    `sequence` and `group` are the columns that are those.
+    """
+    taken = {sequence, group, first_named(columns, (SPLIT_NAME,))}
+    free = [c for c in columns if c not in taken]
+    named = first_named(free, _LABEL_NAMES)
+    if named is not None:
+        return named
+    # Names of the row and of its place are no labels.
+    id_at = find_id_column(columns, None, "")
+    known = {*_PLACE_NAMES, "" if id_at is None else columns[id_at].lower()}
+    left = [c for c in free if c.lower() not in known]
+    return left[0] if len(left) == 1 else None
+
+
+def first_named(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The column whose lower-case name comes first in `names`."""
+    lower = {c.lower(): c for c in columns}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def group_column(columns: Sequence[str], settings: LabelSettings, file: Path) -> str | None:
+    """The column that the settings name for groups; `BadInput` if it is not there."""
+    if settings.group_column is None:
+        return None
+    return columns[need_column(columns, settings.group_column, file)]
+
+
+def from_label_table(path: Path, file: Path, ids: list[str]) -> list[tuple[str, ...]]:
+    """The label of each id in a table with the columns id and label, or else its first two."""
+    table = read_cells(file)
+    if len(table.columns) < 2:
+        raise BadInput("a label table has two columns, id and label", file=file)
+    id_at = find_id_column(table.columns, None, file) or 0
+    label = first_named(table.columns, _LABEL_NAMES) or table.columns[1]
+    known: dict[str, str] = {}
+    pairs = zip(table.column(table.columns[id_at]), table.column(label), table.lines, strict=True)
+    for name, word, line in pairs:
+        if known.setdefault(name, word) != word:
+            raise BadInput("this id has two labels", file=file, record=name, line=line)
+    missing = next((name for name in ids if name not in known), None)
+    if missing is not None:
+        raise BadInput(f"no label for this sequence in {file}", file=path, record=missing)
+    unused = len(known.keys() - set(ids))
+    if unused:
+        log.warning("%s: %d labels belong to no sequence of %s", file, unused, path)
+    return [(known[name],) for name in ids]

@@ -1,0 +1,75 @@
+"""What one source of labelled sequences gives, labels as words, and how it may be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from findna.data.places import RowPlaces
+from findna.files import BadInput
+from findna.sequence.alphabet import Codes
+from findna.settings import Settings
+
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
+
+# How the three splits may be called; the first name is ours.
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "dev": ("dev", "val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+
+
+class LabelSettings(Settings):
+    """How labelled data is read; what is left open is guessed from the file, and printed."""
+
+    sequence_column: str | None = Field(
+        None, description="Column that holds the sequences; guessed if not given."
+    )
+    label_column: str | None = Field(
+        None,
+        description="Column that holds the labels, or several joined by commas; else guessed.",
+    )
+    group_column: str | None = Field(
+        None, description="Column whose equal values are kept in one part when rows are split."
+    )
+    label_table: Path | None = Field(
+        None,
+        description="Two columns, id and label, for sequences that carry no labels themselves.",
+    )
+    task: Literal["auto", TaskKind] = Field(
+        "auto", description="Kind of task; auto guesses it from the labels."
+    )
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns named in `label_column`."""
+        return tuple(c.strip() for c in self.label_column.split(",")) if self.label_column else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows of one source, labels as words.
+
+    `words` holds one tuple a row, one word a label column; `columns` their names; `rows` and
+    `lines` the number of each row in its source, from 1, and its line there; `groups` one word a
+    row, if asked for; `places` where the rows lie, if the source says so.
+    """
+
+    source: Path
+    ids: list[str]
+    codes: list[Codes]
+    words: list[tuple[str, ...]]
+    columns: tuple[str, ...]
+    rows: list[int]
+    lines: list[int] | None = None
+    groups: list[str] | None = None
+    places: RowPlaces | None = None
+
+    def bad(self, problem: str, at: int, remedy: str | None = None) -> BadInput:
+        """An error about row `at` (from 0) of this part."""
+        line = self.lines[at] if self.lines else None
+        return BadInput(problem, file=self.source, record=self.ids[at], line=line, remedy=remedy)

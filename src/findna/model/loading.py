@@ -1,0 +1,141 @@
+"""Models read: from a folder, from a run, or by the name of a published model.
+
+Weights go into a structure built from the config: anything missing, extra or of another shape is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file
+
+from findna.files import BadInput, read_json
+from findna.model.model import CONFIG, FORMAT_VERSION, WEIGHTS, Model, new_model
+from findna.model.presets import PRESETS, ModelConfig
+from findna.model.published import PUBLISHED
+from findna.sequence.alphabet import ALPHABET_NAME
+
+
+def is_preset(name: object) -> bool:
+    """Whether random weights of a preset are meant: nothing of that name lies here."""
+    return str(name) in PRESETS and not Path(str(name)).exists()
+
+
+def model_or_preset(name: str | Path, seed: int) -> Model:
+    """A model folder, run or published name as it was trained, or a preset with random weights.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    return new_model(str(name), seed) if is_preset(name) else load_model(name)
+
+
+def model_folder(path: str | Path) -> Path:
+    """The model folder that ``path`` means: itself, ``model/`` of a run folder, or that of a
+    published name.
+
+    Raises:
+        BadInput: it is none, or a published model is absent or not what was published.
+    """
+    if str(path) in PUBLISHED and not Path(path).exists():
+        return PUBLISHED[str(path)].folder()
+    path = Path(path)
+    for folder in (path, path / "model"):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise BadInput(
+        "this is no model folder: it has no config.json",
+        file=path,
+        remedy="give a folder written by findna pretrain or finetune, or the name of a published"
+        f" model: {', '.join(PUBLISHED)}",
+    )
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Load a model folder, the model of a run folder or a published name, in evaluation mode.
+
+    Raises:
+        BadInput: no such model, a published one that differs, an unknown format version or
+        alphabet, or a tensor that is missing, extra, of another shape or not finite.
+    """
+    folder = model_folder(path)
+    described = read_json(folder / CONFIG)
+    if not isinstance(described, dict):
+        raise BadInput("holds no model", file=folder / CONFIG, remedy="copy the whole folder again")
+    config = _read_config(described, folder / CONFIG)
+    model = new_model(config, seed=0)
+    _load_weights(model, folder / WEIGHTS)
+    model.provenance = dict(described.get("provenance") or {})
+    return model.to(device).eval()
+
+
+def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
+    version = described.get("format_version")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise BadInput(
+            f"format version {version!r} is unknown; this findna reads 1 to {FORMAT_VERSION}",
+            file=file,
+            remedy="update findna, or save the model again with this version",
+        )
+    if described.get("alphabet") != ALPHABET_NAME:
+        raise BadInput(
+            f"alphabet {described.get('alphabet')!r} is not {ALPHABET_NAME!r}",
+            file=file,
+            remedy="the model was trained on other codes and cannot be used",
+        )
+    config = ModelConfig.parse(described.get("model", {}), source=str(file))
+    if described.get("offsets") != list(config.backbone.offsets):
+        raise BadInput(
+            f"rotation offsets {described.get('offsets')} differ from those of the"
+            f" configured shape, {list(config.backbone.offsets)}",
+            file=file,
+            remedy="restore config.json: another shape would make other numbers of the same"
+            " weights",
+        )
+    return config
+
+
+def _load_weights(model: Model, file: Path) -> None:
+    try:
+        found = load_file(file)
+    except FileNotFoundError:
+        raise BadInput(
+            "the weights are missing", file=file, remedy="copy the whole folder"
+        ) from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise BadInput(
+            f"the weights cannot be read ({error})", file=file, remedy="copy the file again"
+        ) from None
+    wanted = model.state_dict()
+    if model.config.projection.kind == "shared":
+        found |= {
+            name: found[name.replace("projection.", "base_head.")]
+            for name in wanted
+            if name.startswith("projection.") and name.replace("projection.", "base_head.") in found
+        }
+    problems = [f"tensor {name} is missing" for name in wanted.keys() - found.keys()]
+    problems += [
+        f"tensor {name} is not part of this model" for name in found.keys() - wanted.keys()
+    ]
+    problems += [
+        f"tensor {name} has shape {tuple(found[name].shape)}, expected {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & found.keys()
+        if found[name].shape != wanted[name].shape
+    ]
+    problems += [
+        f"tensor {name} holds values that are not finite"
+        for name in wanted.keys() & found.keys()
+        if not torch.isfinite(found[name]).all()
+    ]
+    if problems:
+        raise BadInput(
+            "; ".join(sorted(problems)[:5]),
+            file=file,
+            remedy="use the weights and config.json that were saved together",
+        )
+    model.load_state_dict(found)

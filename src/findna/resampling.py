@@ -1,0 +1,161 @@
+"""How sure a metric is: intervals and p-values from rows drawn again, or labels dealt again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from findna.metrics import (
+    Answers,
+    Floats,
+    Ints,
+    Metric,
+    metric_names,
+    resampled,
+    why_undefined,
+)
+
+# Counts of this many cells are held at once: 32 MB of float64.
+_CELLS_AT_ONCE = 4_000_000
+
+
+def measure(
+    answers: Answers | Sequence[Answers],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> dict[str, Metric]:
+    """All metrics of a task with 95 % percentile bootstrap intervals over rows, or over whole
+    `groups` (n,).
+
+    Several answers to the same rows (repeated cross-validation) are averaged metric by metric
+    within each resample.
+    """
+    repeats = [answers] if isinstance(answers, Answers) else list(answers)
+    names = metric_names(repeats[0].kind)
+    found = _evaluate_all(names, repeats, np.ones((1, len(repeats[0]))))[:, 0]
+    chunks = resample_counts(len(repeats[0]), resamples, seed, groups)
+    drawn = _stack([_evaluate_all(names, repeats, counts) for counts in chunks], len(names))
+    reason = why_undefined(repeats[0])
+    return {
+        name: percentile_interval(float(found[k]), drawn[k], reason) for k, name in enumerate(names)
+    }
+
+
+def bootstrap_interval(
+    name: str,
+    answers: Answers,
+    other: Answers | None = None,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> Metric:
+    """One metric with its interval; with `other`, `answers` minus `other` paired on the same
+    resampled rows.
+    """
+
+    def difference(counts: Floats) -> Floats:
+        mine = resampled(name, answers, counts)
+        return mine if other is None else mine - resampled(name, other, counts)
+
+    found = difference(np.ones((1, len(answers))))[0]
+    chunks = resample_counts(len(answers), resamples, seed, groups)
+    drawn = _stack([difference(counts)[None] for counts in chunks], 1)[0]
+    return percentile_interval(float(found), drawn, why_undefined(answers))
+
+
+def resample_counts(
+    n: int, resamples: int, seed: int, groups: Ints | None = None
+) -> Iterator[Floats]:
+    """How often each of n rows stands in each resample, in chunks (b, n).
+
+    Whole groups are drawn when given.
+    """
+    random = np.random.Generator(np.random.Philox(key=[seed, n]))
+    member = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = int(member.max(initial=-1)) + 1
+    step = max(1, _CELLS_AT_ONCE // max(n, 1))
+    for size in (min(step, resamples - at) for at in range(0, resamples if n else 0, step)):
+        drawn = random.integers(0, units, (size, units)) + units * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units)
+        yield counts[:, member].astype(np.float64)
+
+
+def permutation_p_value(
+    name: str,
+    answers: Answers | Sequence[Answers],
+    *,
+    permutations: int = 1000,
+    seed: int = 0,
+    groups: Ints | None = None,
+) -> float | None:
+    """How often answers to shuffled labels score as well: (1 + those as good) / (1 + permutations).
+
+    Labels move against answers that stay as they are; no model is trained again. With groups, the
+    labels of whole groups are put in a new order, which keeps the agreement inside groups.
+    """
+    repeats = [answers] if isinstance(answers, Answers) else list(answers)
+    plain = np.ones((1, len(repeats[0])))
+    seen = float(np.mean([resampled(name, each, plain)[0] for each in repeats]))
+    if np.isnan(seen):
+        return None
+    orders = _permuted_orders(len(repeats[0]), permutations, seed, groups)
+    as_good = sum(
+        np.mean([resampled(name, _relabelled(each, order), plain)[0] for each in repeats])
+        >= seen - 1e-12
+        for order in orders
+    )
+    return float((1 + as_good) / (1 + permutations))
+
+
+def _evaluate_all(names: Sequence[str], repeats: list[Answers], counts: Floats) -> Floats:
+    """Metrics (names, B), each averaged over repeated answers to the same rows."""
+    return np.stack(
+        [np.mean([resampled(name, each, counts) for each in repeats], axis=0) for name in names]
+    )
+
+
+def _stack(chunks: list[Floats], names: int) -> Floats:
+    return np.concatenate(chunks, axis=1) if chunks else np.empty((names, 0))
+
+
+def percentile_interval(found: float, drawn: Floats, reason: str) -> Metric:
+    """A value with the central 95 % of its resamples `drawn` (B,); `reason` if it is undefined.
+
+    Undefined resamples (NaN) are left out; where they are more than half there is no interval.
+    """
+    if np.isnan(found):
+        return Metric(None, reason=reason)
+    defined = drawn[~np.isnan(drawn)]
+    # Fewer than half the resamples say more about which rows were drawn than about the metric.
+    if len(defined) == 0 or 2 * len(defined) < len(drawn):
+        return Metric(found)
+    # Order statistics, not points between them: only these agree with the p-value of
+    # `evaluation.comparison` about whether 0 lies inside. A fortieth is 2.5 %.
+    ordered = np.sort(defined)
+    outside = max(len(ordered) // 40, 1)
+    return Metric(found, float(ordered[outside - 1]), float(ordered[-outside]))
+
+
+def _relabelled(answers: Answers, order: Ints) -> Answers:
+    return Answers(
+        answers.kind, answers.classes, answers.labels[order], answers.scores, answers.threshold
+    )
+
+
+def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) -> list[Ints]:
+    random = np.random.Generator(np.random.Philox(key=[seed, n + 1]))
+    if groups is None:
+        return [random.permutation(n) for _ in range(permutations)]
+    _, member = np.unique(groups, return_inverse=True)
+    here = np.argsort(member, kind="stable")
+    orders = []
+    for _ in range(permutations):
+        shuffled = np.argsort(random.permutation(int(member.max()) + 1)[member], kind="stable")
+        order = np.empty(n, np.int64)
+        order[here] = shuffled
+        orders.append(order)
+    return orders
