@@ -85,6 +85,15 @@ def test_every_wrong_key_gets_one_line() -> None:
     ]
 
 
+def test_settings_are_given_as_themselves_as_a_mapping_or_not_at_all() -> None:
+    made = Inner(rate=2.0)
+    assert Inner.of(made) is made
+    assert Inner.of({"rate": 2.0}) == made
+    assert Inner.of(None) == Inner()
+    with pytest.raises(BadInput, match="did you mean rate"):
+        Inner.of({"rte": 3})
+
+
 # Reading --------------------------------------------------------------------------------------
 
 

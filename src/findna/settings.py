@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,6 +15,8 @@ class Settings(BaseModel):
     """Base of all settings: frozen, unknown keys refused; flags and docs come from the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Fields of which one is given: named later, it takes the place of those named before.
+    alternatives: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any], *, source: str) -> Self:
@@ -27,6 +29,17 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines = [_setting_line(cls, item) for item in error.errors()]
         raise BadInput("\n  ".join(lines), file=source) from None
+
+    @classmethod
+    def of(cls, given: Self | Mapping[str, Any] | None) -> Self:
+        """Settings as a Python function gets them: made before, or some values over the defaults.
+
+        Raises:
+            BadInput: a wrong key or value.
+        """
+        if isinstance(given, cls):
+            return given
+        return cls.parse(cast(Mapping[str, Any], given or {}), source="settings")
 
 
 def _setting_line(settings: type[BaseModel], item: Any) -> str:

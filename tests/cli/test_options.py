@@ -10,6 +10,7 @@ from pydantic import Field
 from findna.cli.options import SettingsOptions
 from findna.files import BadInput
 from findna.settings import Settings
+from findna.training.recipes import PretrainSettings
 
 
 class Hiding(Settings):
@@ -81,6 +82,21 @@ def test_file_then_set_then_flag(tmp_path: Path) -> None:
     assert given == {"steps": 5, "sampling": {"window": 66}, "hiding": {"max_rate": 0.3}}
 
 
+def test_the_last_named_end_of_a_run_stands(tmp_path: Path) -> None:
+    """`--budget` over the steps of a file; two ends named at once are left for the settings."""
+    options = SettingsOptions(PretrainSettings)
+    config = tmp_path / "settings.yaml"
+    config.write_text("steps: 120\npreset: small\n")
+    named: dict[str, Any] = dict.fromkeys(options.flags) | {"config": config, "set_": None}
+    assert options.take({**named, "budget": "40s"}) == {"preset": "small", "budget": "40s"}
+    assert options.take({**named, "set_": ["epochs=2"]}) == {"preset": "small", "epochs": 2}
+    over = options.take({**named, "set_": ["epochs=2"], "steps": 3})
+    assert over == {"preset": "small", "steps": 3}
+    both = options.take({**named, "budget": "40s", "steps": 3})
+    with pytest.raises(BadInput, match="one of steps, epochs and budget"):
+        PretrainSettings.resolve(both)
+
+
 def test_settings_of_a_run_are_a_config(tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
     config.write_text("verb: pretrain\nsettings: {steps: 7}\n")
@@ -121,8 +137,6 @@ def test_set_below_a_value_is_refused() -> None:
 
 
 def test_real_settings_have_no_two_flags_of_one_name() -> None:
-    from findna.training.recipes import PretrainSettings
-
     options = SettingsOptions(PretrainSettings)
     paths = [flag.path for flag in options.flags.values()]
     assert len(set(paths)) == len(paths)

@@ -32,6 +32,10 @@ _SET = Annotated[
 ]
 
 
+# Values by their path in the settings.
+Layer = list[tuple[tuple[str, ...], Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One setting as an option: where it stands in the settings, and how it is spelled."""
@@ -89,14 +93,24 @@ class SettingsOptions:
     def take(self, values: MutableMapping[str, Any]) -> dict[str, Any]:
         """Remove the options from `values` and nest them: file, then `--set`, then flags."""
         given: dict[str, Any] = self._from_file(values.pop("config"))
-        for text in values.pop("set_") or ():
-            path, value = self._assignment(text)
-            _put(given, path, value)
-        for name, flag in self.flags.items():
-            value = values.pop(name)
-            if value is not None:
-                _put(given, flag.path, flag.value(value))
+        assigned = [self._assignment(text) for text in values.pop("set_") or ()]
+        flagged = [
+            (flag.path, flag.value(value))
+            for name, flag in self.flags.items()
+            if (value := values.pop(name)) is not None
+        ]
+        for layer in (assigned, flagged):
+            self._give_way(given, layer)
+            for path, value in layer:
+                _put(given, path, value)
         return given
+
+    def _give_way(self, given: dict[str, Any], layer: Layer) -> None:
+        """Drop the alternatives of what a later layer names: `--budget` over `steps` of a file."""
+        names = self.settings.alternatives
+        if any(path in {(name,) for name in names} for path, _ in layer):
+            for name in names:
+                given.pop(name, None)
 
     def _from_file(self, config: Path | None) -> dict[str, Any]:
         """The settings of a YAML file, or of the `settings:` part of a run's file."""

@@ -99,8 +99,7 @@ def evaluate(
     Raises:
         BadInput: what a user can mend; among it a test split that is the validation split.
     """
-    if not isinstance(settings, EvaluateSettings):
-        settings = EvaluateSettings.parse(settings or {}, source="settings")
+    settings = EvaluateSettings.of(settings)
     deadline = time.monotonic() + (seconds(settings.budget) if settings.budget else math.inf)
     if suite == PAPER:
         settings = settings.model_copy(update={"every_epoch": True})

@@ -18,6 +18,7 @@ as they were.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,7 +70,7 @@ def finetune(
     output: str | Path,
     *,
     model: Model | str | Path = "tiny",
-    settings: FinetuneSettings | None = None,
+    settings: FinetuneSettings | Mapping[str, Any] | None = None,
     genome: Genome | str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
@@ -80,7 +81,7 @@ def finetune(
         data: labelled data, or a folder or file that `data.labelled.read_labelled` reads.
         output: the run folder.
         model: a model, its folder or run, or the name of a preset for random weights.
-        settings: what to do; defaults if None.
+        settings: what to do, or a mapping of what differs from the defaults.
         genome: FASTA or opened genome for labelled intervals.
         device: auto, cpu, cuda or mps.
         overwrite: replace an existing run.
@@ -89,7 +90,7 @@ def finetune(
         BadInput: what a user can mend, with file, row and remedy.
         NonFiniteLoss: the best weights so far are kept in checkpoints/last-good.
     """
-    settings = settings or FinetuneSettings()
+    settings = FinetuneSettings.of(settings)
     where = _one_device(device)
     genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
     if not isinstance(data, LabelledData):

@@ -61,6 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 class PretrainSettings(Settings):
     """Everything that decides what a pretraining run computes."""
 
+    alternatives = ENDS
     preset: str = Field(
         "tiny", description="Shape and recipe: tiny, small, medium, base, paper or long."
     )

@@ -6,7 +6,7 @@ for what makes a result worthless. Nothing is written and nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -83,7 +83,7 @@ def doctor(
     model: Model | str | Path | None = None,
     vcf: str | Path | None = None,
     bed: str | Path | None = None,
-    settings: DoctorSettings | None = None,
+    settings: DoctorSettings | Mapping[str, Any] | None = None,
 ) -> Diagnosis:
     """Look at what is given, and at how the parts fit each other.
 
@@ -95,7 +95,7 @@ def doctor(
         bed: intervals, held against the genome.
         settings: limits, and the fine-tuning whose cost is measured.
     """
-    settings = settings or DoctorSettings()
+    settings = DoctorSettings.of(settings)
     if isinstance(genome, str | Path):
         genome = Genome.open(genome)
     if isinstance(data, str | Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from findna.evaluation.fetch.catalogue import (
     GENOMIC_BENCHMARKS,
@@ -46,7 +47,7 @@ def fetch(
     build: bool = False,
     sources: Sources | None = None,
     mirror: str | None = None,
-    settings: FetchSettings | None = None,
+    settings: FetchSettings | Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Fetch genomes, suites and models into a data folder; build what is published as coordinates.
@@ -67,7 +68,7 @@ def fetch(
     Raises:
         BadInput: an unknown name, no source that answers, a wrong checksum.
     """
-    settings = settings or FetchSettings()
+    settings = FetchSettings.of(settings)
     place = Path(output) if output else cache_folder() / "data"
     folder = DataFolder(place, settings.download, mirror=mirror, overwrite=overwrite)
     wanted = datasets(names)

@@ -86,7 +86,7 @@ def leakage(
         others: other tasks by name, whose train and dev rows a joint training would use.
         settings: thresholds.
     """
-    settings = settings or LeakageSettings()
+    settings = LeakageSettings.of(settings)
     found = _Found(data)
     found.add_matrix(IDENTICAL, _EITHER_STRAND, *_identical(data))
     if settings.near:

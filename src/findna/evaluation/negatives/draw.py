@@ -94,7 +94,7 @@ def matched_negatives(
     Raises:
         BadInput: an empty positive, one off the genome, none that could be matched.
     """
-    settings = settings or NegativeSettings()
+    settings = NegativeSettings.of(settings)
     wanted = _wanted(positives, genome, source)
     search = Search(genome, _room(positives, genome, settings, source), wanted, seed, settings)
     starts = search.found()
