@@ -15,9 +15,9 @@ import time
 import numpy as np
 import torch
 
+from findna.inference.devices import usual_batch_bases
 from findna.inference.embed import embeddings
 from findna.inference.precision import autocast, resolve_precision
-from findna.inference.predict import usual_batch_bases
 from findna.model.model import new_model
 
 SIZES = (4096, 8192, 16_384, 32_768, 65_536)

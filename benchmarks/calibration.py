@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from findna.data.labelled import read_labelled
-from findna.inference.predict import scores_of, task_outputs
+from findna.inference.answers import scores_of, task_outputs
 from findna.model.loading import load_model
 from findna.training.calibration import OutOfFold, calibrate, measured
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from findna.data.batches import by_length
 from findna.data.ragged import Ragged
+from findna.inference.devices import usual_batch_bases
 from findna.inference.embed import embed
-from findna.inference.predict import usual_batch_bases
 from findna.model.model import Model, new_model, reverse_complement
 from findna.sequence.alphabet import decode
 

@@ -31,7 +31,7 @@ from timing import best_times
 from torch import Tensor
 
 from findna.data.ragged import Ragged
-from findna.inference.predict import usual_batch_bases
+from findna.inference.devices import usual_batch_bases
 from findna.model.heads import TaskConfig
 from findna.model.model import Model, new_model
 from findna.training.optimizer import adamw

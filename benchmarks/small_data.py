@@ -48,8 +48,8 @@ from findna.evaluation.contenders.words import KmerContender
 from findna.evaluation.preparation import drawn_rows
 from findna.evaluation.protocol import Contender
 from findna.files import atomic_file, log
+from findna.inference.answers import scores_of
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import scores_of
 from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.report.comparison import draw_comparison

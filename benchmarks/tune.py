@@ -33,8 +33,8 @@ from ablate import DEV_ROWS, SETS, TRAIN_ROWS, drawn, gain_over, parts
 from findna.data.labelled import LabelledData, read_labelled
 from findna.data.similarity import identical_up_to_strand
 from findna.files import write_json
+from findna.inference.answers import scores_of
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import scores_of
 from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.model.model import Model, new_model

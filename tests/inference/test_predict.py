@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from findna.files import BadInput
 from findna.inference import predict as predicting
-from findna.inference.predict import pick_device, predict, scores_of, task_outputs
+from findna.inference.answers import scores_of, task_outputs
+from findna.inference.devices import pick_device
+from findna.inference.predict import predict
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
 from findna.model.model import new_model

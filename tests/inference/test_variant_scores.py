@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from findna.files import BadInput
+from findna.inference.answers import scores_of, task_outputs
 from findna.inference.embed import embeddings
 from findna.inference.masked import hidden_log_probs
-from findna.inference.predict import scores_of, task_outputs
 from findna.inference.variants.scores import DIST, LLR, OWN, VariantScorer
 from findna.model.heads import TaskConfig
 from findna.model.model import new_model

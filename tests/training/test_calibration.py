@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.inference.predict import decisions, predict, scores_of
+from findna.inference.answers import decisions, scores_of
+from findna.inference.predict import predict
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import Calibration, ProjectionConfig, TaskConfig
 from findna.model.loading import load_model

@@ -105,7 +105,7 @@ def test_the_chosen_epoch_is_best_on_validation_and_its_weights_are_kept(run):
     assert run.metrics["chosen"]["epoch"] == best["epoch"]
     model = load_model(run.folder)
     dev = gc_data().splits["dev"]
-    from findna.inference.predict import task_outputs
+    from findna.inference.answers import task_outputs
 
     logits = torch.from_numpy(task_outputs(model, dev.codes)).float()
     targets = torch.from_numpy(dev.labels.astype(np.float32))[:, None]

@@ -8,7 +8,7 @@ import torch
 from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
 from findna.data.labelled import LabelledData
-from findna.inference.predict import scores_of
+from findna.inference.answers import scores_of
 from findna.metrics import Answers, choose_threshold, value
 from findna.model.loading import load_model
 from findna.training import learning

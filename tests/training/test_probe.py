@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.inference.answers import scores_of, task_outputs
 from findna.inference.embed import embeddings
-from findna.inference.predict import predict, scores_of, task_outputs
+from findna.inference.predict import predict
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.model import new_model

@@ -12,11 +12,11 @@ from findna.cli.running import (
     Overwrite,
     SequenceColumn,
     SomeModel,
-    Strand,
     verb,
 )
 from findna.inference.embed import EmbedPooling, pooled_parts
 from findna.inference.embed import embed as answer
+from findna.sequence.alphabet import Strand
 
 
 @verb()

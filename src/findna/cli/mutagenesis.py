@@ -5,20 +5,12 @@ from typing import Annotated
 
 import typer
 
-from findna.cli.running import (
-    BatchBases,
-    Device,
-    IdColumn,
-    Output,
-    Overwrite,
-    SequenceColumn,
-    Strand,
-    verb,
-)
+from findna.cli.running import BatchBases, Device, IdColumn, Output, Overwrite, SequenceColumn, verb
 from findna.files import atomic_folder, log
 from findna.inference.attribution.files import FACTS
 from findna.inference.mutagenesis import mutagenesis as mutate
 from findna.report.attribution import require_logos, write_attribution_page
+from findna.sequence.alphabet import Strand
 
 
 @verb()

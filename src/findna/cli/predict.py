@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from findna.cli.running import BatchBases, Device, IdColumn, Overwrite, SequenceColumn, Strand, verb
+from findna.cli.running import BatchBases, Device, IdColumn, Overwrite, SequenceColumn, verb
 from findna.inference.predict import predict as answer
+from findna.sequence.alphabet import Strand
 
 
 @verb()

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from findna.cli.running import BatchBases, Device, Output, Overwrite, SomeModel, Strand, verb
+from findna.cli.running import BatchBases, Device, Output, Overwrite, SomeModel, verb
 from findna.inference.scan import scan as into_tracks
 from findna.inference.scanning.plan import KINDS
+from findna.sequence.alphabet import Strand
 
 
 @verb()

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from findna.cli.running import BatchBases, Device, Overwrite, SomeModel, Strand, verb
+from findna.cli.running import BatchBases, Device, Overwrite, SomeModel, verb
 from findna.inference.score_variants import score_variants as score
 from findna.inference.variants.shards import merge_shards
+from findna.sequence.alphabet import Strand
 
 
 @verb()

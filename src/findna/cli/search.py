@@ -12,10 +12,10 @@ from findna.cli.running import (
     Overwrite,
     SequenceColumn,
     SomeModel,
-    Strand,
     verb,
 )
 from findna.inference.search import search as find
+from findna.sequence.alphabet import Strand
 
 
 @verb()

@@ -50,7 +50,7 @@ from findna.files import (
     read_json,
     write_json,
 )
-from findna.inference.predict import pick_device
+from findna.inference.devices import pick_device
 from findna.metrics import Answers, Metric
 from findna.model.loading import is_preset, load_model
 from findna.model.model import weights_digest

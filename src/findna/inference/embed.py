@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from findna.data.ragged import Ragged
 from findna.files import STDIN, BadInput, log
+from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.embedding.files import (
     PER_BASE,
     Answers,
@@ -37,14 +38,13 @@ from findna.inference.embedding.stitching import (
     batches,
     pooled_vectors,
 )
-from findna.inference.predict import Strand, pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import described
 from findna.inference.tiles import usual_window
 from findna.model.heads import Pooling, channels, moments_of, pool
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
-from findna.sequence.alphabet import Codes
+from findna.sequence.alphabet import Codes, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record
 

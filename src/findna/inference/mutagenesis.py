@@ -28,9 +28,9 @@ from findna.inference.attribution.files import (
     write_facts,
 )
 from findna.inference.attribution.panel import AnyModel, Panel, named_models
-from findna.inference.predict import Strand
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning
+from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records
 from findna.sequence.regions import parse_region

@@ -13,28 +13,29 @@ given that it is meant for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
 
-from findna.data.batches import by_length
-from findna.data.labelled import decide
-from findna.data.ragged import Ragged
-from findna.files import STDIN, BadInput, log
+from findna.files import STDIN, log
+from findna.inference.answers import (
+    Floats,
+    answer_columns,
+    decisions,
+    require_task,
+    scores_of,
+    task_outputs,
+)
 from findna.inference.calibration import (
     Prevalence,
     at_prevalence,
-    calibrated,
     relative_log_odds,
     require_prevalence,
 )
+from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning, chunks, described
 from findna.inference.tiles import usual_window
@@ -43,17 +44,10 @@ from findna.inference.writing import is_track, track_files, write_tables, write_
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import Model
-from findna.sequence.alphabet import Codes
+from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records
 
-Strand = Literal["both", "forward"]
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-
-# On a CPU the activations of a batch should stay in its cache: `tiny` is 1.7 times as fast at 16 kb
-# as at 64 kb (benchmarks/batch_size.py). A GPU wants enough work for every launch.
-_CPU_BATCH_BASES, _GPU_BATCH_BASES = 16_384, 262_144
 _CHUNK_BATCHES = 32
 
 
@@ -108,7 +102,7 @@ def predict(
     """
     where = model if isinstance(model, str | Path) else None
     model = load_model(model) if isinstance(model, str | Path) else model
-    task = _require_task(model, where)
+    task = require_task(model, where)
     if prevalence is not None:
         task = at_prevalence(task, prevalence)
     track = output is not None and str(output) != STDIN and is_track(output)
@@ -135,119 +129,6 @@ def predict(
     shown = "standard output" if str(output) == STDIN else str(output)
     log.info("%s: %s predictions", shown, f"{rows:,}")
     return PredictResult(rows, () if str(output) == STDIN else (Path(output),), None)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; auto is CUDA, else MPS, else CPU.
-
-    Raises:
-        BadInput: this machine has no such device.
-    """
-    have = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return torch.device(next(kind for kind, here in have.items() if here))
-    if not have.get(name.split(":")[0], False):
-        listed = ", ".join(kind for kind, here in have.items() if here)
-        raise BadInput(f"this machine has no device {name!r}", remedy=f"it has: {listed}")
-    return torch.device(name)
-
-
-def usual_batch_bases(device: torch.device) -> int:
-    """Bases a batch, padding included, that suit a device."""
-    return _CPU_BATCH_BASES if device.type == "cpu" else _GPU_BATCH_BASES
-
-
-def _require_task(model: Model, where: str | Path | None = None) -> TaskConfig:
-    if model.config.task is None:
-        raise BadInput(
-            "this model has no task: it was pretrained, not fine-tuned",
-            file=where,
-            remedy="run findna finetune on labelled sequences first",
-        )
-    return model.config.task
-
-
-# ---------------------------------------------------------------- from codes to probabilities
-
-
-def task_outputs(
-    model: Model,
-    codes: Sequence[Codes] | Ragged,
-    *,
-    strand: Strand | None = None,
-    batch_bases: int | None = None,
-) -> Floats:
-    """Logits (n, outputs) of n sequences in their order.
-
-    The model is used as it stands, dropout off or on.
-    """
-    sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
-    lengths = sequences.lengths.cpu().numpy()
-    outputs = np.zeros((len(sequences), _require_task(model).outputs))
-    with torch.inference_mode():
-        for rows in by_length(lengths, batch_bases or usual_batch_bases(model.device)):
-            logits = model.task_logits(*sequences.batch(rows), strand=strand)
-            outputs[rows] = logits.float().cpu().numpy()
-    return outputs
-
-
-def scores_of(logits: Floats, task: TaskConfig) -> Floats:
-    """Probabilities (n, classes), or values (n, targets) in the units of the labels, from logits
-    (n, outputs); calibrated, if the task is.
-    """
-    logits = calibrated(logits, task)
-    if task.kind == "regression":
-        spread, middle = np.array(task.target_sd or 1.0), np.array(task.target_mean or 0.0)
-        return np.asarray(logits * spread + middle)
-    if task.kind == "multiclass":
-        raised = np.exp(logits - logits.max(1, keepdims=True))
-        return np.asarray(raised / raised.sum(1, keepdims=True))
-    # A logistic function that neither overflows nor loses the small side.
-    positive = np.exp(-np.logaddexp(0, -logits))
-    if task.kind == "multilabel":
-        return np.asarray(positive)
-    return np.concatenate([np.exp(-np.logaddexp(0, logits)), positive], axis=1)
-
-
-def decisions(logits: Floats, task: TaskConfig) -> Labels | None:
-    """Class index (n,), 0/1 (n, K) for multilabel, from logits; None for a regression.
-
-    A calibration, and another prevalence, change how sure an answer is and never the answer: the
-    threshold of a binary task has moved along, and other tasks decide by the network's own logits.
-    """
-    if task.kind == "regression":
-        return None
-    if task.kind != "binary":
-        task = task.model_copy(update={"calibration": None})
-    return decide(task.kind, scores_of(logits, task), task.threshold)
-
-
-def answer_columns(
-    scores: Floats, said: Labels | None, task: TaskConfig
-) -> dict[str, list[str] | Floats]:
-    """The columns `prediction` and `p_<class>` of a table of answers, from `decisions` and scores.
-
-    A regression has no decisions: its `prediction` is its value.
-    """
-    if said is None:
-        several = len(task.classes) > 1
-        return {
-            f"prediction_{c}" if several else "prediction": scores[:, t]
-            for t, c in enumerate(task.classes)
-        }
-    words = label_words(said, task)
-    return {"prediction": words, **{f"p_{c}": scores[:, k] for k, c in enumerate(task.classes)}}
-
-
-def label_words(labels: NDArray[np.int64], task: TaskConfig) -> list[str]:
-    """Class names of class indices (n,); for multilabel, names joined by `;` of 0/1 rows (n, K)."""
-    if task.kind != "multilabel":
-        return [task.classes[k] for k in labels]
-    return [";".join(compress(task.classes, row)) for row in labels]
 
 
 # ---------------------------------------------------------------- from records to tables

@@ -28,9 +28,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from findna.files import atomic_folder, log, write_json
+from findna.inference.devices import pick_device
 from findna.inference.embedding.files import Pooled, write_embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
-from findna.inference.predict import Strand, pick_device
 from findna.inference.scanning.browser import Browsed, write_browser_files
 from findna.inference.scanning.components import Components, Relations
 from findna.inference.scanning.passes import (
@@ -65,6 +65,7 @@ from findna.inference.windowed import track_sizes
 from findna.inference.writing import write_tables
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
+from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import TrackPiece, track_writer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from findna.files import log
-from findna.inference.predict import Strand, pick_device
+from findna.inference.devices import pick_device
 from findna.inference.progress import RecordProgress
 from findna.inference.variants.background import Background
 from findna.inference.variants.input import (
@@ -36,6 +36,7 @@ from findna.inference.variants.shards import (
 )
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
+from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.variant_files import allele_frame, refuse_output, write_scored
 from findna.sequence.variants import REASONS, SCORED, AlleleReader, Alleles, Tally, Variant, words

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from findna.files import STDIN, BadInput, log
+from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.embed import embeddings
-from findna.inference.predict import Strand, pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning, chunks
 from findna.inference.searching.build import model_name, open_index
@@ -30,7 +30,7 @@ from findna.inference.searching.loci import Loci, Part, Rules, parts_of
 from findna.inference.searching.table import check_output, hit_rows, table_of, write_hits
 from findna.model.model import Model
 from findna.model.shipped import pick_model
-from findna.sequence.alphabet import N
+from findna.sequence.alphabet import N, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records
 from findna.sequence.regions import parse_region

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from findna.data.parts import TaskKind
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.encoded import Encoded
+from findna.sequence.alphabet import Strand
 from findna.settings import Settings
 
 # Smallest deviation of a channel by which a task head divides.
@@ -96,7 +97,7 @@ class TaskConfig(Settings):
         16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
-    strand: Literal["both", "forward"] = Field(
+    strand: Strand = Field(
         "both", description="Average the logits of both strands, or read the given strand only."
     )
     threshold: float = Field(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from findna.files import BadInput, log
 
 Codes = npt.NDArray[np.uint8]
+# Which strands are read: both, averaged, or the given one.
+Strand = Literal["both", "forward"]
 Flags = npt.NDArray[np.bool_]
 
 A, C, G, T, N, MASK, PAD = range(7)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledSplit
 from findna.inference.precision import autocast
-from findna.inference.predict import Strand
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
+from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.probe import STRENGTHS, FrozenRows, pooled, task_head_of
 

@@ -18,8 +18,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from findna.data.parts import TaskKind
+from findna.inference.answers import scores_of
 from findna.inference.calibration import recalibrated
-from findna.inference.predict import scores_of
 from findna.model.heads import Calibration, TaskConfig
 
 Floats = NDArray[np.float64]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from findna.data.labelled import Labels
 from findna.data.parts import TaskKind
-from findna.inference.predict import Strand
 from findna.model.heads import Pooling
 from findna.model.model import Model
+from findna.sequence.alphabet import Strand
 from findna.training.probe import Probing
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from typing import Literal
 from accelerate import Accelerator
 from torch import Tensor
 
-from findna.inference.predict import pick_device
+from findna.inference.devices import pick_device
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 

@@ -31,8 +31,8 @@ from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
 from findna.data.similarity import identical_up_to_strand
 from findna.data.splits import Fold, groups_of, planned_folds
 from findna.files import BadInput, log, write_json
+from findna.inference.answers import scores_of
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import scores_of
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from findna.data.parts import LabelSettings
 from findna.inference.precision import Precision
-from findna.inference.predict import Strand
 from findna.model.heads import Pooling
+from findna.sequence.alphabet import Strand
 
 BATCH_ROWS = 32
 # What pooling auto chooses from.

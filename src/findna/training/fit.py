@@ -22,11 +22,12 @@ from findna.data.parts import TaskKind
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.files import FindnaError
+from findna.inference.answers import scores_of, task_outputs
 from findna.inference.precision import autocast
-from findna.inference.predict import Strand, scores_of, task_outputs
 from findna.metrics import Answers, choose_threshold, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
+from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.rates import finetuning_adamw
 from findna.training.schedules import averaging, warmup_cosine

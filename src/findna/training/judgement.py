@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledSplit
 from findna.files import atomic_file
-from findna.inference.predict import answer_columns, label_words
+from findna.inference.answers import answer_columns, label_words
 from findna.metrics import Answers, Metric, confusion, primary_metric
 from findna.model.heads import TaskConfig
 from findna.resampling import measure, permutation_p_value

@@ -39,10 +39,11 @@ from numpy.typing import NDArray
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.splits import strata_of, stratified_folds, stratified_holdout
 from findna.files import log
-from findna.inference.predict import Strand, scores_of
+from findna.inference.answers import scores_of
 from findna.metrics import Answers, choose_threshold, midway, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
+from findna.sequence.alphabet import Strand
 from findna.training.beginning import begin
 from findna.training.calibration import OutOfFold
 from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained

@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 from findna.data.batches import by_length
 from findna.data.labelled import LabelledSplit
 from findna.data.ragged import Ragged
-from findna.inference.predict import Strand, scores_of, usual_batch_bases
+from findna.inference.answers import scores_of
+from findna.inference.devices import usual_batch_bases
 from findna.model.heads import LEAST_DEVIATION, Pooling, TaskConfig, TaskHead, channels
 from findna.model.model import Model
+from findna.sequence.alphabet import Strand
 from findna.training.linear import LinearModel, clearly_lower, losses_of_rows
 
 Floats = NDArray[np.float64]

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.parts import TaskKind
-from findna.inference.predict import Strand
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.model.presets import ModelConfig
+from findna.sequence.alphabet import Strand
 from findna.training.calibration import prevalence_of
 from findna.training.finetune_settings import FinetuneSettings
 

@@ -31,7 +31,8 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash
 from findna.files import FindnaError, log
-from findna.inference.predict import pick_device, scores_of
+from findna.inference.answers import scores_of
+from findna.inference.devices import pick_device
 from findna.metrics import Answers, choose_threshold, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.sequence.alphabet import PAD, VOCABULARY

@@ -26,8 +26,8 @@ from torch import Tensor
 from findna.data.labelled import LabelledSplit
 from findna.evaluation.contenders.probes import digest_of
 from findna.files import BadInput, log
-from findna.inference.predict import Strand, pick_device
-from findna.sequence.alphabet import Codes, decode, reverse_complement
+from findna.inference.devices import pick_device
+from findna.sequence.alphabet import Codes, Strand, decode, reverse_complement
 
 Embeddings = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -30,9 +30,9 @@ from findna.evaluation.protocol import Contender
 from findna.evaluation.results import CONTENDER_NAME
 from findna.files import BadInput
 from findna.inference.precision import Precision
-from findna.inference.predict import Strand
 from findna.model.loading import is_preset, load_model
 from findna.model.presets import PRESETS
+from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import FinetuneSettings
 
 Mode = Literal["linear", "knn", "finetune"]

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.files import log
+from findna.inference.answers import scores_of
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import scores_of
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, new_model
 from findna.model.presets import ModelConfig

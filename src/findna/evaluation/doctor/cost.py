@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.inference.devices import pick_device
 from findna.inference.precision import resolve_precision
-from findna.inference.predict import pick_device
 from findna.model.model import Model
 from findna.training.beginning import MOST_ROWS, begin
 from findna.training.finetune_settings import FinetuneSettings

@@ -17,12 +17,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from findna.files import BadInput
+from findna.inference.devices import usual_batch_bases
 from findna.inference.masked import hidden_log_probs
-from findna.inference.predict import Strand, usual_batch_bases
 from findna.inference.tiles import tile
 from findna.model.heads import BASES, TaskConfig
 from findna.model.model import Model
-from findna.sequence.alphabet import COMPLEMENT, VOCABULARY, Codes, Flags, reverse_complement
+from findna.sequence.alphabet import (
+    COMPLEMENT,
+    VOCABULARY,
+    Codes,
+    Flags,
+    Strand,
+    reverse_complement,
+)
 from findna.sequence.records import Record
 
 Matrix = NDArray[np.float64]

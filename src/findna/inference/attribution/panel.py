@@ -23,11 +23,11 @@ from findna.inference.attribution.effects import (
     substitution_effects,
     target_of,
 )
-from findna.inference.predict import Strand, pick_device
+from findna.inference.devices import pick_device
 from findna.inference.tiles import usual_flank, usual_window
 from findna.model.model import Model, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
-from findna.sequence.alphabet import Codes
+from findna.sequence.alphabet import Codes, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record
 

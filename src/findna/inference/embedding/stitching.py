@@ -21,11 +21,10 @@ from torch import Tensor
 
 from findna.data.batches import by_length
 from findna.data.ragged import Ragged
-from findna.inference.predict import Strand
 from findna.inference.tiles import tile
 from findna.model.heads import Pooling, channels
 from findna.model.model import Model
-from findna.sequence.alphabet import Codes
+from findna.sequence.alphabet import Codes, Strand
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.files import log
+from findna.inference.answers import task_outputs
 from findna.inference.embed import embeddings
 from findna.inference.masked import masked_log_probs
-from findna.inference.predict import Strand, task_outputs, track_values
+from findna.inference.predict import track_values
 from findna.inference.progress import WorkProgress
 from findna.inference.rows import LengthWarning
 from findna.inference.scanning.browser import Track
@@ -36,7 +37,7 @@ from findna.inference.scanning.sliding import (
 )
 from findna.inference.tiles import usual_flank
 from findna.model.model import Model
-from findna.sequence.alphabet import Codes, N, codes_of
+from findna.sequence.alphabet import Codes, N, Strand, codes_of
 from findna.sequence.genome import Genome
 from findna.sequence.regions import Integers
 from findna.sequence.tracks import TrackPiece

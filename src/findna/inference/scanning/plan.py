@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from findna.files import BadInput, log
-from findna.inference.predict import Strand
 from findna.inference.scanning.browser import Track
 from findna.inference.scanning.sliding import flank_of
 from findna.model.model import Model
+from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.regions import Integers
 

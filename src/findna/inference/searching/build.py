@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.files import BadInput, OutputExists, atomic_folder, log, write_json
+from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.embed import embeddings
-from findna.inference.predict import Strand, pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning
 from findna.inference.searching.index import (
@@ -37,7 +37,7 @@ from findna.inference.searching.index import (
 )
 from findna.model.model import Model, software_versions
 from findna.model.shipped import DEFAULT, pick_model
-from findna.sequence.alphabet import N, codes_of
+from findna.sequence.alphabet import N, Strand, codes_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import intersect, read_bed, to_store
 

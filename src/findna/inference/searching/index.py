@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.files import BadInput, cache_folder, read_json
-from findna.inference.predict import Strand
 from findna.inference.tiles import usual_window
 from findna.model.model import Model, weights_digest
+from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 
 Vectors = NDArray[np.float32]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from findna.data.randomness import Purpose, integers, row_hash, uniform
 from findna.files import BadInput, cache_folder, log, read_json, write_json
-from findna.inference.predict import Floats
+from findna.inference.answers import Floats
 from findna.inference.variants.scores import ScoreField, VariantScorer
 from findna.inference.variants.windows import Circles, Ints, bases_at, trimmed
 from findna.model.model import software_versions, weights_digest

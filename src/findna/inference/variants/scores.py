@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from findna.files import BadInput
+from findna.inference.answers import Floats, scores_of, task_outputs
 from findna.inference.embed import embeddings
 from findna.inference.masked import SETS, LogProbs, hidden_log_probs
-from findna.inference.predict import Floats, Strand, scores_of, task_outputs
 from findna.inference.rows import LengthWarning
 from findna.inference.tiles import usual_window
 from findna.inference.variants.windows import (
@@ -31,7 +31,7 @@ from findna.inference.variants.windows import (
 )
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
-from findna.sequence.alphabet import MASK, Codes, Flags, N
+from findna.sequence.alphabet import MASK, Codes, Flags, N, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant
 
