@@ -156,8 +156,7 @@ def _prepared(
             rows = _without_leaks(found.data, settings)
             yield prepare(task.name, rows, settings, found.notes, task.metric)
         return
-    if isinstance(genome, str | Path):
-        genome = Genome.open(genome)
+    genome = Genome.of(genome)
     if not isinstance(data, LabelledData):
         data = read_labelled(str(data), genome=genome, settings=settings)
     name = _safe(Path(data.source).name.split(".")[0])
@@ -315,8 +314,7 @@ def _report_leakage(
     genome: Genome | str | Path | None,
 ) -> None:
     """One table a task; one of the same rows, model, genome and other tasks is kept."""
-    if isinstance(genome, str | Path):
-        genome = Genome.open(genome)
+    genome = Genome.of(genome)
     pretrained = next((m for m in models if not is_preset(m)), None)
     model = None if pretrained is None else folders_of(pretrained)[0]
     held = {

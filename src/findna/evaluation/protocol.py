@@ -7,7 +7,7 @@ predictions pass through the same two calls, so that they meet the same splits, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,14 +33,6 @@ class Learned(Protocol):
 
     def scores(self, rows: LabelledSplit) -> Floats:
         """Probabilities (n, K) in the order of the classes, or values (n, T)."""
-        ...
-
-
-class LearnedByEpoch(Learned, Protocol):
-    """A network that keeps the weights of every epoch, for the figure of a selected test epoch."""
-
-    def scores_by_epoch(self, rows: LabelledSplit) -> Iterator[Floats]:
-        """Probabilities (n, K) of each epoch, first to last."""
         ...
 
 

@@ -151,7 +151,7 @@ def embed(
     network = pick_model(model).to(pick_device(device)).eval()
     bases = batch_bases or usual_batch_bases(network.device)
     reading = Reading(window or usual_window(network), strand, bases)
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     dtype = np.dtype(np.float16 if half else np.float32)
     facts = _facts(model, network, genome, parts, reading, dtype)
     records = records_of(inputs, genome, sequence_column, id_column)

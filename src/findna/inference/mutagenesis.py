@@ -105,7 +105,7 @@ def mutagenesis(
         BadInput: an unreadable record, a region without genome, models that answer different
             questions, an output that exists.
     """
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     panel = Panel.of(named_models(model), target, strand, window, sets, batch_bases, device)
     records = _records(inputs, genome, sequence_column, id_column)
     answers = _answers(records, panel, genome)

@@ -106,7 +106,7 @@ def predict(
     if prevalence is not None:
         task = at_prevalence(task, prevalence)
     track = output is not None and str(output) != STDIN and is_track(output)
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     if tile is not None:
         genome, records = cut_from(inputs, genome, tile)
     elif track:

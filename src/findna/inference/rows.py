@@ -45,7 +45,7 @@ class LengthWarning:
 
     def __init__(self, model: Model) -> None:
         """Read the range from the model's provenance; without one nothing is ever said."""
-        self.range = model.provenance.get("trained_lengths")
+        self.range = model.trained_lengths
         self.said = False
 
     def look_at(self, lengths: NDArray[np.int64]) -> None:

@@ -155,7 +155,7 @@ def scan(
             output that exists, a missing library.
     """
     network = pick_model(model).to(pick_device(device)).eval()
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     window = window or usual_window(network)
     asked = asked_runs(genome, regions)
     plan = Plan(

@@ -102,7 +102,7 @@ def score_variants(
     """
     part = parse_shard(shard) if shard is not None else None
     _refuse_place(output, part, overwrite)
-    genome = genome if isinstance(genome, Genome) else Genome.open(genome)
+    genome = Genome.of(genome)
     reader = AlleleReader(genome)
     with open_variants(variants) as vcf:
         refuse_other_lengths(vcf, genome)

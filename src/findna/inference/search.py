@@ -123,7 +123,7 @@ def search(
     if output is not None:
         check_output(output, overwrite)
     network = pick_model(model).to(pick_device(device)).eval()
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     settings = IndexSettings(window, step, max_n, strand, whiten)
     found = open_index(
         index, genome, network, model_name(model, network),

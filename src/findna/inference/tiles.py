@@ -32,8 +32,7 @@ class Tiles(NamedTuple):
 
 def usual_window(model: Model) -> int:
     """Bases of a window for this model: the longest it was trained on, 512 if it does not say."""
-    lengths = model.provenance.get("trained_lengths")
-    return int(lengths[1]) if lengths else _USUAL_WINDOW
+    return model.trained_lengths[1] if model.trained_lengths else _USUAL_WINDOW
 
 
 def usual_flank(window: int) -> int:

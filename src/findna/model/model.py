@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,6 +79,20 @@ class Model(nn.Module):
         """Scores a summary token, K."""
         projection = self.config.projection
         return projection.prototypes if projection.kind == "prototypes" else BASES
+
+    @property
+    def trained_lengths(self) -> tuple[int, int] | None:
+        """Shortest and longest sequence in bp that it was trained on, if it says so."""
+        told = self.provenance.get("trained_lengths")
+        return (int(told[0]), int(told[1])) if told else None
+
+    @property
+    def pretraining(self) -> Mapping[str, Any]:
+        """Provenance of the pretraining, also that of a fine-tuned model; empty without any."""
+        found: Any = self.provenance
+        while isinstance(found, dict) and "started_from" in found:
+            found = found["started_from"]
+        return found if isinstance(found, dict) else {}
 
     def encode(
         self,

@@ -32,7 +32,6 @@ LETTERS = "ACGT"
 ROW_BASES = 120
 PICTURE_BASES = 10 * ROW_BASES
 _ALARM = "#b03a2e"
-_STABLE = "stable"
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, cast, get_args
+from typing import NamedTuple, Self, cast, get_args, overload
 
 import numpy as np
 
@@ -93,6 +93,25 @@ class Genome:
         )
         tell_counts(store.counts, source)
         return cls(store, places, source)
+
+    @overload
+    @classmethod
+    def of(cls, given: None) -> None: ...
+
+    @overload
+    @classmethod
+    def of(cls, given: Self | str | Path | Sequence[str | Path]) -> Self: ...
+
+    @overload
+    @classmethod
+    def of(cls, given: Self | str | Path | Sequence[str | Path] | None) -> Self | None: ...
+
+    @classmethod
+    def of(cls, given: Self | str | Path | Sequence[str | Path] | None) -> Self | None:
+        """A genome as a function gets it: opened before, FASTA files, or none."""
+        if given is None or isinstance(given, cls):
+            return given
+        return cls.open(cast(str | Path | Sequence[str | Path], given))
 
     def __reduce__(self) -> tuple[object, ...]:
         """A worker process opens the same files again instead of receiving the bases."""

@@ -92,7 +92,7 @@ def finetune(
     """
     settings = FinetuneSettings.of(settings)
     where = _one_device(device)
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     if not isinstance(data, LabelledData):
         data = read_labelled(data, genome=genome, settings=settings)
     job = _Job(data, _start(model, settings.seed), settings, where)

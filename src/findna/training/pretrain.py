@@ -108,7 +108,7 @@ def pretrain(
     if not isinstance(settings, PretrainSettings):
         settings = PretrainSettings.resolve({**preset_of(start_from), **(settings or {})})
     accelerator = open_engine(device)
-    genome = genome if isinstance(genome, Genome) else Genome.open(genome)
+    genome = Genome.of(genome)
     model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it
     # was validated on.

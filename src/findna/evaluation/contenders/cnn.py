@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -109,14 +109,14 @@ def network(width: int, outputs: int) -> nn.Sequential:
 
 @dataclass(frozen=True, eq=False)
 class LearnedCnn:
-    """Weights after every epoch, on the device; `epoch` (from 1) is the one that validation chose.
+    """Weights on the device after `epoch` (from 1), the one that validation chose.
 
     `score`, primary metric and negative loss on validation rows, orders trained networks.
     """
 
     task: TaskConfig
     width: int
-    weights: list[Weights]
+    weights: Weights
     epoch: int
     score: tuple[float, float]
     threshold: float
@@ -130,18 +130,10 @@ class LearnedCnn:
 
     def scores(self, rows: LabelledSplit) -> Floats:
         """Probabilities (n, K), or values (n, T), of the chosen epoch."""
-        return self._scores(_read(rows, self.width, self.device), self.weights[self.epoch - 1])
-
-    def scores_by_epoch(self, rows: LabelledSplit) -> Iterator[Floats]:
-        """Probabilities or values after every epoch, first to last."""
-        sequences = _read(rows, self.width, self.device)
-        for weights in self.weights:
-            yield self._scores(sequences, weights)
-
-    def _scores(self, sequences: Ragged, weights: Weights) -> Floats:
         with torch.device("meta"):  # nothing is drawn for weights that are replaced at once
             model = network(self.width, self.task.outputs)
-        model.load_state_dict(weights, assign=True)
+        model.load_state_dict(self.weights, assign=True)
+        sequences = _read(rows, self.width, self.device)
         return scores_of(_logits(model, sequences, self.width), self.task)
 
 
@@ -174,7 +166,7 @@ def _indicators(sequences: Ragged, rows: NDArray[np.int64], width: int) -> Tenso
 def _train(
     data: LabelledData, rate: float, seed: int, settings: CnnSettings, device: torch.device
 ) -> LearnedCnn:
-    """One run: every epoch is kept, the best one on "dev" is named."""
+    """One run: the best epoch on "dev" is kept, the first of equals."""
     train, dev = data.splits["train"], data.splits["dev"]
     task = task_for(data, train, "forward", FinetuneSettings())
     width = max(int(train.lengths.max()), _SHORTEST)
@@ -183,18 +175,18 @@ def _train(
     with _repeatable(seed, device):
         model = network(width, task.outputs).to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-        weights: list[Weights] = []
-        scores: list[tuple[float, float]] = []
+        best: tuple[tuple[float, float], int, Weights] | None = None
         for epoch in range(1, settings.epochs + 1):
             for rows in _shuffled(len(train), seed, epoch, settings.batch_rows):
                 _step(model, optimizer, _indicators(sequences, rows, width), targets, rows, task)
-            weights.append({k: v.detach().clone() for k, v in model.state_dict().items()})
-            scores.append(_score(_logits(model, checked, width), dev, task))
-            log.debug("cnn: rate %g, epoch %d: %s", rate, epoch, scores[-1])
-    best = max(range(settings.epochs), key=lambda at: scores[at])
-    model.load_state_dict(weights[best])
+            score = _score(_logits(model, checked, width), dev, task)
+            log.debug("cnn: rate %g, epoch %d: %s", rate, epoch, score)
+            if best is None or score > best[0]:
+                best = score, epoch, {k: v.clone() for k, v in model.state_dict().items()}
+    score, epoch, weights = cast(tuple[tuple[float, float], int, Weights], best)
+    model.load_state_dict(weights)
     threshold = _threshold(_logits(model, checked, width), dev, task)
-    return LearnedCnn(task, width, weights, best + 1, scores[best], threshold, rate, device)
+    return LearnedCnn(task, width, weights, epoch, score, threshold, rate, device)
 
 
 @contextmanager

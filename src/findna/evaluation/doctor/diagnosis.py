@@ -96,8 +96,7 @@ def doctor(
         settings: limits, and the fine-tuning whose cost is measured.
     """
     settings = DoctorSettings.of(settings)
-    if isinstance(genome, str | Path):
-        genome = Genome.open(genome)
+    genome = Genome.of(genome)
     if isinstance(data, str | Path):
         data = read_labelled(data, genome=genome, settings=settings)
     loaded = _loaded(model)
@@ -263,7 +262,7 @@ def _pretraining(lines: list[dict[str, Any]]) -> Iterator[Finding]:
 def _check_lengths(data: LabelledData, model: Model) -> Iterator[Finding]:
     lengths = np.concatenate([split.lengths for split in data.splits.values()])
     said = f"{int(lengths.min()):,} to {int(lengths.max()):,} bp"
-    trained = model.provenance.get("trained_lengths")
+    trained = model.trained_lengths
     if trained is None:
         yield Finding("ok", "lengths", f"{said}; the model names no trained lengths")
         return
@@ -287,7 +286,7 @@ def _judge(found: Knowledge | None, model: Model) -> Finding:
         f" letters alone {found.letters:.3f}, both neighbours {found.neighbours:.3f}"
     )
     pretrain = "findna pretrain --from MODEL GENOME.fa on DNA of this species first"
-    if not model.provenance.get("steps") and not model.provenance.get("started_from"):
+    if not model.pretraining.get("steps"):
         return Finding(
             "warn", "model", f"random weights: {said}", "findna pretrain GENOME.fa first"
         )

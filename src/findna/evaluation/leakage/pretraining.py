@@ -58,11 +58,8 @@ class Seen:
 def pretraining_of(model: Model | str | Path) -> Pretraining:
     """From the provenance of a model, fine-tuned or not, and from its run if it lies in one."""
     loaded = model if isinstance(model, Model) else load_model(model)
-    provenance: Mapping[str, Any] = loaded.provenance
-    while isinstance(provenance.get("started_from"), dict):
-        provenance = provenance["started_from"]
     sampling = None if isinstance(model, Model) else _sampling_of_run(Path(model))
-    return Pretraining(provenance, sampling)
+    return Pretraining(loaded.pretraining, sampling)
 
 
 def _sampling_of_run(path: Path) -> SamplingSettings | None:

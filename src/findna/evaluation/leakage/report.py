@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pandas as pd
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.similarity import Bools
-from findna.files import BadInput, log, write_json
+from findna.files import BadInput, log
 
 COLUMNS = ("check", "split", "against", "rows", "of", "threshold", "note")
 IDENTICAL, NEAR, CONTAINED = "identical", "near-duplicate", "contained"
@@ -50,19 +49,9 @@ class LeakageReport:
         rows = self.table.astype(object).where(self.table.notna(), None)
         return {"leakage": rows.to_dict("records")}
 
-    def to_json(self, path: str | Path) -> None:
-        """Write `as_dict` as JSON."""
-        write_json(path, self.as_dict())
-
     def text(self) -> str:
         """One line a check, for the screen."""
         return "\n".join(_line(row) for row in self.as_dict()["leakage"])
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
-        rows = [[_cell(row[c]) for c in COLUMNS] for row in self.as_dict()["leakage"]]
-        return "\n".join([head, *(f"| {' | '.join(cells)} |" for cells in rows)])
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -72,10 +61,6 @@ def _line(row: Mapping[str, Any]) -> str:
     share = f" ({row['rows'] / row['of']:.1%})" if row["of"] else ""
     said = "; ".join(part for part in (row["threshold"], row["note"]) if part)
     return f"{row['check']}: {where}: {row['rows']:,} of {row['of']:,} rows{share}; {said}"
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 # ---------------------------------------------------------------- dropping

@@ -83,7 +83,7 @@ def _opening(known: Known, sharing: Sharing) -> str:
         f"A DNA model {what}: ChordMixer, {shape.depth} layers of width {shape.width} (preset"
         f" `{model.config.preset}`), {model.parameters_count:,} parameters."
     )
-    if about := known.pretraining.get("trained_on"):
+    if about := known.model.pretraining.get("trained_on"):
         text += f" Pretrained on {about}."
     warnings = [f"> **Warning:** {line}" for line in _warnings(known)]
     return "\n\n".join([f"# {sharing.name}", *warnings, text])
@@ -91,7 +91,7 @@ def _opening(known: Known, sharing: Sharing) -> str:
 
 def _warnings(known: Known) -> Iterable[str]:
     """What a reader must know before anything else."""
-    seen = known.pretraining
+    seen = known.model.pretraining
     if seen.get("finished") is False:
         yield (
             f"pretraining did not finish: {seen['steps']:,} of {seen['planned_steps']:,} steps."
@@ -125,7 +125,7 @@ def _use(known: Known, name: str) -> str:
 
 
 def _data(known: Known, regions: Regions | None) -> str:
-    seen, run = known.pretraining, known.run
+    seen, run = known.model.pretraining, known.run
     held = ", ".join(seen.get("held_out_chromosomes") or ()) or seen.get("held_out")
     lines = [
         f"Genome file: {seen.get('genome', 'unknown')}, {seen.get('genome_digest', 'no digest')}"
@@ -173,7 +173,7 @@ def _recipe(known: Known) -> str:
 
 
 def _cost(known: Known) -> str:
-    seen, run = known.pretraining, known.run
+    seen, run = known.model.pretraining, known.run
     lines = []
     if "steps" in seen:
         lines.append(f"{seen['steps']:,} steps, {seen['bases_seen']:,} bases read in pretraining")
@@ -221,7 +221,7 @@ def _judged(provenance: Mapping[str, Any]) -> str:
 
 def _held_out(known: Known) -> Iterable[str]:
     """MASK-only loss beside its yardsticks, at the window of training and at other lengths."""
-    seen = known.pretraining
+    seen = known.model.pretraining
     if "mask_loss" not in seen:
         return
     check = known.run.check if known.run and known.run.verb == "pretrain" else {}
@@ -275,10 +275,10 @@ def _any(leaks: pd.DataFrame) -> bool:
 
 def _limits(known: Known, regions: Regions | None) -> Iterable[str]:
     """Only what follows from the facts above."""
-    seen = known.pretraining
+    seen = known.model.pretraining
     yield "Research use only: its variant scores are no pathogenicity classifier."
-    if "trained_lengths" in known.model.provenance:
-        span = _span(known.model.provenance["trained_lengths"])
+    if known.model.trained_lengths:
+        span = _span(known.model.trained_lengths)
         yield f"Sequences outside {span} are answered with a warning."
     if regions is not None and "limits" in regions.notes:
         yield f"What it has seen is {regions.notes['limits']}."

@@ -76,8 +76,7 @@ def export(
     bed = regions or _included(known)
     given = {"name": name, "species": species, "trained_on": trained_on}
     known.model.provenance = _told(known, {k: v for k, v in given.items() if v is not None})
-    if isinstance(genome, str | Path):
-        genome = Genome.open(genome)
+    genome = Genome.of(genome)
     rounded = halved(known.model) if half else known.model
     found = agreement(known.model, rounded, known.run, genome) if half else None
     digests = (weights_digest(known.model), weights_digest(rounded))
@@ -126,5 +125,5 @@ def _told(known: Known, given: dict[str, str]) -> dict[str, Any]:
 
 def _included(known: Known) -> Path | None:
     """The BED of the run's --include, if it still lies where it did."""
-    include = known.pretraining.get("include")
+    include = known.model.pretraining.get("include")
     return Path(include) if include and Path(include).is_file() else None

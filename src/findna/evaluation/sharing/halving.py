@@ -13,6 +13,7 @@ from findna.data.holdout import split_genome
 from findna.data.sampling import SamplingSettings
 from findna.evaluation.sharing.known import RunFacts
 from findna.files import BadInput
+from findna.inference.tiles import usual_window
 from findna.model.model import Model
 from findna.sequence.alphabet import MASK
 from findna.sequence.genome import Genome
@@ -94,9 +95,8 @@ def agreement(
 
 def _simulated(model: Model) -> Tensor:
     """Uniform letters (32, L) of the longest trained length, some hidden; seed 0."""
-    _, longest = model.provenance.get("trained_lengths", (64, 512))
     rng = np.random.default_rng(0)
-    shape = (ROWS, min(int(longest), _LONGEST))
+    shape = (ROWS, min(usual_window(model), _LONGEST))
     letters = rng.integers(0, 4, shape)
     return torch.from_numpy(np.where(rng.random(shape) < _HIDDEN, MASK, letters))
 

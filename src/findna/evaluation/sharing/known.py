@@ -87,14 +87,6 @@ class Known:
     folder: Path
     run: RunFacts | None
 
-    @property
-    def pretraining(self) -> Mapping[str, Any]:
-        """Provenance of the pretraining, also that of a fine-tuned model; empty without any."""
-        found: Any = self.model.provenance
-        while isinstance(found, dict) and "started_from" in found:
-            found = found["started_from"]
-        return found if isinstance(found, dict) else {}
-
 
 def known_model(path: str | Path) -> Known:
     """Read a run, a model folder or a published model; `BadInput` where there is no model yet."""

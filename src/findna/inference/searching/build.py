@@ -90,7 +90,7 @@ def index_genome(
             or an output that exists.
     """
     network = pick_model(model).to(pick_device(device)).eval()
-    genome = Genome.open(genome) if isinstance(genome, str | Path) else genome
+    genome = Genome.of(genome)
     wanted = IndexSettings(window, step, max_n, strand, whiten)
     plan = _Plan(network, model_name(model, network), genome, runs_of(genome, regions), wanted)
     return _make(plan, output or cached(plan.made_from), batch_bases, overwrite)
