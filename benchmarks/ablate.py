@@ -38,7 +38,8 @@ from numpy.typing import NDArray
 
 from findna.data.batches import make_batch
 from findna.data.holdout import split_genome
-from findna.data.labelled import LabelledSplit, read_labelled
+from findna.data.labelled import LabelledSplit
+from findna.data.labels import read_labelled
 from findna.data.windows import WindowSampler
 from findna.files import write_json
 from findna.inference.embed import embeddings

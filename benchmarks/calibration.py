@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from findna.data.labelled import read_labelled
+from findna.data.labels import read_labelled
 from findna.inference.answers import scores_of, task_outputs
 from findna.model.loading import load_model
 from findna.training.calibration import OutOfFold, calibrate, measured

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from findna.data.labelled import read_labelled
+from findna.data.labels import read_labelled
 from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.metrics import Metric
 from findna.sequence.simulate import write_example

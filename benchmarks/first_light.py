@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from findna.data.labelled import read_labelled
+from findna.data.labels import read_labelled
 from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.training.finetune import finetune
 from findna.training.finetune_settings import FinetuneSettings

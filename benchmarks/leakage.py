@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labels import read_labelled
 from findna.evaluation.leakage.check import leakage
 from findna.evaluation.leakage.occurrences import contained_in
 from findna.evaluation.leakage.report import (

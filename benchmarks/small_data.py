@@ -39,7 +39,8 @@ import yaml
 from gue import COMPLETE, prepare
 from numpy.typing import NDArray
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labels import read_labelled
 from findna.data.splits import groups_of, parted
 from findna.evaluation.contenders.composition import CompositionContender
 from findna.evaluation.contenders.lineup import starts

@@ -30,7 +30,8 @@ import pandas as pd
 import torch
 from ablate import DEV_ROWS, SETS, TRAIN_ROWS, drawn, gain_over, parts
 
-from findna.data.labelled import LabelledData, read_labelled
+from findna.data.labelled import LabelledData
+from findna.data.labels import read_labelled
 from findna.data.similarity import identical_up_to_strand
 from findna.files import write_json
 from findna.inference.answers import scores_of

@@ -69,6 +69,15 @@ def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path
     assert result.exit_code == 0, result.output
     sizes = pd.read_csv(tmp_path / "out" / "table.tsv", sep="\t").iloc[0]
     assert sizes["test_rows"] == 16 and 50 <= sizes["train_rows"] <= 64
+    assert len(pd.read_csv(tmp_path / "out" / "task.csv")) == 80
+    tuned = ("-o", tmp_path / "tuned", "--train", "probe", "--folds", "2")
+    result = _call("finetune", *arguments[1:], *tuned)
+    assert result.exit_code == 0, result.output
+    drawn = pd.read_csv(tmp_path / "tuned" / "task.csv")
+    assert drawn["label"].value_counts().to_dict() == {"negative": 40, "positive": 40}
+    assert list(drawn.columns) == ["id", "chrom", "start", "end", "strand", "sequence", "label"]
+    result = _call("doctor", bed, "-g", tmp_path / "genome.fa")
+    assert result.exit_code == 3 and "--negatives" in result.stderr
 
 
 def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.data.labelled import read_labelled, sort_classes
+from findna.data.labels import read_labelled, sort_classes
 from findna.data.parts import LabelSettings
 from findna.files import BadInput
 from findna.sequence.alphabet import decode
@@ -111,6 +111,12 @@ def test_bed_with_a_genome(tmp_path):
     assert letters(data.splits["train"]) == ["ACGTACGT", "TAAAA"]
     assert data.splits["train"].labels.tolist() == [1, 0]
     assert data.splits["train"].ids == ["chr1:0-8", "1:8-13"]
+    headed = write(
+        tmp_path / "b.bed",
+        "chrom\tstart\tend\tname\tscore\tstrand\tlabel\nchr1\t0\t8\tp\t0\t+\tx\n"
+        "chr1\t8\t13\tq\t0\t-\ty\n",
+    )
+    assert read_labelled(headed, genome=genome).classes == ("x", "y")
     grouped = read_labelled(bed, genome=genome, settings=LabelSettings(group_column="chrom"))
     assert grouped.splits["train"].groups.tolist() == [0, 1]
     with pytest.raises(BadInput, match="need a genome"):
@@ -166,13 +172,44 @@ def test_the_kind_is_guessed_and_can_be_said(tmp_path):
     assert task_of(tmp_path, ["0.5", "2", "1"]).kind == "regression"
     assert task_of(tmp_path, [str(i) for i in range(60)]).kind == "regression"
     values = [f"{i / 7:.3f}" for i in range(1, 30)]
-    with pytest.raises(BadInput, match="record 30: the labels are numbers, but for 'NA'"):
-        task_of(tmp_path, [*values, "NA"])
-    assert task_of(tmp_path, [*values, "NA"], task="multiclass").kind == "multiclass"
+    with pytest.raises(BadInput, match="record 30: the labels are numbers, but for 'low'"):
+        task_of(tmp_path, [*values, "low"])
+    assert task_of(tmp_path, [*values, "low"], task="multiclass").kind == "multiclass"
     assert task_of(tmp_path, ["a;b", "b", "c"]).kind == "multilabel"
     said = task_of(tmp_path, ["0", "2", "1"], task="regression")
     assert said.splits["train"].labels.tolist() == [[0.0], [2.0], [1.0]]
     assert said.classes == ("label",)
+
+
+def test_what_stands_for_nothing_is_no_class(tmp_path):
+    for word in ("NA", "N/A", "NaN", "null", "<NA>"):
+        for labels in (["b", "a", word, "a"], ["a;b", "b", word], ["0.5", "2", word]):
+            with pytest.raises(BadInput, match=r"line 4: (the row has no|label 'NaN' is)"):
+                task_of(tmp_path, labels)
+    assert task_of(tmp_path, ["none", "a", "Na"]).classes == ("Na", "a", "none")
+
+
+def test_of_two_classes_the_second_is_what_one_looks_for(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for pair in (
+        ("not bound", "Bound (strong)"), ("background", "CpG"), ("non-coding", "coding"),
+        ("Negative", "ATAC"), ("control", "case"), ("no_site", "acceptor"),
+    ):  # fmt: skip
+        for labels in (pair, pair[::-1]):
+            assert task_of(tmp_path, labels).classes == pair
+    assert "--task overrides); acceptor is the positive class" in caplog.text
+    assert task_of(tmp_path, ["notch", "nocturnal"]).classes == ("nocturnal", "notch")
+    assert task_of(tmp_path, ["not a", "a", "b"]).classes == ("a", "b", "not a")
+
+
+def test_names_of_rows_are_no_classes(tmp_path):
+    names = [f"peak{number}" for number in range(30)]
+    with pytest.raises(BadInput, match="30 different labels in 30 rows of label") as error:
+        task_of(tmp_path, names)
+    assert "--negatives" in str(error.value)
+    assert len(task_of(tmp_path, names, task="multiclass").classes) == 30
+    assert len(task_of(tmp_path, [*names, *names]).classes) == 30
+    assert len(task_of(tmp_path, names[:20]).classes) == 20
 
 
 def test_number_classes_sort_by_value_and_words_as_words(tmp_path):

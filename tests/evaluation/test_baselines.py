@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labels import read_labelled
 from findna.evaluation.contenders.baselines import (
     BaselineSettings,
     MajorityContender,

@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from findna.cli import VERBS, app
-from findna.data.labelled import read_labelled
+from findna.data.labels import read_labelled
 from findna.evaluation.fetch import suites
 from findna.evaluation.fetch.catalogue import (
     REFERENCES,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labels import read_labelled
 from findna.data.places import RowPlaces
 from findna.data.similarity import (
     DUPLICATE_K,

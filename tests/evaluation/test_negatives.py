@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from findna.evaluation.negatives.draw import labelled_with_negatives, matched_negatives
+from findna.data.labels import read_labelled
+from findna.evaluation.negatives.draw import matched_negatives, with_negatives, write_task
 from findna.evaluation.negatives.matching import NegativeSettings, bases_of, shares_of
 from findna.files import BadInput
 from findna.sequence.alphabet import decode, encode, reverse_complement
@@ -189,7 +190,7 @@ def test_a_bed_and_a_fasta_become_a_binary_task(genome, positives, tmp_path):
     positives.assign(name=".", score=0)[
         ["chrom", "start", "end", "name", "score", "strand"]
     ].to_csv(bed, sep="\t", header=False, index=False)
-    data = labelled_with_negatives(bed, genome, 0, LOOSE)
+    data = with_negatives(bed, genome, 0, LOOSE)
     rows = data.splits["train"]
     half = len(rows) // 2
     assert data.kind == "binary" and data.classes == ("negative", "positive")
@@ -199,16 +200,33 @@ def test_a_bed_and_a_fasta_become_a_binary_task(genome, positives, tmp_path):
         place = rows.places
         fetched = genome.fetch(place.chrom[i], place.start[i], place.end[i], place.strand[i])
         assert np.array_equal(fetched.codes, rows.codes[i])
+    write_task(data, tmp_path / "task.csv")
+    read = read_labelled(tmp_path / "task.csv").splits["train"]
+    assert read.ids == rows.ids and list(read.places.chrom) == list(rows.places.chrom)
+    assert read.labels.tolist() == rows.labels.tolist()
+    assert all(map(np.array_equal, read.codes, rows.codes))
     renamed = positives.assign(chrom=positives["chrom"].str.removeprefix("chr"), name=".", score=0)
     renamed[["chrom", "start", "end", "name", "score", "strand"]].to_csv(
         bed, sep="\t", header=False, index=False
     )
-    other = labelled_with_negatives(bed, genome, 0, LOOSE).splits["train"]
+    other = with_negatives(bed, genome, 0, LOOSE).splits["train"]
     assert other.places is not None and list(other.places.chrom) == list(rows.places.chrom)
     fasta = tmp_path / "peaks.fa"
     fasta.write_text("".join(f">p{i}\n{decode(rows.codes[i])}\n" for i in range(5)))
-    again = labelled_with_negatives(fasta, genome, 0).splits["train"]
+    again = with_negatives(fasta, genome, 0).splits["train"]
     assert again.places is None and again.ids[0] == "p0" and "negative-p0" in again.ids
+
+
+def test_rows_with_two_labels_are_no_positives(genome, positives, tmp_path):
+    bed = tmp_path / "peaks.bed"
+    labels = np.where(np.arange(len(positives)) % 2, "bound", "not bound")
+    table = positives.assign(name=".", score=0, label=labels)
+    columns = ["chrom", "start", "end", "name", "score", "strand", "label"]
+    table[columns].to_csv(bed, sep="\t", index=False)
+    with pytest.raises(BadInput, match="has 2 labels in column label: bound, not bound"):
+        with_negatives(bed, genome, 0, LOOSE)
+    table.assign(label="bound")[columns].to_csv(bed, sep="\t", index=False)
+    assert with_negatives(bed, genome, 0, LOOSE).classes == ("negative", "positive")
 
 
 def test_real_yeast_promoters_find_their_match(shared_data):

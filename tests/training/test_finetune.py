@@ -8,7 +8,8 @@ import pytest
 import torch
 from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labels import read_labelled
 from findna.files import BadInput
 from findna.inference.predict import predict
 from findna.model.heads import TaskConfig

@@ -5,16 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, Negatives, Output, Overwrite, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
 from findna.evaluation.evaluate import EvaluateSettings
 from findna.evaluation.evaluate import evaluate as run_evaluation
-from findna.evaluation.negatives.draw import labelled_with_negatives
+from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import FindnaError, log
 from findna.report.comparison import draw_comparison
-from findna.sequence.genome import Genome
 
 
 @verb(EvaluateSettings)
@@ -70,14 +69,7 @@ def evaluate(
         bool, typer.Option("--trust-remote-code", help="Run code that comes with an --hf model.")
     ] = False,
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
-    negatives: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="GENOME",
-            help="DATA holds positives only (BED or sequences): draw as many negatives from this"
-            " FASTA, alike in length, GC and repeats.",
-        ),
-    ] = None,
+    negatives: Negatives = None,
     pretraining_genome: Annotated[
         Path | None,
         typer.Option(help="FASTA the model was pretrained on: test rows are looked for in it."),
@@ -93,8 +85,11 @@ def evaluate(
     """
     settings = resolved(lambda: EvaluateSettings.parse(given, source="settings"))
     answers = [open_answers(path) for path in table or ()]
+    if negatives and data is None:
+        raise typer.BadParameter("--negatives goes with DATA, the positives")
+    rows = with_negatives(data, negatives, seed=0) if data and negatives else data
     result = run_evaluation(
-        _with_negatives(data, negatives) if negatives else data,
+        rows,
         output,
         models=model or ["tiny"],
         suite=suite,
@@ -114,14 +109,10 @@ def evaluate(
         device=device,
         overwrite=overwrite,
     )
+    if isinstance(rows, LabelledData):
+        write_task(rows, output / TASK)
     if len(result.table):
         draw_comparison(result.table, result.published, output / "comparison.png")
         log.info("tables and picture in %s; to read: %s", output, output / "table.md")
     if result.failed:
         raise FindnaError("some runs could not be made:\n  " + "\n  ".join(result.failed))
-
-
-def _with_negatives(positives: Path | None, genome: Path) -> LabelledData:
-    if positives is None:
-        raise typer.BadParameter("--negatives goes with DATA, the positives")
-    return labelled_with_negatives(positives, Genome.open(genome), seed=0)

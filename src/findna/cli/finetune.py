@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from findna.cli.reporting import reported
-from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, Negatives, Output, Overwrite, resolved, verb
+from findna.data.labelled import LabelledData
+from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import log
 from findna.training.finetune import FinetuneSettings
 from findna.training.finetune import finetune as run_finetuning
@@ -31,6 +33,7 @@ def finetune(
         ),
     ] = "tiny",
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    negatives: Negatives = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -40,9 +43,10 @@ def finetune(
     report.html.
     """
     settings = resolved(lambda: FinetuneSettings.parse(given, source="settings"))
+    rows = with_negatives(data, negatives, settings.seed) if negatives else data
     with reported(output):
         run_finetuning(
-            data,
+            rows,
             output,
             model=model,
             settings=settings,
@@ -50,4 +54,6 @@ def finetune(
             device=device,
             overwrite=overwrite,
         )
+    if isinstance(rows, LabelledData):
+        write_task(rows, output / TASK)
     log.info(f"model in {output / 'model'}")

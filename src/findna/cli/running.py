@@ -40,6 +40,15 @@ SomeModel = Annotated[
         "-m", "--model", help="A model, its run or its name; else the one that comes with findna."
     ),
 ]
+Negatives = Annotated[
+    Path | None,
+    typer.Option(
+        "--negatives",
+        metavar="GENOME",
+        help="DATA holds positives only (BED or sequences): draw as many negatives from this FASTA,"
+        " alike in length, GC and repeats; task.csv in the output holds all rows.",
+    ),
+]
 BatchBases = Annotated[
     int | None,
     typer.Option(

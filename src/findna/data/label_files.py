@@ -1,7 +1,7 @@
 """Files that hold sequences with labels, read as they stand; labels are words here.
 
 A *part* is what one file (or one folder of classes) gives: sequences as codes and, for each row,
-the words of its label columns. `data.labelled` turns the words of all parts into classes or
+the words of its label columns. `data.labels` turns the words of all parts into classes or
 numbers.
 """
 
@@ -17,6 +17,7 @@ from findna.data.label_tables import (
     first_named,
     from_label_table,
     group_column,
+    named_label_column,
     read_cells,
     read_rows,
 )
@@ -25,7 +26,7 @@ from findna.data.places import RowPlaces
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import Codes, encode
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, read_bed, refuse_unknown
+from findna.sequence.intervals import BED_COLUMNS, LINE, read_bed, refuse_unknown
 from findna.sequence.records import bed_records, read_records
 from findna.sequence.tables import need_column
 
@@ -175,14 +176,16 @@ def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None)
 
 
 def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Part:
-    """Intervals with a genome; the label is the name (4th column) unless --label-column says
-    otherwise.
+    """Intervals with a genome; the label is what --label-column names, or a column with a usual
+    name for labels, or the name (4th column).
     """
     if genome is None:
         raise BadInput("intervals need a genome", file=path, remedy="give its FASTA with -g")
     table = read_bed(path)
     names = [str(c) for c in table.columns if c != LINE]
-    columns = tuple(names[need_column(names, c, path)] for c in settings.label_columns or ("name",))
+    more = [c for c in names if c not in BED_COLUMNS]
+    wanted = settings.label_columns or (named_label_column(more) or "name",)
+    columns = tuple(names[need_column(names, c, path)] for c in wanted)
     group = group_column(names, settings, path)
     refuse_unknown(genome, table, path)
     records = list(bed_records(table, genome, path))

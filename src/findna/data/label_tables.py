@@ -207,7 +207,7 @@ def guess_label_column(
     """
     taken = {sequence, group, first_named(columns, (SPLIT_NAME,))}
     free = [c for c in columns if c not in taken]
-    named = first_named(free, _LABEL_NAMES)
+    named = named_label_column(free)
     if named is not None:
         return named
     # Names of the row and of its place are no labels.
@@ -221,6 +221,11 @@ def first_named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """The column whose lower-case name comes first in `names`."""
     lower = {c.lower(): c for c in columns}
     return next((lower[name] for name in names if name in lower), None)
+
+
+def named_label_column(columns: Sequence[str]) -> str | None:
+    """The column that is named as labels are, or None."""
+    return first_named(columns, _LABEL_NAMES)
 
 
 def group_column(columns: Sequence[str], settings: LabelSettings, file: Path) -> str | None:

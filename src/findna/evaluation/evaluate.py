@@ -22,7 +22,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from findna.data.labelled import LabelledData, read_labelled
+from findna.data.labelled import LabelledData
+from findna.data.labels import read_labelled
 from findna.evaluation.comparison import SelectedEpoch, selected_epoch
 from findna.evaluation.contenders.lineup import contenders, folders_of, starts
 from findna.evaluation.contenders.networks import FinetuneContender, FinetunedNetwork, Start

@@ -22,7 +22,7 @@ from findna.sequence.regions import Integers
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"
 _COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
-_BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
+BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
 # Rows that become columns together: lists of strings take ten times the memory of a column.
 _BLOCK = 1 << 16
 _WHOLE_NUMBERS = re.compile(r"-?[0-9]{1,18}(,-?[0-9]{1,18})*")
@@ -84,8 +84,8 @@ def _cells(line: str) -> list[str]:
 
 def _column_names(header: list[str], line: int, source: str | Path) -> list[str]:
     """Those of a BED in lower case, as the rest of findna knows them; others as they stand."""
-    further = [name.lower() if name.lower() in _BED_COLUMNS else name for name in header[3:]]
-    names = [*_BED_COLUMNS[:3], *further]
+    further = [name.lower() if name.lower() in BED_COLUMNS else name for name in header[3:]]
+    names = [*BED_COLUMNS[:3], *further]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         problem = f"two columns are named {twice[0]!r}"
@@ -95,7 +95,7 @@ def _column_names(header: list[str], line: int, source: str | Path) -> list[str]
 
 def _usual_names(width: int) -> list[str]:
     """The names of the first columns of a BED, at least three."""
-    names = [*_BED_COLUMNS, *(f"column_{number}" for number in range(7, width + 1))]
+    names = [*BED_COLUMNS, *(f"column_{number}" for number in range(7, width + 1))]
     return names[: max(3, width)]
 
 
@@ -116,9 +116,9 @@ def _bed_frame(
     texts = dict(zip(names, columns, strict=True))
     numbers = {key: _whole_numbers(texts.pop(key), key, lines, source) for key in ("start", "end")}
     frame = pd.DataFrame(texts, dtype="str").assign(**numbers)
-    frame = frame.assign(**{key: "." for key in _BED_COLUMNS[3:] if key not in frame})
-    further = [key for key in names if key not in _BED_COLUMNS]
-    frame = frame[[*_BED_COLUMNS, *further]].assign(**{LINE: np.array(lines, dtype=np.int64)})
+    frame = frame.assign(**{key: "." for key in BED_COLUMNS[3:] if key not in frame})
+    further = [key for key in names if key not in BED_COLUMNS]
+    frame = frame[[*BED_COLUMNS, *further]].assign(**{LINE: np.array(lines, dtype=np.int64)})
     start, end = numbers["start"], numbers["end"]
     _refuse_rows(frame, start < 0, "start is below 0", source, _COLUMNS_SAID)
     _refuse_rows(frame, end < start, "end is before start", source, _COLUMNS_SAID)

@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labels import read_labelled
 from findna.data.similarity import identical_up_to_strand
 from findna.data.splits import Fold, groups_of, planned_folds
 from findna.files import BadInput, log, write_json
@@ -78,7 +79,7 @@ def finetune(
     """Fine-tune a model on labelled sequences and judge it.
 
     Args:
-        data: labelled data, or a folder or file that `data.labelled.read_labelled` reads.
+        data: labelled data, or a folder or file that `data.labels.read_labelled` reads.
         output: the run folder.
         model: a model, its folder or run, or the name of a preset for random weights.
         settings: what to do, or a mapping of what differs from the defaults.
@@ -125,6 +126,10 @@ def _start(model: Model | str | Path, seed: int) -> Model:
     return model_or_preset(model, seed)
 
 
+# Training runs of which one is told how to have fewer.
+_MANY_RUNS = 10
+
+
 class _Job:
     """One run: data, start, settings and device; what can be refused is refused when it is made."""
 
@@ -154,7 +159,7 @@ class _Job:
             self.rows,
             self.groups,
             folds=self.settings.folds,
-            repeats=self.settings.repeats,
+            repeats=self.settings.repeated,
             seed=self.settings.seed,
         )
 
@@ -170,7 +175,8 @@ class _Job:
             note=self._note,
         )
         runs = self._trainings()
-        log.info("training runs: at most %d of %d epochs each", runs, epochs)
+        fewer = "; a test split, or --train probe, makes them few" if runs > _MANY_RUNS else ""
+        log.info("training runs: at most %d of %d epochs each%s", runs, epochs, fewer)
         with StepProgress("epoch", max(1, runs * epochs)) as self.progress:
             try:
                 learned, judgement = self._with_test() if self.has_test else self._with_folds()

@@ -82,7 +82,12 @@ class FinetuneSettings(LabelSettings):
     folds: int = Field(
         5, ge=0, description="Folds of cross-validation where no test split is given; 0 skips it."
     )
-    repeats: int = Field(2, ge=1, description="Repeats of cross-validation with other folds.")
+    repeats: int | None = Field(
+        None,
+        ge=1,
+        description="Repeats of cross-validation with other folds; if not given 1, or 2 of probes"
+        " alone.",
+    )
     precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
     seed: int = Field(0, ge=0, description="Seed of every draw.")
 
@@ -98,6 +103,11 @@ class FinetuneSettings(LabelSettings):
         if "auto" in self.pooling and len(self.pooling) > 1:
             raise ValueError("pooling auto stands alone: name what is read, or leave it to auto")
         return self
+
+    @property
+    def repeated(self) -> int:
+        """How often cross-validation is made. Networks take hours where probes take minutes."""
+        return self.repeats or (2 if self.train == "probe" else 1)
 
     @property
     def strands(self) -> tuple[Strand, ...]:

@@ -100,7 +100,7 @@ def _trainings(data: LabelledData, settings: FinetuneSettings) -> int:
     if "test" in data.splits or not settings.folds:
         return max(1, trainings(rows, _dev_chooses(data, settings), settings))
     inside = rows - rows // settings.folds
-    return 1 + settings.folds * settings.repeats * trainings(inside, False, settings)
+    return 1 + settings.folds * settings.repeated * trainings(inside, False, settings)
 
 
 def _dev_chooses(data: LabelledData, settings: FinetuneSettings) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from findna.data.label_tables import named_label_column
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.places import RowPlaces
 from findna.evaluation.negatives.matching import (
@@ -29,12 +30,16 @@ from findna.evaluation.negatives.matching import (
     either_strand,
     shares_of,
 )
-from findna.files import BadInput, log
-from findna.sequence.alphabet import Codes, codes_of, reverse_complement, soft_of
+from findna.files import BadInput, atomic_file, log, open_bytes
+from findna.sequence.alphabet import Codes, codes_of, decode, reverse_complement, soft_of
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import subtract, to_store
-from findna.sequence.records import read_records
+from findna.sequence.intervals import BED_COLUMNS, read_bed, subtract, to_store
+from findna.sequence.records import format_of, read_records
 from findna.sequence.regions import Integers
+from findna.sequence.tables import read_table
+
+# What the drawn task is called in an output folder.
+TASK = "task.csv"
 
 
 @dataclass(frozen=True)
@@ -116,13 +121,22 @@ def matched_negatives(
     return _answer(genome, wanted, starts, unmatched)
 
 
-def labelled_with_negatives(
-    positives: str | Path, genome: Genome, seed: int, settings: NegativeSettings | None = None
+def with_negatives(
+    positives: str | Path,
+    genome: Genome | str | Path,
+    seed: int,
+    settings: NegativeSettings | None = None,
 ) -> LabelledData:
     """A binary task, "negative" and "positive", from a BED or a file of sequences.
 
     A positive without negative takes no part, which `matched_negatives` says.
+
+    Raises:
+        BadInput: the file has labels of several classes, so that its rows are not all positives; or
+            what `matched_negatives` refuses.
     """
+    _refuse_labelled(Path(positives))
+    genome = Genome.of(genome)
     records = list(read_records(positives, genome=genome))
     placed = all(record.chrom is not None for record in records)
     table = pd.DataFrame(
@@ -146,6 +160,39 @@ def labelled_with_negatives(
         None if places is None else _row_places(places),
     )
     return LabelledData({"train": rows}, "binary", ("negative", "positive"), str(positives))
+
+
+def write_task(data: LabelledData, file: Path) -> None:
+    """The rows of a binary task as a CSV that every command reads: id, place, sequence, label."""
+    rows = data.splits["train"]
+    places = {} if rows.places is None else rows.places.frame().to_dict("list")
+    table = pd.DataFrame(
+        {
+            "id": rows.ids,
+            **places,
+            "sequence": [decode(codes) for codes in rows.codes],
+            "label": [data.classes[label] for label in rows.labels],
+        }
+    )
+    with atomic_file(file, overwrite=True) as made:
+        table.to_csv(made, index=False)
+
+
+def _refuse_labelled(positives: Path) -> None:
+    with open_bytes(positives) as stream:
+        kind = format_of(stream, positives)
+    if kind not in ("bed", "table"):
+        return
+    table = read_bed(positives) if kind == "bed" else read_table(positives)
+    column = named_label_column([c for c in table.columns if c not in BED_COLUMNS])
+    classes = [] if column is None else sorted(set(table[column].astype(str)))
+    if len(classes) > 1:
+        raise BadInput(
+            f"has {len(classes):,} labels in column {column}: {', '.join(classes[:3])}",
+            file=positives,
+            remedy="--negatives wants positives only: keep the rows of one label, or leave it away"
+            " and the rows are taken as they are labelled",
+        )
 
 
 def _row_places(table: pd.DataFrame) -> RowPlaces:

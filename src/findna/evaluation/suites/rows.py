@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from findna.data.label_files import read_parts
-from findna.data.labelled import LabelledData, understand
+from findna.data.labelled import LabelledData
+from findna.data.labels import understand
 from findna.data.parts import SPLIT_NAMES, LabelSettings, Part
 from findna.evaluation.suites.registry import Task
 from findna.files import BadInput, log, open_bytes

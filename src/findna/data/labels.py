@@ -1,0 +1,319 @@
+"""Labelled data read from files: the kind of task, its classes, and a label for every row.
+
+Class names come from the training rows alone, sorted (names that all are whole numbers by their
+value, so that 10 stands behind 2; of two, the one that says "not" or "background" first, so that
+the second is the positive class). A row of another split whose label was never learned is refused.
+Nothing is dropped: every row of every file is in its split, in the file's order.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from findna.data.label_files import read_parts
+from findna.data.labelled import LabelledData, LabelledSplit, Labels
+from findna.data.parts import LabelSettings, Part, TaskKind
+from findna.files import BadInput, log
+from findna.sequence.genome import Genome
+
+# More distinct whole numbers than this are taken for measurements, not for classes.
+_MOST_NUMBER_CLASSES = 50
+# Of distinct labels, those that are words among measurements.
+_MOST_STRANGE = 0.1
+# Labels of more rows than this are names of rows if more than half of the rows have one of its own.
+_FEW_NAMES = 20
+_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_SEPARATOR = ";"
+# What other programs write into an empty cell.
+_MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "<NA>", "NULL", "null"))
+_TWO_CLASSES = (
+    "--label-column names the column of labels; where all rows are of what you look for,"
+    " --negatives GENOME.fa draws the other class"
+)
+# How the class is called that is not what one looks for.
+_NEGATIVE = re.compile(
+    r"(not?|non|neg(ative)?s?|background|control|false|random|shuffled|absent|decoy|unbound"
+    r"|inactive)(\b|_)",
+    re.IGNORECASE,
+)
+
+
+def read_labelled(
+    data: str | Path, *, genome: Genome | None = None, settings: LabelSettings | None = None
+) -> LabelledData:
+    """Read a folder or file with labelled sequences (see `label_files.read_parts` for the forms).
+
+    Raises:
+        BadInput: names file, row and remedy: no such column, an empty sequence, a row without
+            label, a label that is no number in a regression, one class only, names of rows instead
+            of classes, a label that training rows lack.
+    """
+    settings = settings or LabelSettings()
+    parts = read_parts(data, settings, genome)
+    return understand(parts, settings, source=str(data))
+
+
+def understand(parts: Mapping[str, Part], settings: LabelSettings, *, source: str) -> LabelledData:
+    """Turn the words of all parts into the labels of one task."""
+    columns = parts["train"].columns
+    parts = {name: _same_columns(part, columns) for name, part in parts.items()}
+    kind = _guess_kind(parts["train"]) if settings.task == "auto" else settings.task
+    _check_columns(parts["train"], kind)
+    meaning = _MEANINGS[kind](parts["train"])
+    _check_classes(parts["train"], kind, meaning, settings)
+    if kind == "regression":
+        _check_values(parts["train"], _values(parts["train"]))
+    groups = _numbered_groups(parts)
+    splits = {
+        name: LabelledSplit(
+            part.ids,
+            part.codes,
+            _labels(part, kind, meaning),
+            np.array(part.rows, np.int64),
+            groups.get(name),
+            part.places,
+        )
+        for name, part in parts.items()
+    }
+    sizes = ", ".join(f"{name} {len(split):,} rows" for name, split in splits.items())
+    positive = f"; {meaning[1]} is the positive class" if kind == "binary" else ""
+    over = f"{_listed(meaning)}{_how(settings)}{positive}"
+    log.info("%s: %s; %s task over %s", source, sizes, kind, over)
+    return LabelledData(splits, kind, meaning, source)
+
+
+def _same_columns(part: Part, columns: tuple[str, ...]) -> Part:
+    """The part with training's names: one label column may be called otherwise, several may not."""
+    if len(part.columns) != len(columns) or (len(columns) > 1 and part.columns != columns):
+        raise BadInput(
+            f"label columns are {', '.join(part.columns)}, in training {', '.join(columns)}",
+            file=part.source,
+        )
+    return replace(part, columns=columns)
+
+
+def _listed(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:12])
+    return f"{shown} and {len(classes) - 12} more" if len(classes) > 12 else shown
+
+
+def _how(settings: LabelSettings) -> str:
+    return " (guessed; --task overrides)" if settings.task == "auto" else ""
+
+
+def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
+    names: dict[str, int] = {}
+    return {
+        split: np.array([names.setdefault(g, len(names)) for g in part.groups], np.int64)
+        for split, part in parts.items()
+        if part.groups is not None
+    }
+
+
+def _guess_kind(part: Part) -> TaskKind:
+    """From the training labels; see `LabelSettings.task` for saying it instead."""
+    distinct = [{row[c] for row in part.words} - _MISSING for c in range(len(part.columns))]
+    every = set().union(*distinct)
+    if len(part.columns) > 1:
+        return "multilabel" if {_plain(w) for w in every} <= {"0", "1"} else "regression"
+    if any(_SEPARATOR in word for word in every):
+        return "multilabel"
+    numbers = {word for word in every if _as_number(word) is not None}
+    whole = all(_WHOLE.fullmatch(word) for word in numbers)
+    if numbers and (not whole or len(numbers) > _MOST_NUMBER_CLASSES):
+        _refuse_some_words(part, every - numbers, len(every))
+        if numbers == every:
+            return "regression"
+    return "binary" if len({_plain(w) for w in every}) == 2 else "multiclass"
+
+
+def _refuse_some_words(part: Part, strange: set[str], distinct: int) -> None:
+    """Among values a word or two, such as NA, are no classes: as such they would make every value
+    a class of its own.
+    """
+    if strange and len(strange) <= _MOST_STRANGE * distinct:
+        at = next(at for at, words in enumerate(part.words) if words[0] in strange)
+        raise BadInput(
+            f"the labels are numbers, but for {', '.join(map(repr, sorted(strange)[:5]))}",
+            file=part.source,
+            record=part.ids[at],
+            remedy="remove these rows, or say --task multiclass if the numbers are classes",
+        )
+
+
+def _plain(word: str) -> str:
+    """A whole number without its decimals ("1.0" is the class 1: tables with gaps store it so),
+    else the word.
+    """
+    whole = _WHOLE.fullmatch(word)
+    return whole[1] if whole else word
+
+
+def _as_number(word: str) -> float | None:
+    """A number, with a decimal comma if it has one.
+
+    None for anything else (NaN and infinity are numbers here).
+    """
+    if _DECIMAL_COMMA.fullmatch(word):
+        word = word.replace(",", ".")
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def sort_classes(names: set[str]) -> tuple[str, ...]:
+    """Class names in the order of a model's outputs: by value if all are whole numbers, else as
+    words.
+    """
+    if all(_WHOLE.fullmatch(name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    return tuple(sorted(names))
+
+
+def _single_classes(part: Part) -> tuple[str, ...]:
+    found = sort_classes({_plain(word) for (word,) in part.words if word not in _MISSING})
+    negative = [bool(_NEGATIVE.match(name)) for name in found]
+    return found[::-1] if negative == [False, True] else found
+
+
+def _multilabel_classes(part: Part) -> tuple[str, ...]:
+    if len(part.columns) > 1:
+        return part.columns
+    return sort_classes({tag for (word,) in part.words for tag in _tags(word)} - _MISSING)
+
+
+def _target_names(part: Part) -> tuple[str, ...]:
+    return part.columns
+
+
+_MEANINGS = {
+    "binary": _single_classes,
+    "multiclass": _single_classes,
+    "multilabel": _multilabel_classes,
+    "regression": _target_names,
+}
+
+
+def _tags(word: str) -> list[str]:
+    return [_plain(tag.strip()) for tag in word.split(_SEPARATOR) if tag.strip()]
+
+
+def _check_columns(part: Part, kind: TaskKind) -> None:
+    if kind in ("binary", "multiclass") and len(part.columns) > 1:
+        raise BadInput(
+            f"a {kind} task has one label column, not {len(part.columns)}",
+            file=part.source,
+            remedy="name one with --label-column, or use --task multilabel",
+        )
+
+
+def _check_classes(
+    part: Part, kind: TaskKind, classes: tuple[str, ...], settings: LabelSettings
+) -> None:
+    rows = len(part.words)
+    if kind in ("binary", "multiclass") and len(classes) < 2:
+        problem = f"all {rows:,} training rows are of one class only: {_listed(classes)}"
+        if not classes:
+            problem = f"no row has a label in {part.columns[0]}"
+        raise BadInput(problem, file=part.source, remedy=_TWO_CLASSES)
+    names = kind == "multiclass" and rows > _FEW_NAMES and 2 * len(classes) > rows
+    if names and settings.task == "auto":
+        raise BadInput(
+            f"{len(classes):,} different labels in {rows:,} rows of {part.columns[0]}: these look"
+            " like names of rows, not like classes",
+            file=part.source,
+            remedy=f"{_TWO_CLASSES}; --task multiclass takes them as they are",
+        )
+    if kind == "binary" and len(classes) > 2:
+        raise BadInput(
+            f"a binary task has two classes, found {len(classes)}: {_listed(classes)}",
+            file=part.source,
+            remedy="use --task multiclass or --task regression",
+        )
+    if kind == "multilabel" and not classes:
+        raise BadInput("no training row has any label", file=part.source)
+
+
+def _check_values(part: Part, values: Labels) -> None:
+    """Refuse a target that is the same in all training rows: there is nothing to learn."""
+    for at, name in enumerate(part.columns):
+        if len(values) > 1 and np.ptp(values[:, at]) == 0:
+            raise BadInput(
+                f"all {len(values)} training rows have the value {values[0, at]:g} in {name}",
+                file=part.source,
+                remedy="values must differ; --label-column names another column",
+            )
+
+
+def _labels(part: Part, kind: TaskKind, classes: tuple[str, ...]) -> Labels:
+    if kind == "regression":
+        return _values(part)
+    number = {name: k for k, name in enumerate(classes)}
+    if kind == "multilabel":
+        return _indicators(part, number)
+    return np.array(
+        [_class_of(_plain(word), at, part, number) for at, (word,) in enumerate(part.words)],
+        np.int64,
+    )
+
+
+def _class_of(word: str, at: int, part: Part, number: Mapping[str, int]) -> int:
+    if word in _MISSING:
+        problem = "the row has no label" + (f": {word}" if word else "")
+        raise part.bad(problem, at, "fill it in or remove the row")
+    if word not in number:
+        raise part.bad(
+            f"label {word!r} does not stand in training, which has {_listed(list(number))}",
+            at,
+            "add rows of this class to training, or remove it here",
+        )
+    return number[word]
+
+
+def _indicators(part: Part, number: Mapping[str, int]) -> NDArray[np.int64]:
+    """0/1 (n, K) from `a;b` words, or from a column of 0 and 1 for each label."""
+    table = np.zeros((len(part.words), len(number)), np.int64)
+    if len(part.columns) > 1:
+        for at, words in enumerate(part.words):
+            table[at] = [_zero_or_one(word, at, part) for word in words]
+        return table
+    for at, (word,) in enumerate(part.words):
+        for tag in _tags(word):
+            table[at, _class_of(tag, at, part, number)] = 1
+    return table
+
+
+def _zero_or_one(word: str, at: int, part: Part) -> int:
+    if _plain(word) not in ("0", "1"):
+        raise part.bad(
+            f"{word!r} is neither 0 nor 1", at, "one 0/1 column is needed for each label"
+        )
+    return int(_plain(word))
+
+
+def _values(part: Part) -> NDArray[np.float64]:
+    """Numbers (n, T); decimal commas are read as points."""
+    if any(_DECIMAL_COMMA.fullmatch(w) for row in part.words for w in row):
+        log.info("%s: decimal commas in the labels are read as points", part.source)
+    return np.array(
+        [[_finite(word, at, part) for word in row] for at, row in enumerate(part.words)], np.float64
+    )
+
+
+def _finite(word: str, at: int, part: Part) -> float:
+    number = _as_number(word)
+    if number is None:
+        problem = "the row has no label" if word in _MISSING else f"label {word!r} is no number"
+        raise part.bad(problem, at, "a regression needs a number in every row")
+    if not math.isfinite(number):
+        raise part.bad(f"label {word!r} is not finite", at, "remove the row or fill in a number")
+    return number
