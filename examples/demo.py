@@ -17,7 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 import findna
-from findna.data.labelled import LabelledData, read_labelled
+from findna.data.labelled import LabelledData
+from findna.data.labels import read_labelled
 from findna.evaluation.contenders.baselines import kmer_baseline
 from findna.metrics import Answers, Metric
 from findna.report import write_report
