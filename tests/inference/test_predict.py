@@ -48,6 +48,32 @@ def records(count, seed=0, longest=300):
     ]
 
 
+def test_text_and_data_frames_are_answered_as_records_are(caplog):
+    caplog.set_level("INFO")
+    given_records, model = records(5), task_model()
+    letters = [decode(r.codes) for r in given_records]
+    frame = pd.DataFrame({"name": [r.id for r in given_records], "seq": letters})
+    wanted = predict(given_records, model, device="cpu").table
+    assert predict(frame, model, device="cpu").table.equals(wanted)
+    said = predict(letters, model, device="cpu").table
+    assert said["id"].tolist() == ["1", "2", "3", "4", "5"]
+    assert said.drop(columns="id").equals(wanted.drop(columns="id"))
+    assert "an answer is yes from p = 0.6 on" in caplog.text
+    for nothing in (None, float("nan"), ""):
+        frame.loc[2, "seq"] = nothing
+        with pytest.raises(BadInput, match=r"record r2: (the|\S+ is no) sequence"):
+            predict(frame, model, device="cpu")
+    with pytest.raises(BadInput, match="which column holds the sequences"):
+        predict(frame.rename(columns={"seq": "x"}), model, device="cpu")
+
+
+def test_a_fasta_beside_its_genome_is_not_cut(tmp_path):
+    fasta = tmp_path / "g.fa"
+    fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")
+    with pytest.raises(BadInput, match="is the genome itself"):
+        predict(fasta, task_model(), genome=fasta, tile=50, device="cpu")
+
+
 def test_one_row_for_each_record_in_order():
     given_records = records(70)
     table = predict(given_records, task_model(), device="cpu", batch_bases=500).table

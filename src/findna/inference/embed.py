@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -28,7 +28,7 @@ from findna.inference.embedding.files import (
     whole_records,
     write_embeddings,
 )
-from findna.inference.embedding.input import records_of, watched
+from findna.inference.embedding.input import watched
 from findna.inference.embedding.stitching import (
     BASE_SPAN,
     SPAN_BATCHES,
@@ -46,6 +46,7 @@ from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Codes, Strand
 from findna.sequence.genome import Genome
+from findna.sequence.inputs import Inputs, records_from
 from findna.sequence.records import Record
 
 Embeddings = NDArray[np.float32]
@@ -98,7 +99,7 @@ def embeddings(
 
 
 def embed(
-    inputs: str | Path | Iterable[Record | str],
+    inputs: Inputs,
     model: Model | str | Path | None = None,
     output: str | Path | None = None,
     *,
@@ -121,8 +122,9 @@ def embed(
     vectors a base, one is the other backwards.
 
     Args:
-        inputs: file, "-", records, or a list of sequences as text.
+        inputs: file, "-", a data frame, records, or a list of sequences as text.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
+            A model in memory is moved to `device` and set to evaluation mode.
         output: `.parquet`, `.npz` or `.h5ad`; "-" for a TSV on standard output; None to get table
             and vectors back.
         genome: FASTA or opened genome for BED input.
@@ -154,7 +156,7 @@ def embed(
     genome = Genome.of(genome)
     dtype = np.dtype(np.float16 if half else np.float32)
     facts = _facts(model, network, genome, parts, reading, dtype)
-    records = records_of(inputs, genome, sequence_column, id_column)
+    records = records_from(inputs, genome, sequence_column, id_column)
     chunk_bases = SPAN_BATCHES * bases if parts else BASE_SPAN
     chunks = watched(records, network, reading.window, chunk_bases)
     with RecordProgress("embed") as progress:

@@ -46,7 +46,8 @@ from findna.model.loading import load_model
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
-from findna.sequence.records import Record, read_records
+from findna.sequence.inputs import Inputs, records_from
+from findna.sequence.records import Record
 
 _CHUNK_BATCHES = 32
 
@@ -61,7 +62,7 @@ class PredictResult:
 
 
 def predict(
-    inputs: str | Path | Iterable[Record],
+    inputs: Inputs,
     model: Model | str | Path,
     output: str | Path | None = None,
     *,
@@ -79,8 +80,9 @@ def predict(
     input), or every window of a genome.
 
     Args:
-        inputs: file, "-", or records.
-        model: a fine-tuned model, its folder, or the folder of its run.
+        inputs: file, "-", a data frame, records, or a list of sequences as text.
+        model: a fine-tuned model, its folder, or the folder of its run. One in memory is moved to
+            `device` and set to evaluation mode.
         output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; `.bw` or `.bedgraph` (or
             `.bedgraph.gz`) for a track of places, one a class where there are more than two; "-"
             for a TSV on standard output; None to get the table back.
@@ -111,16 +113,14 @@ def predict(
         genome, records = cut_from(inputs, genome, tile)
     elif track:
         genome, records = placed_in(inputs, genome, usual_window(model))
-    elif isinstance(inputs, str | Path):
-        records = read_records(
-            inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
-        )
     else:
-        records = iter(inputs)
+        records = records_from(inputs, genome, sequence_column, id_column)
     model = model.to(pick_device(device)).eval()
     answered = _answered(records, model, strand, batch_bases)
     if track and genome is not None and output is not None:
         return _write_tracks(answered, task, prevalence is None, genome, Path(output), overwrite)
+    if task.kind == "binary":
+        log.info("an answer is %s from p = %.3g on", task.classes[1], task.threshold)
     tables = _tables(answered, task, placed=genome is not None)
     if output is None:
         table = pd.concat(list(tables), ignore_index=True)
@@ -140,7 +140,8 @@ def _answered(
     records: Iterable[Record], model: Model, strand: Strand | None, batch_bases: int | None
 ) -> _Answered:
     """Records in chunks of bounded size, with their logits (n, outputs)."""
-    warner = LengthWarning(model)
+    window = f"; --tile {usual_window(model)} cuts a genome into windows"
+    warner = LengthWarning(model, longer=window)
     bases = _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
     with RecordProgress("predict") as progress:
         for chunk in chunks(records, bases):
@@ -193,7 +194,8 @@ def _write_tracks(
     what = "values"
     if task.kind != "regression":
         require_prevalence(task)
-        what = "ln odds over those of training" if relative else "probabilities"
+        of = f" of {task.classes[1]}" if task.kind == "binary" else ""
+        what = f"ln odds{of} over those of training" if relative else f"probabilities{of}"
     outputs = track_files(output, task.classes[-task.outputs :])
     values = ((records, track_values(logits, task, relative)) for records, logits in answered)
     rows = write_tracks(pieces(values), outputs, track_sizes(genome), overwrite)

@@ -43,9 +43,11 @@ def described(records: list[Record]) -> dict[str, list[object]]:
 class LengthWarning:
     """Says once that sequences lie outside the lengths a model was trained on."""
 
-    def __init__(self, model: Model) -> None:
-        """Read the range from the model's provenance; without one nothing is ever said."""
-        self.range = model.trained_lengths
+    def __init__(self, model: Model, longer: str = "") -> None:
+        """Read the range from the model's provenance; without one nothing is ever said. `longer`
+        is what to do about a sequence that is too long.
+        """
+        self.range, self.longer = model.trained_lengths, longer
         self.said = False
 
     def look_at(self, lengths: NDArray[np.int64]) -> None:
@@ -57,8 +59,9 @@ class LengthWarning:
         if len(outside):
             self.said = True
             log.warning(
-                "%s bp is outside the %s to %s bp this model was trained on: trust it less",
+                "%s bp is outside the %s to %s bp this model was trained on: trust it less%s",
                 f"{outside[0]:,}",
                 f"{low:,}",
                 f"{high:,}",
+                self.longer if outside[0] > high else "",
             )

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from findna.files import BadInput, log
+from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
+from findna.sequence.inputs import Inputs
 from findna.sequence.intervals import LINE, merge, read_bed, refuse_unknown
-from findna.sequence.records import Record, bed_records
+from findna.sequence.records import Record, bed_records, format_of
 from findna.sequence.regions import Integers
 
 Tiling = int | tuple[int, int]
@@ -40,12 +41,12 @@ def track_sizes(genome: Genome) -> dict[str, int]:
 
 
 def cut_from(
-    inputs: str | Path | Iterable[Record], genome: Genome | None, tile: Tiling
+    inputs: Inputs, genome: Genome | None, tile: Tiling
 ) -> tuple[Genome, Iterator[Record]]:
     """The genome and its windows: `inputs` is the genome, or a BED of regions in `genome`.
 
     Raises:
-        BadInput: as `tiled`; records instead of a file.
+        BadInput: as `tiled`; records instead of a file, a FASTA beside a genome.
     """
     if not isinstance(inputs, str | Path):
         raise BadInput(
@@ -54,11 +55,18 @@ def cut_from(
     if genome is None:
         genome = Genome.open(inputs)
         return genome, tiled(genome, tile)
+    with open_bytes(inputs) as stream:
+        if format_of(stream, inputs) == "fasta":
+            raise BadInput(
+                "is a FASTA: cut into windows it is the genome itself",
+                file=inputs,
+                remedy="leave out -g, or give a BED of regions",
+            )
     return genome, tiled(genome, tile, inputs)
 
 
 def placed_in(
-    inputs: str | Path | Iterable[Record], genome: Genome | None, window: int
+    inputs: Inputs, genome: Genome | None, window: int
 ) -> tuple[Genome, Iterator[Record]]:
     """The genome and the rows of a BED in the order of a track.
 

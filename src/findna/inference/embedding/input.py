@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from findna.files import BadInput, log
+from findna.files import log
 from findna.inference.rows import LengthWarning, chunks
 from findna.model.model import Model
-from findna.sequence.alphabet import encode
-from findna.sequence.genome import Genome
-from findna.sequence.records import Record, read_records
+from findna.sequence.records import Record
 
 _IDS_COMPARED = 1_000_000  # a set of all of them would be what grows with the input
-
-
-def records_of(
-    inputs: str | Path | Iterable[Record | str],
-    genome: Genome | None,
-    sequence_column: str | None,
-    id_column: str | None,
-) -> Iterator[Record]:
-    """The records of a file, or of what a notebook holds: records, or sequences as text.
-
-    Raises:
-        BadInput: as `read_records`; a sequence that is empty or holds an unknown letter.
-    """
-    if isinstance(inputs, str | Path):
-        return read_records(
-            inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
-        )
-    return _numbered(inputs)
-
-
-def _numbered(inputs: Iterable[Record | str]) -> Iterator[Record]:
-    """Records as they are; sequences given as text are called by their number, from 1."""
-    for row, given in enumerate(inputs, 1):
-        if isinstance(given, Record):
-            record = given
-        else:
-            record = Record(str(row), encode(given, record=str(row)))
-        if not len(record.codes):
-            raise BadInput("the sequence is empty", record=record.id, remedy="leave it out")
-        yield record
 
 
 def watched(
