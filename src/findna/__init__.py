@@ -24,6 +24,7 @@ _PUBLIC = {
     "Model": ("findna.model.model", "Model"),
     "doctor": ("findna.evaluation.doctor.diagnosis", "doctor"),
     "embed": ("findna.inference.embed", "embed"),
+    "encode_batch": ("findna.data.batches", "encode_batch"),
     "evaluate": ("findna.evaluation.evaluate", "evaluate"),
     "example": ("findna.sequence.simulate", "write_example"),
     "export": ("findna.evaluation.sharing.export", "export"),
@@ -40,6 +41,7 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from findna.data.batches import encode_batch
     from findna.evaluation.doctor.diagnosis import doctor
     from findna.evaluation.evaluate import evaluate
     from findna.evaluation.fetch.suites import fetch
@@ -67,6 +69,7 @@ __all__ = [
     "__version__",
     "doctor",
     "embed",
+    "encode_batch",
     "evaluate",
     "example",
     "export",

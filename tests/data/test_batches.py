@@ -11,11 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import findna
 from findna.data.batches import PretrainBatch, _weights, by_length, make_batch, pad
 from findna.data.masking import HidingSettings, embedding_noise, hide
 from findna.data.sampling import SamplingSettings, usable_runs
 from findna.data.views import ViewSettings, student_view, teacher_view
 from findna.data.windows import WindowSampler
+from findna.files import BadInput
+from findna.model.model import new_model
 from findna.sequence.alphabet import MASK, PAD, N, encode
 from findna.sequence.genome import Genome
 
@@ -182,3 +185,18 @@ def test_cuda_makes_the_same_batch(sampler_with: SampleWith) -> None:
     here = batch_of(sampler_with(), 1, 1)
     there = make_batch(sampler_with(), 1, 1, "cuda", ViewSettings(), HidingSettings(), width=8)
     assert all(map(torch.equal, tensors(here), tensors(there.to("cpu"))))
+
+
+def test_text_becomes_what_a_model_reads() -> None:
+    codes, lengths = findna.encode_batch(["ACGT", "nu", "acgtry"])
+    assert lengths.tolist() == [4, 2, 6] and codes.dtype == torch.int64
+    assert codes.tolist() == [[0, 1, 2, 3, PAD, PAD], [N, 3, *[PAD] * 4], [0, 1, 2, 3, N, N]]
+    model = new_model("tiny", 0).eval()
+    with torch.no_grad():
+        together = model.embed(codes, lengths)
+        alone = model.embed(*findna.encode_batch(["nu"]))
+    torch.testing.assert_close(together[1:2], alone)
+    with pytest.raises(BadInput, match="record 2: the sequence is empty"):
+        findna.encode_batch(["A", ""])
+    with pytest.raises(BadInput, match="record 1: unknown letter 'L'"):
+        findna.encode_batch(["ACL"])

@@ -123,6 +123,14 @@ def test_bed_with_a_genome(tmp_path):
         read_labelled(bed)
 
 
+def test_a_bed_in_a_class_folder_is_told(tmp_path):
+    for name in ("peak", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.bed").write_text("chr1\t0\t8\n")
+    with pytest.raises(BadInput, match=r"a.bed: is a BED: class folders hold sequences"):
+        read_labelled(tmp_path)
+
+
 def test_places_in_a_table_with_a_genome(tmp_path):
     genome = Genome.open(
         write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n"), cache=tmp_path / "cache"

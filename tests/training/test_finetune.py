@@ -20,6 +20,7 @@ from findna.training import fit as fitting
 from findna.training.beginning import begin
 from findna.training.finetune import FinetuneSettings, finetune
 from findna.training.fit import NonFiniteLoss
+from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
 from findna.training.run_state import read_metrics
 from findna.training.tasks import row_losses, task_for
@@ -576,3 +577,12 @@ def test_padding_counts_as_bases(monkeypatch, tmp_path):
     parts = fitting._Training(begun, task, data, how, "fp32")._parts(np.arange(32))
     assert sorted(np.concatenate(parts)) == list(range(32))
     assert all(len(p) * data.lengths[p].max() <= 8192 for p in parts)
+
+
+def test_a_place_that_is_taken_is_told_before_anything_is_read(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    for work in (finetune, pretrain):
+        with pytest.raises(BadInput, match="was not written by findna"):
+            work(tmp_path / "nothing.csv", tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"

@@ -11,7 +11,8 @@ from torch import Tensor
 from findna.data.masking import HidingSettings, embedding_noise, hide
 from findna.data.views import View, ViewSettings, cropped, student_view, teacher_view
 from findna.data.windows import RawWindows, WindowSampler
-from findna.sequence.alphabet import PAD
+from findna.files import BadInput
+from findna.sequence.alphabet import PAD, encode
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,22 @@ def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
     for row, sequence in zip(codes, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(codes), torch.from_numpy(lengths)
+
+
+def encode_batch(sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Sequences as text → what `Model` reads: codes (B, longest) int64, PAD behind the shorter
+    ones, and the lengths (B,) that tell valid bases from padding.
+
+    U is read as T, IUPAC letters as N, lower case as upper case.
+
+    Raises:
+        BadInput: an empty sequence, or a letter that is none of a nucleotide; it names the row,
+            from 1.
+    """
+    for row, letters in enumerate(sequences, 1):
+        if not letters:
+            raise BadInput("the sequence is empty", record=str(row), remedy="leave it out")
+    return pad([encode(letters, record=str(row)) for row, letters in enumerate(sequences, 1)])
 
 
 def by_length(lengths: NDArray[np.int64], max_bases: int) -> list[NDArray[np.int64]]:

@@ -113,6 +113,12 @@ def _read_classes(folder: Path) -> Part:
 
 
 def _read_bare(file: Path) -> Iterator[tuple[str, Codes]]:
+    if _is_bed(file):
+        raise BadInput(
+            "is a BED: class folders hold sequences",
+            file=file,
+            remedy="put all intervals into one BED with a column headed label",
+        )
     if _is_fasta(file):
         yield from ((record.id, record.codes) for record in read_records(file, format="fasta"))
         return

@@ -44,10 +44,13 @@ def reverse_complement(codes: Tensor, lengths: Tensor | None = None) -> Tensor:
 class Model(nn.Module):
     """Backbone, base head, projection head and, once fine-tuned, a task head.
 
+    Codes (B, L) int64 and lengths (B,) come from `findna.encode_batch`. Without lengths every row
+    counts as full, PAD included: a padded batch needs them.
+
     Attributes:
         config: names and shapes.
         provenance: what the weights have seen (genome digest, held-out chromosomes, trained
-        lengths, versions).
+            lengths, versions).
     """
 
     def __init__(self, config: ModelConfig) -> None:

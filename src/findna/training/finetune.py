@@ -48,7 +48,7 @@ from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import NonFiniteLoss, logits_of
 from findna.training.judgement import RESAMPLES, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
-from findna.training.run_state import MetricsLog, Run, open_run
+from findna.training.run_state import MetricsLog, Run, open_run, refuse_taken
 from findna.training.tasks import task_of
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
@@ -92,6 +92,7 @@ def finetune(
         NonFiniteLoss: the best weights so far are kept in checkpoints/last-good.
     """
     settings = FinetuneSettings.of(settings)
+    refuse_taken(Path(output), overwrite)
     where = _one_device(device)
     genome = Genome.of(genome)
     if not isinstance(data, LabelledData):

@@ -39,6 +39,7 @@ from findna.training.run_state import (
     Run,
     load_checkpoint,
     open_run,
+    refuse_taken,
     save_checkpoint,
 )
 from findna.training.self_distillation import SelfDistillation, StepNumbers
@@ -108,6 +109,8 @@ def pretrain(
     if not isinstance(settings, PretrainSettings):
         settings = PretrainSettings.resolve({**preset_of(start_from), **(settings or {})})
     accelerator = open_engine(device)
+    if accelerator.is_main_process and not resume:
+        refuse_taken(Path(output), overwrite)
     genome = Genome.of(genome)
     model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it

@@ -84,7 +84,7 @@ def open_run(
         _same_settings(folder / SETTINGS, settings)
         _describe(folder, settings, device)
         return Run(folder, True)
-    _refuse_taken(folder, overwrite)
+    refuse_taken(folder, overwrite)
     with atomic_folder(folder, overwrite=overwrite) as made:
         (made / "checkpoints").mkdir()
         _describe(made, settings, device)
@@ -99,7 +99,10 @@ def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | 
     write_json(folder / "environment.json", environment(device))
 
 
-def _refuse_taken(folder: Path, overwrite: bool) -> None:
+def refuse_taken(folder: Path, overwrite: bool) -> None:
+    """`OutputExists` for a folder that holds something, a run of ours without `overwrite`; asked
+    before the work as well as when the folder is made.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / SETTINGS).is_file():

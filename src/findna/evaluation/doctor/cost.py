@@ -5,10 +5,12 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.devices import pick_device
@@ -20,52 +22,122 @@ from findna.training.fit import fit
 from findna.training.learning import batch_rows, trainings
 from findna.training.tasks import task_for
 
-_WARM, _TIMED = 2, 6
+Ints = NDArray[np.int64]
+
+# Batches that are measured, of short rows and with long ones.
+_SHORT, _LONG = 6, 2
 # A pass without gradient is about a third of a step, and both strands are read.
 _CHECKING = 2 / 3
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the whole run with its `runs` trainings, and the memory measured so far."""
+    """Seconds of the whole run with its `runs` trainings, and the memory measured so far, with rows
+    of at most `cut` bases if there are longer ones.
+    """
 
     seconds: float
     mebibytes: float
     runs: int
     batches: int
     device: str
+    cut: int | None = None
 
 
 def cost_of_finetuning(
     model: Model, data: LabelledData, settings: FinetuneSettings, device: str = "auto"
 ) -> Cost:
-    """Train on a few batches of rows of every length and scale up; the model is left as it is."""
+    """Train on a few batches of short rows and of long ones, and scale up by rows and by bases; the
+    model is left as it is.
+    """
     where = pick_device(device)
-    train = data.splits["train"]
-    few, more = (
-        _seconds(model, data, _some(train, batches, settings), settings, where)
-        for batches in (_WARM, _WARM + _TIMED)
-    )
-    begun, each = np.maximum(np.array(more) - few, 1e-3) / _TIMED
-    epochs = settings.epochs * _trainings(data, settings)
-    size = batch_rows(len(train), settings)
-    once = min(len(train), MOST_ROWS) / size * _trainings(data, settings)
-    batches = epochs * len(train) / size
-    checked = epochs * _validation_rows(data, settings) / size
-    seconds = float(begun * once + each * (batches + _CHECKING * checked))
-    return Cost(seconds, _memory(where), _trainings(data, settings), _TIMED, where.type)
+    train, size = data.splits["train"], batch_rows(len(data.splits["train"]), settings)
+    short = _short(train, _SHORT * size)
+    long = _with_long(train, _short(train, _LONG * size), settings.batch_bases)
+    # What is loaded or compiled at the first use is no cost of a batch.
+    _seconds(model, data, _short(train, _LONG * size), settings, where)
+    quick, slow = (_seconds(model, data, rows, settings, where) for rows in (short, long))
+    bases, runs = int(train.lengths.sum()), _trainings(data, settings)
+    begun = _line(_Work.of(short, 1), quick[0], _Work.of(long, 1), slow[0])
+    epoch = _line(_Work.of(short, size), quick[1], _Work.of(long, size), slow[1])
+    known = min(1.0, MOST_ROWS / len(train))
+    beginning = begun(_Work(known * len(train), known * bases))
+    once = epoch(_Work.of(train, size)) * (1 + _CHECKING * _validation_share(data, settings))
+    seconds = runs * (beginning + settings.epochs * once)
+    longest = int(train.lengths.max())
+    cut = settings.batch_bases if longest > settings.batch_bases else None
+    return Cost(seconds, _memory(where), runs, _SHORT + _LONG, where.type, cut)
 
 
-def _some(rows: LabelledSplit, batches: int, settings: FinetuneSettings) -> LabelledSplit:
-    """Rows for so many batches, evenly spread; repeated if there are too few."""
-    wanted = batches * batch_rows(len(rows), settings)
-    at = np.linspace(0, len(rows) - 1, wanted).astype(np.int64)
+# ---------------------------------------------------------------- which rows are measured
+
+
+def _short(rows: LabelledSplit, wanted: int) -> LabelledSplit:
+    """Rows of the shorter half, evenly spread; repeated if there are too few."""
+    half = np.argsort(rows.lengths, kind="stable")[: (len(rows) + 1) // 2]
+    return _picked(rows, half[_spread(len(half), wanted)])
+
+
+def _with_long(rows: LabelledSplit, short: LabelledSplit, most: int) -> LabelledSplit:
+    """The short ones, but as many of the longest rows in their place as have `most` bases a batch;
+    a row of more bases is cut.
+    """
+    down = np.argsort(-rows.lengths, kind="stable")[: len(short)]
+    bases = np.minimum(rows.lengths[down], most).cumsum()
+    long = _picked(rows, down[: max(1, int((bases <= _LONG * most).sum()))])
+    codes = [*(row[:most] for row in long.codes), *short.codes[len(long) :]]
+    return replace(short, codes=codes)
+
+
+def _picked(rows: LabelledSplit, at: Ints) -> LabelledSplit:
+    """These rows, with labels from everywhere: short rows alone may be of one class, and such a
+    task would be learned in no time.
+    """
     return LabelledSplit(
         [rows.ids[i] for i in at.tolist()],
         [rows.codes[i] for i in at.tolist()],
-        rows.labels[at],
+        rows.labels[_spread(len(rows), len(at))],
         rows.rows[at],
     )
+
+
+def _spread(rows: int, wanted: int) -> Ints:
+    return np.linspace(0, rows - 1, wanted).astype(np.int64)
+
+
+# ---------------------------------------------------------------- scaling up
+
+
+@dataclass(frozen=True)
+class _Work:
+    """So many rows or batches of rows, with so many bases in all."""
+
+    things: float
+    bases: float
+
+    @staticmethod
+    def of(rows: LabelledSplit, size: int) -> _Work:
+        """All these rows, `size` to a thing."""
+        return _Work(len(rows) / size, float(rows.lengths.sum()))
+
+    @property
+    def each(self) -> float:
+        """Bases of a thing."""
+        return self.bases / self.things
+
+
+def _line(short: _Work, quick: float, long: _Work, slow: float) -> Callable[[_Work], float]:
+    """Seconds of any work from those of two: of a thing they are so many and so many more a base.
+
+    One long row among short ones costs what its bases cost, wherever in the file it stands.
+    """
+    a_thing, more = quick / short.things, slow / long.things - quick / short.things
+    a_base = max(0.0, more) / (long.each - short.each) if long.each > short.each else 0.0
+
+    def seconds(work: _Work) -> float:
+        return work.things * max(0.0, a_thing + a_base * (work.each - short.each))
+
+    return seconds
 
 
 def _seconds(
@@ -108,10 +180,11 @@ def _dev_chooses(data: LabelledData, settings: FinetuneSettings) -> bool:
     return "dev" in data.splits and ("test" in data.splits or not settings.folds)
 
 
-def _validation_rows(data: LabelledData, settings: FinetuneSettings) -> float:
+def _validation_share(data: LabelledData, settings: FinetuneSettings) -> float:
+    """Bases that choose the epoch, as a share of those that teach."""
     if _dev_chooses(data, settings):
-        return len(data.splits["dev"])
-    return settings.validation_fraction * len(data.splits["train"])
+        return float(data.splits["dev"].lengths.sum() / data.splits["train"].lengths.sum())
+    return settings.validation_fraction
 
 
 def _memory(device: torch.device) -> float:
