@@ -586,3 +586,15 @@ def test_a_place_that_is_taken_is_told_before_anything_is_read(tmp_path):
         with pytest.raises(BadInput, match="was not written by findna"):
             work(tmp_path / "nothing.csv", tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [("probe", "none, probes alone"), ("full", "at most 13 of 1 epochs each; a test split")],
+)
+def test_how_much_training_is_ahead_is_said(tmp_path, caplog, train, said):
+    """Three folds of four trainings (three parts, and what they chose), and the last one."""
+    caplog.set_level("INFO")
+    settings = FinetuneSettings(**{**QUICK, "train": train, "epochs": 1, "folds": 3})
+    finetune(gc_data(train=60, test=0), tmp_path / "run", model=small_model(), settings=settings)
+    assert f"training runs: {said}" in caplog.text

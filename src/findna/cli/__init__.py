@@ -82,7 +82,7 @@ def _root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
     ] = False,
 ) -> None:
-    """From a genome to an answer: self-distilled DNA models, one command a step."""
+    """From a genome to an answer: DNA models, one command a step."""
 
 
 def main() -> None:

@@ -68,7 +68,8 @@ class PublishedModel:
         if found is None:
             raise BadInput(
                 f"the model {self.name} is not on this machine ({self.size / 1e6:.1f} MB)",
-                remedy=f"findna fetch model {self.name}",
+                remedy=f"findna fetch model {self.name}, or copy models/{self.name} of findna's"
+                " repository here and give its path",
             )
         for file in self.files:
             if file.file in _READ:

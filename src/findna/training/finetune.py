@@ -131,6 +131,14 @@ def _start(model: Model | str | Path, seed: int) -> Model:
 _MANY_RUNS = 10
 
 
+def _said(runs: int, epochs: int) -> str:
+    """How much training is ahead, in words."""
+    if not runs:
+        return "training runs: none, probes alone"
+    fewer = "; a test split, or --train probe, makes them few" if runs > _MANY_RUNS else ""
+    return f"training runs: at most {runs:,} of {epochs} epochs each{fewer}"
+
+
 class _Job:
     """One run: data, start, settings and device; what can be refused is refused when it is made."""
 
@@ -176,8 +184,7 @@ class _Job:
             note=self._note,
         )
         runs = self._trainings()
-        fewer = "; a test split, or --train probe, makes them few" if runs > _MANY_RUNS else ""
-        log.info("training runs: at most %d of %d epochs each%s", runs, epochs, fewer)
+        log.info("%s", _said(runs, epochs))
         with StepProgress("epoch", max(1, runs * epochs)) as self.progress:
             try:
                 learned, judgement = self._with_test() if self.has_test else self._with_folds()
@@ -192,7 +199,8 @@ class _Job:
         if not self.folds:
             return trainings(len(self.rows), self.valid is not None, self.settings)
         # The last run of a cross-validation is on all rows, with what the folds chose.
-        return 1 + sum(
+        last = 0 if self.settings.train == "probe" else 1
+        return last + sum(
             trainings(int(fold.train.sum()), False, self.settings) for fold in self.folds
         )
 

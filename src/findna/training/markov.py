@@ -42,11 +42,10 @@ def yardsticks(
 
     Args:
         runs: (K, 2) half-open store offsets to count on; at most about ``most`` bases, spread
-        evenly, are read.
+            evenly, are read.
         places: (n,) store offsets of known bases.
         largest_k: k is the best of 1 to this by the loss at ``places``, and so is the smoothing:
-        the benefit of every
-            doubt goes to the Markov model.
+            the benefit of every doubt goes to the Markov model.
     """
     chunks = _spread(runs, most)
     targets = codes_of(genome.store[places]).astype(np.int64)

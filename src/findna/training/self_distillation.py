@@ -121,8 +121,7 @@ class SelfDistillation:
         ``steps`` - 1.
 
         Both losses are divided by the hidden bases and windows of all ranks and parts together, so
-        the result does not
-        depend on how the batch was cut up.
+        the result does not depend on how the batch was cut up.
         """
         settings = self.settings
         counts = self._counts(parts)

@@ -1,8 +1,7 @@
 """What a network knows of held-out DNA, and whether its training is healthy.
 
 Windows and hidden positions are fixed once from the seed. Every chosen base becomes MASK, there is
-no noise and no
-augmentation, and only MASK positions count.
+no noise and no augmentation, and only MASK positions count.
 """
 
 from __future__ import annotations
@@ -175,15 +174,13 @@ def health(
     """Figures that show a collapse before the loss does, on visible windows.
 
     * ``effective_rank``: exp of the entropy of the normalised singular values of the student's
-      centred window
-      embeddings (Roy and Vetterli 2007); 1 means that all windows lie on a line.
+      centred window embeddings (Roy and Vetterli 2007); 1 means that all windows lie on a line.
     * ``teacher_entropy``: mean entropy in nats of the teacher's answers, at most ln K. Both
-      networks answer with
-      softmax(scores / student temperature): no centre or balance, which would hide a collapse.
+      networks answer with softmax(scores / student temperature): no centre or balance, which would
+      hide a collapse.
     * ``token_information``: entropy of the teacher's mean answer minus mean entropy of its
-      answers, median over tokens,
-      in nats: what a token's answer tells of which window it saw. 0 is collapse, whatever the
-      entropy. ``least_token_information`` is that of the token that tells least, and
+      answers, median over tokens, in nats: what a token's answer tells of which window it saw. 0 is
+      collapse, whatever the entropy. ``least_token_information`` is that of the token that tells least, and
       ``silent_tokens`` counts those that tell nothing (below ``SILENT``).
     * ``windows``: over how many windows, or parts of few long ones, these are measured.
     * ``strand_agreement``: mean cosine between centred embeddings of both strands.

@@ -4,8 +4,8 @@ A vector is the mean of the embeddings of a window's bases, both strands average
 such vector is the mean over all windows, and most of what is left lies in one or two directions
 (composition), so that any two windows are alike by nature. The index keeps vectors that are centred
 on that mean and whitened, and keeps mean and whitening for the queries. Measured on yeast
-(`benchmarks/search.py`): whitening, not centring, is what finds copies. See `search_build` for how
-an index is made.
+(`benchmarks/search.py`): whitening, not centring, is what finds copies. See `searching.build`
+for how an index is made.
 """
 
 from __future__ import annotations

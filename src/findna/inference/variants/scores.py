@@ -1,6 +1,6 @@
 """What a model says of variants: likelihood ratio, embedding distance, change of a task's answer.
 
-Every variant is scored singly on the reference, from its own pair of windows (`variant_windows`):
+Every variant is scored singly on the reference, from its own pair of windows (`variants.windows`):
 no score depends on the other variants of a call. Swapping REF and ALT, on a genome that carries
 ALT, negates the signed scores and leaves the distance.
 """
