@@ -1,5 +1,7 @@
 """The linear model of all cheap contenders, against scikit-learn and numbers done by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -140,3 +142,9 @@ def test_a_lower_loss_is_clear_by_one_standard_error_of_many_rows_or_two_of_few(
     assert clearly_lower(np.zeros(rows), gains) == clear
     assert not clearly_lower(gains, np.zeros(rows))
     assert clearly_lower(np.zeros(rows), gains + 1.5 / np.sqrt(rows))
+
+
+def test_many_classes_of_few_rows_are_no_warning(rng):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        LinearModel.fit(features_of(rng, 30), np.arange(30) % 20, "multiclass", 20, 0.1)

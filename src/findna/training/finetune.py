@@ -46,7 +46,7 @@ from findna.training.choices import in_words as words_of_choice
 from findna.training.engine import open_engine
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import NonFiniteLoss, logits_of
-from findna.training.judgement import RESAMPLES, Judgement, write_table
+from findna.training.judgement import RESAMPLES, Folded, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
 from findna.training.run_state import MetricsLog, Run, open_run, refuse_taken
 from findna.training.tasks import task_of
@@ -243,36 +243,24 @@ class _Job:
             self._calibrate(learned)
             return learned, None
         self.sizes = {"train": len(self.rows), "groups": len(np.unique(self.groups))}
-        repeats = max(fold.repeat for fold in self.folds) + 1
-        shape = (repeats, len(self.rows))
-        scores = np.zeros((*shape, len(self.data.classes)))
-        logits = np.zeros((*shape, 1 if self.data.kind == "binary" else len(self.data.classes)))
-        thresholds, numbers = np.zeros(shape), np.zeros(shape, np.int64)
+        answered = Folded(self.data, self.rows, self.groups, self.folds)
+        outputs = 1 if self.data.kind == "binary" else len(self.data.classes)
+        logits = np.zeros((*answered.thresholds.shape, outputs))
         each = []
         for fold in self.folds:
-            here = (fold.repeat, fold.test)
             learned = self._in_fold(fold)
-            task = task_of(learned.model)
-            test = self.rows.where(fold.test)
-            logits[here] = logits_of(learned.model, test, learned.precision)
-            scores[here] = scores_of(logits[here], task)
-            thresholds[here], numbers[here] = task.threshold, fold.number
+            task, test = task_of(learned.model), self.rows.where(fold.test)
+            found = logits_of(learned.model, test, learned.precision)
+            logits[fold.repeat, fold.test] = found
+            answered.add(fold, scores_of(found, task), task.threshold)
             each.append(_InFold(learned.choice, task.threshold, learned.tried))
-        kind, classes, labels = self.data.kind, self.data.classes, self.rows.labels
-        answers = [
-            Answers(kind, classes, labels, *pair) for pair in zip(scores, thresholds, strict=True)
-        ]
-        protocol = (
-            f"{int(numbers.max()) + 1}-fold cross-validation repeated {repeats} times, stratified,"
-            " groups and near-duplicates kept together, every choice made inside its fold"
-        )
-        final = self._refitted(each, OutOfFold(logits, labels, "rows, each by its fold"))
+        held = OutOfFold(logits, self.rows.labels, "rows, each by its fold")
+        final = self._refitted(each, held)
         plain = task_of(final.model)
         self._calibrate(final)
         fitted = task_of(final.model).calibration is not None
-        calibrated = list(cross_fitted(plain, final.held, numbers)) if fitted else []
-        folds = list(numbers)
-        return final, Judgement(protocol, self.rows, answers, self.groups, folds, calibrated)
+        numbers = answered.numbers
+        return final, answered.judgement(list(cross_fitted(plain, held, numbers)) if fitted else [])
 
     def _in_fold(self, fold: Fold) -> Learned:
         where = {"stage": "fold", "repeat": fold.repeat + 1, "fold": fold.number + 1}

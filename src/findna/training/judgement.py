@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from findna.data.labelled import LabelledSplit
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.splits import Fold
 from findna.files import atomic_file
 from findna.inference.answers import answer_columns, label_words
 from findna.metrics import Answers, Metric, confusion, primary_metric
 from findna.model.heads import TaskConfig
 from findna.resampling import measure, permutation_p_value
 from findna.training.calibration import measured
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 RESAMPLES = 1000
 PERMUTATIONS = 1000
@@ -89,6 +94,42 @@ class Judgement:
             return None
         first, *others = (confusion(each) for each in self.answers)
         return sum(others, start=first)
+
+
+class Folded:
+    """Answers gathered fold by fold: every row of a cross-validation is answered once a repeat."""
+
+    def __init__(
+        self, data: LabelledData, rows: LabelledSplit, groups: Ints, plan: Sequence[Fold]
+    ) -> None:
+        """Nothing is answered yet; `plan` holds every fold of every repeat, in order."""
+        self.data, self.rows, self.groups = data, rows, groups
+        shape = (plan[-1].repeat + 1, len(rows))
+        self.scores = np.zeros((*shape, len(data.classes)))
+        self.thresholds, self.numbers = np.zeros(shape), np.zeros(shape, np.int64)
+
+    def add(self, fold: Fold, scores: Floats, threshold: float) -> None:
+        """The scores of the rows that a fold tests, and its threshold."""
+        here = (fold.repeat, fold.test)
+        self.scores[here], self.thresholds[here] = scores, threshold
+        self.numbers[here] = fold.number
+
+    def judgement(self, calibrated: Sequence[Floats] = ()) -> Judgement:
+        """What all folds say together."""
+        data, labels = self.data, self.rows.labels
+        answers = [
+            Answers(data.kind, data.classes, labels, *pair)
+            for pair in zip(self.scores, self.thresholds, strict=True)
+        ]
+        repeats, folds = len(self.numbers), int(self.numbers.max()) + 1
+        repeated = f" repeated {repeats} times" if repeats > 1 else ""
+        protocol = (
+            f"{folds}-fold cross-validation{repeated}, stratified, groups and near-duplicates kept"
+            " together, every choice made inside its fold"
+        )
+        return Judgement(
+            protocol, self.rows, answers, self.groups, list(self.numbers), list(calibrated)
+        )
 
 
 def _label_columns(rows: LabelledSplit, task: TaskConfig) -> dict[str, Any]:

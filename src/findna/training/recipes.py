@@ -64,7 +64,8 @@ class PretrainSettings(Settings):
     alternatives = ENDS
     preset: str = Field(
         "tiny",
-        description="Shape and recipe: tiny, small, medium, base, paper or long. The recipe sets some of the defaults below, which are those of tiny.",
+        description="Shape and recipe: tiny, small, medium, base, paper or long. The recipe sets"
+        " some of the defaults below, which are those of tiny.",
     )
     head: Literal["prototypes", "shared"] = Field(
         "prototypes",

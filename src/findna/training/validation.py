@@ -180,8 +180,8 @@ def health(
       hide a collapse.
     * ``token_information``: entropy of the teacher's mean answer minus mean entropy of its
       answers, median over tokens, in nats: what a token's answer tells of which window it saw. 0 is
-      collapse, whatever the entropy. ``least_token_information`` is that of the token that tells least, and
-      ``silent_tokens`` counts those that tell nothing (below ``SILENT``).
+      collapse, whatever the entropy. ``least_token_information`` is that of the token that tells
+      least, and ``silent_tokens`` counts those that tell nothing (below ``SILENT``).
     * ``windows``: over how many windows, or parts of few long ones, these are measured.
     * ``strand_agreement``: mean cosine between centred embeddings of both strands.
     * ``distillation_loss``: cross-entropy of the student's answers against the teacher's.

@@ -20,7 +20,7 @@ from findna.data.splits import groups_of, parted, planned_folds
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.protocol import Contender, Learned
 from findna.metrics import Answers
-from findna.training.judgement import Judgement
+from findna.training.judgement import Folded, Judgement
 
 Floats = NDArray[np.float64]
 
@@ -107,23 +107,13 @@ def _judged_by_folds(
     plan = planned_folds(
         data, rows, groups, folds=settings.folds, repeats=settings.repeats, seed=settings.seed
     )
-    shape = (plan[-1].repeat + 1, len(rows))
-    scores = np.zeros((*shape, len(data.classes)))
-    thresholds, numbers, chosen = np.zeros(shape), np.zeros(shape, np.int64), []
+    answered, chosen = Folded(data, rows, groups, plan), []
     for fold in plan:
         train, valid = _parted(rows.where(fold.train), data, settings, groups[fold.train])
         learned = _learned(contender, data, train, valid, settings)
-        here = (fold.repeat, fold.test)
-        scores[here] = learned.scores(rows.where(fold.test))
-        thresholds[here], numbers[here] = learned.threshold, fold.number
+        answered.add(fold, learned.scores(rows.where(fold.test)), learned.threshold)
         chosen.append(dict(learned.chosen))
-    answers = [
-        Answers(data.kind, data.classes, rows.labels, *pair)
-        for pair in zip(scores, thresholds, strict=True)
-    ]
-    return BaselineResult(
-        name, Judgement("cross-validation", rows, answers, groups, list(numbers)), chosen
-    )
+    return BaselineResult(name, answered.judgement(), chosen)
 
 
 # ---------------------------------------------------------------- the commonest answer
