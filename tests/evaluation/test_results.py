@@ -11,9 +11,12 @@ import pytest
 from findna.data.labelled import LabelledSplit
 from findna.evaluation import results
 from findna.evaluation.comparison import difference, holm, interval, resample, selected_epoch
+from findna.evaluation.contenders.lineup import starts
 from findna.evaluation.markdown import to_markdown
 from findna.evaluation.results import RunFacts, read_runs, run_file, scored, tidy, write_run
+from findna.evaluation.settings import EvaluateSettings
 from findna.evaluation.summary import composition_warnings, summary
+from findna.evaluation.tabulate import tabulate
 from findna.files import BadInput, OutputExists
 from findna.metrics import Answers, metric_names
 from findna.resampling import measure
@@ -325,19 +328,32 @@ def _scores(metric="mcc", **scores):
 def test_composition_that_explains_most_is_warned_of_by_hand():
     (line,) = composition_warnings(_scores(model=0.5, cnn=0.9, composition=0.41, majority=0.0))
     assert line == (
-        "t: length and letter composition alone reach 0.410; "
-        "above chance (0.000) that is 82% of model"
+        "t: composition alone scores 0.410, 46 % of the best contender (cnn, 0.900)"
+        " and 82 % of the best model given (model, 0.500)"
     )
+    (line,) = composition_warnings(_scores(model=0.5, cnn=0.4, composition=0.41, majority=0.0))
+    assert line == "t: composition alone scores 0.410, 82 % of the best contender (model, 0.500)"
     assert composition_warnings(_scores(model=0.9, composition=0.41, majority=0.0)) == []
     # GUE prom_core_all: a GC threshold reaches 0.410, HyenaDNA's published figure is 0.370.
-    assert "111% of hyena" in composition_warnings(_scores(hyena=0.370, composition=0.410))[0]
+    (line,) = composition_warnings(_scores(hyena=0.370, composition=0.410))
+    assert line.endswith("0.410, no less than the best contender (hyena, 0.370)")
+
+
+def test_a_weak_baseline_near_composition_is_no_matter():
+    """Only the best contender and the best model that somebody gave are compared with it."""
+    weak = {"kmer": 0.345, "linear-random-tiny": 0.3, "knn-random": 0.2, "cnn": 0.83}
+    others = {"composition": 0.28, "majority": 0.0}
+    assert composition_warnings(_scores(**weak, **others)) == []
+    assert composition_warnings(_scores(**weak, **others, model=0.5)) == []
+    (line,) = composition_warnings(_scores(**weak, **others, **{"knn-own": 0.1, "linear-own": 0.3}))
+    assert line.count("%") == 2 and "93 % of the best model given (linear-own, 0.300)" in line
 
 
 def test_chance_is_that_of_the_commonest_answer():
     # 0.55 of 0.9 looks like 61 %; above a chance of 0.5 it is 12 %. 0.86 is 90 %.
     low, high = (_scores("accuracy", model=0.9, composition=c, majority=0.5) for c in (0.55, 0.86))
     assert composition_warnings(low) == []
-    assert "90% of model" in composition_warnings(high)[0]
+    assert "above chance (0.500) that is 90 % of the best" in composition_warnings(high)[0]
     (line,) = composition_warnings(_scores("accuracy", model=0.9, composition=0.85))
     assert "not judged" in line
     assert composition_warnings(_scores(model=0.0, composition=0.2)) == []
@@ -403,10 +419,37 @@ def test_warnings_notes_pretraining_seeds_and_selection_are_on_the_page(tmp_path
     )
     found = summary(read_runs(tmp_path), "composition", resamples=50)
     text = to_markdown(found)
-    assert "**Warning** (at least 80%): gue/tf/0: length and letter composition alone" in text
-    assert "100% of tiny" in text
+    assert "at least 80 % of what the best contender" in text
+    assert "\n* gue/tf/0: composition alone scores" in text
+    assert "no less than the best contender (tiny" in text
+    assert "Seeds differ" not in text and "Not finished" not in text
     assert "Note: 5,000 training rows." in text
     assert "Seeds include pretraining for tiny only." in text
     assert "inflated by selection on the test split by" in text
     assert found.table.set_index("contender").loc["tiny", "inflation"] == chosen.inflation
     assert f"+{chosen.inflation:.3f}" in text
+
+
+def test_unequal_numbers_of_seeds_are_told_under_the_table(folder):
+    """Contenders without a draw have one run, which is no inequality."""
+    found = summary(read_runs(folder), "kmer", resamples=50)
+    assert "Seeds differ" not in to_markdown(found)
+    write(folder, "gue/tf/1", "linear", 3, 0.8)
+    text = to_markdown(summary(read_runs(folder), "kmer", resamples=50))
+    assert "**Seeds differ**: kmer 3, linear 3 to 4. Means over unequal numbers" in text
+    assert text.index("| gue/tf/1") < text.index("Seeds differ") < text.index("### Over tasks")
+
+
+def test_a_makeshift_reference_is_told_until_the_evaluation_is_finished(folder):
+    settings, begun = EvaluateSettings(resamples=100), starts(["tiny"])
+    for left, told in ((20, "20 runs are left"), (1, "1 run is left")):
+        tabulate(folder, settings, begun, [], left)
+        text = (folder / "table.md").read_text(encoding="utf-8")
+        assert f"**Not finished**: {told}" in text
+        assert "minus kmer is a makeshift: differences will be to finetune-random-tiny," in text
+    write(folder, "gue/tf/0", "finetune-random-tiny", 0, 0.8)
+    tabulate(folder, settings, begun, [], 3)
+    text = (folder / "table.md").read_text(encoding="utf-8")
+    assert "3 runs are left" in text and "makeshift" not in text
+    tabulate(folder, settings, begun, [], 0)
+    assert "Not finished" not in (folder / "table.md").read_text(encoding="utf-8")

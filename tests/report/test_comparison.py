@@ -140,3 +140,41 @@ def test_legend_and_panel_do_not_overlap() -> None:
     assert box.x0 >= axes.get_window_extent().x1
     assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
     assert box.y0 >= figure.bbox.y0
+
+
+def test_of_a_single_task_contenders_stand_on_the_axis_the_best_on_top() -> None:
+    table = _table(["gue/tf/0"]).sample(frac=1, random_state=1)
+    table.loc[table["contender"] == "kmer", ["mean", "low", "high"]] = np.nan
+    figure = _drawn(table, FIGURES)
+    (axes,) = figure.axes
+    names = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+    assert names == [
+        "majority", "composition", "linear-tiny", "finetune-tiny", "kmer (undefined)",
+        "published, dev-selected: test read once", "published, P1: the test split chose",
+    ]  # fmt: skip
+    top, bottom = sorted(axes.get_ylim())
+    assert axes.yaxis_inverted() and top < min(axes.get_yticks())
+    assert max(axes.get_yticks()) < bottom
+    places = {y: x for x, y, marker, _ in _points(axes) if marker != "|"}
+    assert [places[y] for y in axes.get_yticks()[:4]] == pytest.approx([0.7, 0.6, 0.4, 0.3])
+    assert figure.legends == [] and axes.get_legend() is None
+    assert axes.get_title() == "gue/tf/0"
+
+
+def test_the_legend_is_ordered_by_what_is_drawn_and_looks_stay() -> None:
+    """By the mean rank over tasks: contenders of two tasks need not have run on all."""
+    table = _table()
+    shuffled = table[~((table["contender"] == "majority") & (table["task"] == TASKS[0]))]
+    figure = _drawn(shuffled)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*reversed(CONTENDERS)]
+    (axes,) = figure.axes
+    lanes = sorted((y, marker) for _, y, marker, _ in _points(axes))
+    first = next(marker for y, marker in lanes if y > 0.5)
+    assert first == "v"  # the fifth to appear is drawn first
+
+
+@pytest.mark.parametrize(("tasks", "twice"), [(2, False), (20, True)])
+def test_the_axis_is_printed_twice_only_where_the_picture_is_tall(tasks: int, twice: bool) -> None:
+    (axes,) = _drawn(_table([f"t{k}" for k in range(tasks)])).axes
+    assert axes.xaxis.get_tick_params()["labeltop"] is twice

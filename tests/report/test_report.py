@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import yaml
+from matplotlib.textpath import TextPath
 
 from findna.files import BadInput
 from findna.report import write_report
@@ -170,6 +171,137 @@ def test_confusion_table_shows_its_counts() -> None:
     ElementTree.fromstring(svg)
     for text in ("1,234", "5", "6", "7", "predicted", "true"):
         assert f">{text}<" in svg
+
+
+def _title_and_width(svg: str, title: str) -> tuple[float, float, float]:
+    """Left and right end of a title, as wide as it is in its own font, and the width of the SVG."""
+    root = ElementTree.fromstring(svg)
+    (text,) = (one for one in root.iter() if one.text == title)
+    size = re.search(r"font-size: ([\d.]+)px", text.attrib["style"])
+    assert size and "middle" in text.attrib["style"]
+    half = TextPath((0, 0), title, size=float(size[1])).get_extents().width / 2
+    middle, width = float(text.attrib["x"]), float(root.attrib["width"].removesuffix("pt"))
+    return middle - half, middle + half, width
+
+
+@pytest.mark.parametrize(
+    "classes", [["no", "yes"], ["background", "promoter"], ["c" * 60, "a class of a long name"]]
+)
+def test_the_title_of_a_confusion_table_is_not_cut_off(classes: list[str]) -> None:
+    """Fonts differ from machine to machine: a tenth of it is left free."""
+    title = "Answers to rows that chose nothing"
+    left, right, width = _title_and_width(draw_table([[1, 2], [3, 4]], classes, title), title)
+    spare = (right - left) / 20
+    assert left > spare and right < width - spare
+
+
+def test_cells_keep_their_size_beside_long_names() -> None:
+    """The figure grows by the names; of a long one 24 letters are left, its end among them."""
+    heights = []
+    for name in ("a", "a" * 24, "a" * 80):
+        svg = draw_table([[1, 2], [3, 4]], [name, f"b{name}"], "Confusion")
+        places = {text: float(y) for y, text in re.findall(r' y="([\d.]+)"[^>]*>(1|3)<', svg)}
+        heights.append(places["3"] - places["1"])
+    assert min(heights) > 45 and max(heights) < 1.3 * min(heights)  # points
+    assert f">{'a' * 12}…{'a' * 11}<" in svg and f">b{'a' * 11}…{'a' * 11}<" in svg
+
+
+def _finetuned(
+    folder: Path, rows: list[dict[str, Any]] | None = None, settings: Any = None, **found: Any
+) -> str:
+    _run(folder, {"verb": "finetune", "settings": settings or {}}, rows or [])
+    metrics = {"protocol": "test split, read once at the end", "metrics": {}, "rows": {}, **found}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return _text(write_report(folder))
+
+
+_JUDGED = {
+    "expected_calibration_error": 0.1,
+    "reliability": [[0.02, 0.0, 50.0], [0.4, 0.5, 50.0], [0.97, 0.9, 50.0]],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "x", "y"),
+    [
+        ("binary", ["background", "promoter"], "class promoter", "rows of class promoter"),
+        ("multiclass", ["a", "b", "c"], "a class (all classes together)", "rows of that class"),
+        ("multilabel", ["a", "b"], "a label (all labels together)", "rows with that label"),
+    ],
+)
+def test_reliability_is_drawn_on_shares_and_says_of_what(
+    tmp_path: Path, kind: str, classes: list[str], x: str, y: str
+) -> None:
+    page = _finetuned(
+        tmp_path / "r",
+        task={"kind": kind, "classes": classes},
+        calibration={"what": "fitted", "before": _JUDGED, "after": _JUDGED},
+    )
+    svg = page[page.index("<svg") : page.index("</svg>")]
+    ticks = re.findall(r">(-?\d\.\d+)<", svg)
+    assert ticks == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"] * 2
+    assert f"mean probability of {x}<" in svg and f"share of {y}<" in svg
+    for name in ("before calibration", "after calibration", "as it should be"):
+        assert f">{name}<" in svg
+    assert "honest" not in page
+    # Six points are dots; the diagonal has none.
+    assert len(re.findall(r"<use [^>]*clip-path|<use xlink:href", svg)) >= 6
+    dashed = re.findall(r'<path d="([^"]+)"[^>]*stroke-dasharray', svg)
+    assert len(dashed) == 2  # the diagonal and its sample in the legend
+
+
+_TRIED = {"train": "probe", "strand": "both", "auroc": 0.83, "loss": 0.5, "parts": 15}
+
+
+def test_a_probe_shows_no_epochs_and_no_curves(tmp_path: Path) -> None:
+    chosen = {"train": "probe", "epoch": 0, "strand": "both", "strength": 0.1, "epochs": 10}
+    note = {"stage": "fit", "train": "probe", "strand": "both", "validation_loss": 0.5}
+    page = _finetuned(tmp_path / "r", [note], chosen={**chosen, "threshold": None}, tried=[_TRIED])
+    assert "chosen.strength</td><td>0.1" in page
+    for absent in ("Learning", "chosen.epoch", "chosen.threshold"):
+        assert absent not in page
+
+
+def test_a_network_shows_its_epoch_of_how_many(tmp_path: Path) -> None:
+    chosen = {"train": "full", "epoch": 3, "strand": "both", "epochs": 10, "threshold": 0.4}
+    each = {"stage": "fit", "strand": "both", "train": "full", "train_loss": 0.5}
+    page = _finetuned(tmp_path / "r", [{**each, "epoch": 1}], chosen=chosen)
+    assert "chosen.epoch</td><td>3 of 10<" in page and "chosen.epochs" not in page
+    assert "chosen.threshold</td><td>0.4<" in page
+    svg = page[page.index("<svg") : page.index("</svg>")]
+    assert "Learning" in page and ">1</text>" in svg and "1.005" not in svg
+
+
+def test_an_error_of_values_is_named_as_one(tmp_path: Path) -> None:
+    tried = [{"train": "probe", "strand": "both", "r2": 0.9, "loss": 6e-7, "parts": 1}]
+    page = _finetuned(tmp_path / "r", task={"kind": "regression"}, tried=tried)
+    assert "<th>squared error</th>" in page and "<th>loss</th>" not in page
+    assert "<td>6e-07</td>" in page
+
+
+def test_the_rules_of_choice_stand_beside_what_was_tried(tmp_path: Path) -> None:
+    """The better line of a cross-validation need not be the one that was taken."""
+    forward = {**_TRIED, "strand": "forward", "auroc": 0.859, "parts": 6}
+    full = {**_TRIED, "train": "full"}
+    chosen = {"train": "probe", "strand": "both"}
+    crossed = {"protocol": "5-fold cross-validation repeated 2 times"}
+    folds, clearly = "Each fold chose for itself", "by more than a standard error"
+    probe, best = "A probe takes the strand, poolings and strength", "the highest auroc wins"
+
+    page = _finetuned(tmp_path / "1", tried=[forward, _TRIED], chosen=chosen, **crossed)
+    assert "Chosen: probe. It reads both strands." in page and "The best of those" not in page
+    assert folds in page and probe in page and clearly not in page and best not in page
+
+    page = _finetuned(tmp_path / "2", tried=[_TRIED, full], chosen=chosen)
+    assert best in page and probe in page and clearly in page and folds not in page
+
+    settled = {"strand": "forward", "pooling": ["mean"], "begin": "probe"}
+    page = _finetuned(tmp_path / "3", tried=[_TRIED, full], chosen=chosen, settings=settled)
+    assert "A probe takes the strength of the lowest loss" in page and clearly not in page
+
+    zeros = {"strand": "auto", "pooling": ["auto"], "begin": "zeros"}
+    page = _finetuned(tmp_path / "4", tried=[full], chosen=chosen, settings=zeros)
+    assert clearly not in page
 
 
 def test_running_mean_keeps_a_line_and_has_no_lag() -> None:

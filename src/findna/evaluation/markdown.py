@@ -13,30 +13,38 @@ from findna.evaluation.summary import MOST, Summary, composition_warnings
 _NONE = "–"
 
 
-def to_markdown(found: Summary, published: pd.DataFrame | None = None) -> str:
+def to_markdown(
+    found: Summary, published: pd.DataFrame | None = None, told: Sequence[str] = ()
+) -> str:
     """One table a suite, the comparison over tasks, and published figures in a block of their own.
 
-    `published` has the columns task, model, metric, value (a fraction), protocol and source.
+    `published` has the columns task, model, metric, value (a fraction), protocol and source; `told`
+    are sentences to stand under each table.
     """
     parts = [
         part
         for suite, rows in found.table.groupby("suite", sort=False)
-        for part in _suite_parts(str(suite), rows, found, published)
+        for part in _suite_parts(str(suite), rows, found, published, told)
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _suite_parts(
-    suite: str, rows: pd.DataFrame, found: Summary, published: pd.DataFrame | None
+    suite: str,
+    rows: pd.DataFrame,
+    found: Summary,
+    published: pd.DataFrame | None,
+    told: Sequence[str],
 ) -> list[str]:
     across = found.across[found.across["suite"] == suite]
-    warnings = composition_warnings(rows)
     return [
         f"## {suite}",
         *(f"Protocol: {_sentence(protocol)}" for protocol in dict.fromkeys(rows["protocol"])),
         _legend(rows, found),
         _table(_task_head(found.reference), map(_cells, _blocks(rows))),
-        *(f"**Warning** (at least {MOST:.0%}): {_sentence(line)}" for line in warnings),
+        *told,
+        *_seeds_part(rows),
+        *_composition_part(rows),
         *(f"Note: {_sentence(note)}" for note in dict.fromkeys(rows["notes"]) if note),
         *_inflation_part(rows),
         *_across_part(across, found.reference),
@@ -102,6 +110,32 @@ def _between(low: float, high: float, form: str) -> str:
 
 def _p(p: float) -> str:
     return _NONE if pd.isna(p) else f"{p:.2g}"
+
+
+def _seeds_part(rows: pd.DataFrame) -> list[str]:
+    """A sentence where contenders that draw meet with unequal numbers of seeds."""
+    drawn = rows[rows["draws"].astype(bool)]
+    if not (drawn.groupby("task")["seeds"].nunique() > 1).any():
+        return []
+    each = drawn.groupby("contender", sort=False)["seeds"].agg(["min", "max"])
+    counts = [
+        f"{name} {low}" if low == high else f"{name} {low} to {high}"
+        for name, low, high in each.itertuples()
+    ]
+    return [
+        f"**Seeds differ**: {', '.join(counts)}. Means over unequal numbers of seeds are compared"
+        " without pairing the seeds, and the fewer there are, the less an interval knows of others."
+    ]
+
+
+def _composition_part(rows: pd.DataFrame) -> list[str]:
+    lines = [f"* {_sentence(line)}" for line in composition_warnings(rows)]
+    lead = (
+        "**Does composition explain it?** Tasks where length and letters alone reach at least"
+        f" {100 * MOST:.0f} % of what the best contender, or the best model given, has above"
+        " chance:"
+    )
+    return [lead, "\n".join(lines)] if lines else []
 
 
 def _inflation_part(rows: pd.DataFrame) -> list[str]:

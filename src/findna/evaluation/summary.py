@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -26,6 +27,9 @@ from findna.files import BadInput
 
 # A baseline that reaches this share of a score above chance explains most of it.
 MOST = 0.8
+# Contenders that nobody gave; lineup.py names them.
+_BASELINES = ("majority", "composition", "kmer", "cnn")
+_RANDOM = re.compile(r"(linear|knn|finetune)-random(-|$)")
 # Metrics that are 0 for a constant and, on average, for a random answer.
 _CHANCE_IS_ZERO = ("mcc", "mcc_macro", "r2", "pearson", "spearman")
 
@@ -202,29 +206,57 @@ def _adjusted(
 def composition_warnings(
     table: pd.DataFrame, *, composition: str = "composition", majority: str = "majority"
 ) -> list[str]:
-    """A line a task where length and letter composition alone reach most of a contender's score.
+    """A sentence a task where length and letter composition alone reach most of the best score, or
+    of that of the best model given.
 
-    Most is 80 % of what the contender has above chance. Chance is the score of the commonest
-    answer, or 0 for correlations; a task where it is not known is warned of as not judged.
+    Most is 80 % of what it has above chance. Chance is the score of the commonest answer, or 0 for
+    correlations; a task where it is not known is told of as not judged.
     """
     lines = []
     for task, rows in table.groupby("task", sort=False):
-        scores = rows.set_index("contender")["mean"].astype(float)
+        scores = rows.set_index("contender")["mean"].astype(float).dropna()
         if composition not in scores.index:
             continue
         chance = _chance(scores, str(rows["metric"].iloc[0]), majority)
         if chance is None:
             lines.append(f"{task}: not judged against composition, there is no run of {majority}")
             continue
-        above = scores.drop([composition, majority], errors="ignore") - chance
-        share = (scores[composition] - chance) / above[above > 0]
-        reached = [f"{share[name]:.0%} of {name}" for name in share.index[share >= MOST]]
-        if reached:
-            lines.append(
-                f"{task}: length and letter composition alone reach {scores[composition]:.3f}; "
-                f"above chance ({chance:.3f}) that is {', '.join(reached)}"
-            )
+        others = scores.drop([composition, majority], errors="ignore")
+        told = _told_of_composition(others, float(scores[composition]), chance)
+        lines += [f"{task}: {told}"] if told else []
     return lines
+
+
+def _told_of_composition(others: pd.Series[float], reached: float, chance: float) -> str:
+    """What part of the best of all, and of the best model given, is reached; empty if of neither
+    it is most.
+    """
+    above = others[others > chance] - chance
+    given = above[[_is_given(str(name)) for name in above.index]]
+    whose: dict[str, str] = {}
+    for what, some in (("the best contender", above), ("the best model given", given)):
+        if len(some):
+            whose.setdefault(str(some.idxmax()), what)
+    share = {name: (reached - chance) / above[name] for name in whose}
+    near = [name for name in whose if share[name] >= MOST]
+    if not near:
+        return ""
+    parts = [
+        f"{_part(share[name])} {what} ({name}, {others[name]:.3f})"
+        for name, what in whose.items()
+        if name in near or what == "the best contender"
+    ]
+    above_chance = f"; above chance ({chance:.3f}) that is" if chance else ","
+    return f"composition alone scores {reached:.3f}{above_chance} {' and '.join(parts)}"
+
+
+def _part(share: float) -> str:
+    return f"{100 * share:.0f} % of" if share < 1 else "no less than"
+
+
+def _is_given(contender: str) -> bool:
+    """Whether this is a model or table that the user gave: no baseline, and no random weights."""
+    return contender not in _BASELINES and not _RANDOM.match(contender)
 
 
 def _chance(scores: pd.Series[float], metric: str, majority: str) -> float | None:

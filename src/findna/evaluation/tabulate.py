@@ -17,6 +17,8 @@ from findna.evaluation.summary import summary
 from findna.files import atomic_file
 from findna.training.judgement import write_table
 
+_STRONGEST = ("finetune", "linear", "knn")
+
 
 @dataclass(frozen=True)
 class EvaluateResult:
@@ -58,7 +60,7 @@ def tabulate(
         ("published", published),
     ):
         write_table(table, folder / f"{name}.tsv")
-    text = to_markdown(found, published)
+    text = to_markdown(found, published, _told_of_budget(left, reference, settings, begun))
     for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
         if listed := "\n".join(f"* {line}" for line in lines):
             text += f"\n## {title}\n\n{listed}\n"
@@ -95,9 +97,31 @@ def _reference(
     """
     if settings.reference and (ended or settings.reference in names):
         return settings.reference
-    starts = [*(s for s in begun if s.models), *begun]
-    wanted = [f"{mode}-{s.name}" for s in starts for mode in ("finetune", "linear", "knn")]
+    wanted = _preferred(begun, _STRONGEST)
     return next((name for name in (*wanted, "kmer") if name in names), min(names))
+
+
+def _told_of_budget(
+    left: int, reference: str, settings: EvaluateSettings, begun: Sequence[Start]
+) -> list[str]:
+    """What an evaluation that is not finished compares, and what it will; nothing once it is."""
+    if not left:
+        return []
+    awaited = settings.reference or next(iter(_preferred(begun, settings.modes)), "kmer")
+    runs = "run is" if left == 1 else "runs are"
+    text = f"**Not finished**: {left:,} {runs} left, and the same command goes on with them."
+    if awaited != reference:
+        text += (
+            f" The column minus {reference} is a makeshift: differences will be to {awaited}, which"
+            " has not run."
+        )
+    return [text]
+
+
+def _preferred(begun: Sequence[Start], modes: Sequence[str]) -> list[str]:
+    """Models before random weights, each in the stronger mode first."""
+    starts = [*(s for s in begun if s.models), *begun]
+    return [f"{mode}-{s.name}" for s in starts for mode in _STRONGEST if mode in modes]
 
 
 def _published(tasks: set[str]) -> pd.DataFrame:

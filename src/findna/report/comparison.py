@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -42,6 +42,9 @@ _TICKS = ("#222222", "#B04A4A", "#4A6FB0", "#5E8F5A", "#8A8A8A")
 _ROOM = 0.8  # of the height of a task's row; the rest keeps tasks apart
 _INCHES_A_LINE = 0.11
 _LONG_NAME = 24
+_PROTOCOL_LETTERS = 34  # of a line
+_INCHES_A_NAME = 0.22  # of a line of text on the y axis
+_TALL = 60  # lanes from which the x axis is repeated above
 
 
 def draw_comparison(table: pd.DataFrame, published: pd.DataFrame | None, path: Path) -> list[Path]:
@@ -49,7 +52,8 @@ def draw_comparison(table: pd.DataFrame, published: pd.DataFrame | None, path: P
 
     Args:
         table: columns task, metric, contender, mean, low, high; a panel for each metric, a row for
-            each task, a marker for each contender.
+            each task, a marker for each contender. Of a single task contenders stand on the y axis,
+            the best on top.
         published: columns task, model, metric, value, protocol; only figures in the metric of the
             task are drawn, each protocol in a lane of its own below the contenders.
         path: its ending is replaced by .png and .svg.
@@ -72,7 +76,59 @@ def _comparable(table: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataF
 
 
 def _drawn(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    marks = _assigned(table["contender"], _MARKS)
+    one = len(table[["task", "metric"]].drop_duplicates()) == 1
+    return _drawn_one(table, published) if one else _drawn_many(table, published)
+
+
+def _axis_name(metric: str) -> str:
+    return f"{metric} on test rows (mean over seeds, 95 % interval)"
+
+
+# ---------------------------------------------------------------- one task
+
+
+def _drawn_one(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Names on the y axis say who is who: no legend, and one look for all."""
+    best_first = table.sort_values("mean", ascending=False, kind="stable", na_position="last")
+    names = [_told(row) for row in best_first.to_dict("records")]
+    protocols = list(dict.fromkeys(published["protocol"]))
+    names += [fill(f"published, {protocol}", _PROTOCOL_LETTERS) for protocol in protocols]
+    lines = np.array([name.count("\n") + 1 for name in names])
+    places = np.cumsum(lines) - (lines - 1) / 2
+    height = max(_INCHES_A_NAME * lines.sum() + 0.9, 1.8)
+    figure = Figure(figsize=(8.0, height), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    for y, row in zip(places, best_first.to_dict("records"), strict=False):
+        _draw_score(axes, y, row, _MARKS[0])
+    for y, protocol in zip(places[len(best_first) :], protocols, strict=True):
+        values = published.loc[published["protocol"] == protocol, "value"].to_numpy(float)
+        axes.plot(values, np.full(len(values), y), **_tick(_TICKS[0]))
+    axes.set_yticks(places, names)
+    axes.set_ylim(lines.sum() + 1, 0)
+    axes.tick_params(axis="y", length=0)
+    axes.set_title(str(table["task"].iloc[0]))
+    axes.set_xlabel(_axis_name(str(table["metric"].iloc[0])))
+    return figure
+
+
+def _told(row: Mapping[Hashable, Any]) -> str:
+    return f"{row['contender']} (undefined)" if pd.isna(row["mean"]) else str(row["contender"])
+
+
+def _draw_score(axes: Axes, y: float, row: Mapping[Hashable, Any], mark: Mapping[str, Any]) -> None:
+    """The mean as a dot and its interval; nothing where the mean is undefined."""
+    if pd.isna(row["mean"]):
+        return
+    if not pd.isna(row["low"]):
+        axes.hlines(y, row["low"], row["high"], color=mark["color"], linewidth=1.4)
+    axes.plot(row["mean"], y, markersize=4.5, markeredgewidth=0.7, linestyle="none", **mark)
+
+
+# ---------------------------------------------------------------- many tasks
+
+
+def _drawn_many(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    marks = _best_first(table, _assigned(table["contender"], _MARKS))
     ticks = _assigned(published["protocol"], _TICKS)
     panels = [
         _Panel(str(metric), rows, published[published["metric"] == metric], marks, ticks)
@@ -86,6 +142,18 @@ def _drawn(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
         panel.draw(place)
     figure.legend(handles=_legend(marks, ticks), loc="outside right upper", fontsize=8)
     return figure
+
+
+def _best_first(
+    table: pd.DataFrame, marks: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Contenders by their mean rank over tasks, the best first, so that legend and lanes follow
+    the picture; each keeps its look.
+    """
+    scores = table.assign(mean=table["mean"].astype(float))
+    ranks = scores.groupby(["task", "metric"])["mean"].rank(pct=True)
+    order = ranks.groupby(table["contender"]).mean().fillna(-1.0)
+    return {name: marks[name] for name in sorted(marks, key=lambda name: -order[name])}
 
 
 def _assigned(names: pd.Series[str], looks: Sequence[Any]) -> dict[str, Any]:
@@ -130,17 +198,12 @@ class _Panel:
         axes.set_ylim(len(self.tasks) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", labeltop=True)
-        axes.set_xlabel(f"{self.metric} on test rows (mean over seeds, 95 % interval)")
+        axes.tick_params(axis="x", labeltop=self.lines > _TALL)
+        axes.set_xlabel(_axis_name(self.metric))
 
     def _draw_contenders(self, axes: Axes, rows: pd.DataFrame, places: dict[str, float]) -> None:
         for row in rows.to_dict("records"):
-            if pd.isna(row["mean"]):
-                continue
-            mark, y = self.marks[row["contender"]], places[row["contender"]]
-            if not pd.isna(row["low"]):
-                axes.hlines(y, row["low"], row["high"], color=mark["color"], linewidth=1.4)
-            axes.plot(row["mean"], y, markersize=4.5, markeredgewidth=0.7, linestyle="none", **mark)
+            _draw_score(axes, places[row["contender"]], row, self.marks[row["contender"]])
 
     def _draw_published(self, axes: Axes, rows: pd.DataFrame, places: dict[str, float]) -> None:
         for protocol, some in rows.groupby("protocol"):
@@ -171,7 +234,7 @@ def _legend(marks: dict[str, dict[str, Any]], ticks: dict[str, str]) -> list[Art
         for name, mark in marks.items()
     ]
     lines = [
-        Line2D([], [], label=fill(f"published, {protocol}", 34), **_tick(colour))
+        Line2D([], [], label=fill(f"published, {protocol}", _PROTOCOL_LETTERS), **_tick(colour))
         for protocol, colour in ticks.items()
     ]
     return [*dots, *lines]

@@ -31,13 +31,17 @@ STYLE: dict[Any, Any] = {  # the stubs name every key of matplotlib
     "legend.frameon": False,
 }
 
+_INCHES_A_LETTER = 0.09  # more than any usual font of this size takes
+_LONGEST_NAME = 24
+
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over a common x axis, which counts unless `whole` is False, and level lines to compare
-    them with.
+    """Lines over a common x axis, which counts, and level lines to compare them with.
+
+    `agreement` names the diagonal of a chart of shares: both axes then go from 0 to 1.
     """
 
     title: str
@@ -47,22 +51,27 @@ class Chart:
     levels: Mapping[str, float] = field(default_factory=dict)
     bands: Mapping[str, Sequence[tuple[float, float, float]]] = field(default_factory=dict)
     smooth: bool = False
-    whole: bool = True
+    agreement: str = ""
 
 
 def draw_chart(chart: Chart) -> str:
     """SVG of a chart; few points are marked, a band is (x, low, high)."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 3.1), layout="constrained")
+        size = (4.0, 4.0) if chart.agreement else (5.4, 3.1)
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         for colour, (name, points) in zip(COLOURS, chart.lines.items(), strict=False):
             _draw_line(axes, name, points, colour, chart.smooth)
             _draw_band(axes, chart.bands.get(name, ()), colour)
         for style, (name, level) in zip((":", "--", "-."), chart.levels.items(), strict=False):
             axes.axhline(level, color="#444444", linestyle=style, linewidth=1, label=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=chart.whole))
+        if chart.agreement:
+            _draw_agreement(axes, chart.agreement)
+        else:
+            # One tick will do: after a single epoch there are no others.
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
-        if len(chart.lines) + len(chart.levels) > 1:
+        if len(chart.lines) + len(chart.levels) > 1 or chart.agreement:
             axes.legend(loc="best", fontsize=8)
         return _svg(figure, chart.title)
 
@@ -84,6 +93,15 @@ def _draw_band(axes: Axes, band: Sequence[tuple[float, float, float]], colour: s
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
+def _draw_agreement(axes: Axes, name: str) -> None:
+    """Both axes as shares, in fifths, with the diagonal; dots at an end are drawn whole."""
+    for line in axes.get_lines():
+        line.set(marker="o", markersize=4, clip_on=False)
+    axes.axline((0, 0), slope=1, color="#444444", linestyle="--", linewidth=1, label=name, zorder=1)
+    fifths = np.linspace(0, 1, 6)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=fifths, yticks=fifths, aspect="equal")
+
+
 def _running_mean(y: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Mean over a centred window that shrinks at the ends, so that it has no lag."""
     total = np.concatenate([[0.0], np.cumsum(y)])
@@ -96,18 +114,35 @@ def draw_table(counts: Sequence[Sequence[int]], classes: Sequence[str], title: s
     """SVG of a confusion table: rows are true classes, shades are shares of a row."""
     table = np.array(counts, dtype=float)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
-    size = float(np.clip(0.62 * len(classes) + 1.7, 2.8, 9.0))
+    names = [short(name) for name in classes]
+    width, height = _table_size(names, title)
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(size + 0.5, size), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (i, j), count in np.ndenumerate(table):
             ink = "white" if share[i, j] > 0.55 else "#222222"
             axes.text(j, i, f"{count:,.0f}", ha="center", va="center", color=ink, fontsize=8)
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-        axes.set_yticks(range(len(classes)), classes)
-        axes.set(title=title, xlabel="predicted", ylabel="true")
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel="predicted", ylabel="true")
+        # Over the whole figure: over the cells of two classes there is no room for it.
+        figure.suptitle(title)
         return _svg(figure, title)
+
+
+def _table_size(names: Sequence[str], title: str) -> tuple[float, float]:
+    """Inches that cells, the names beside and, aslant, below them, and the title need."""
+    cells = float(np.clip(0.62 * len(names), 1.3, 7.0))
+    beside = _INCHES_A_LETTER * max(map(len, names))
+    wide = max(cells + beside + 0.9, _INCHES_A_LETTER * len(title) + 0.5)
+    return wide, cells + 0.75 * beside + 1.2
+
+
+def short(name: str) -> str:
+    """A name that leaves room for the figure beside it; names often differ in their ends."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _svg(figure: Figure, label: str) -> str:

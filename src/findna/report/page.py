@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
 from findna.files import BadInput, atomic_file, read_json
-from findna.report.figures import Chart, draw_chart, draw_table
+from findna.report.figures import Chart, draw_chart, draw_table, short
 
 Row = Mapping[str, Any]
 
@@ -215,7 +215,8 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
     found = read_json(path) if path.is_file() else {}
     metrics = found.get("metrics", {})
     rows = [(name, *_metric_cells(metric)) for name, metric in metrics.items()]
-    facts = {key: found[key] for key in ("task", "rows", "chosen") if key in found}
+    facts = {key: found[key] for key in ("task", "rows") if key in found}
+    facts["chosen"] = _said_of_choice(found.get("chosen", {}))
     chances = found.get("permutation_p_values") or {}
     facts |= {f"permutation p-value of {name}": chance for name, chance in chances.items()}
     return [
@@ -233,66 +234,118 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
             ("what", "value"),
             _flat(facts),
         ),
-        *_choice_part(found),
-        *_calibration_part(found.get("calibration") or {}),
-        Part("Learning", _LEARNING, _learning_charts(files)),
+        *_choice_part(found, files.settings.get("settings") or {}),
+        *_calibration_part(found),
+        *_learning_part(files),
     ]
 
 
-_LEARNING = (
-    "Validation rows choose what is trained, the epoch, the strand and the threshold; their scores"
-    " are no result."
+def _said_of_choice(chosen: Row) -> Row:
+    """What was chosen, without what has no meaning: epochs of a probe, a threshold of values."""
+    said = {key: value for key, value in chosen.items() if value is not None}
+    epoch, epochs = said.pop("epoch", None), said.pop("epochs", None)
+    if epoch and epochs:
+        said["epoch"] = f"{epoch} of {epochs}"
+    return said
+
+
+_CHOOSING = "Figures are means over so many parts of the rows that choose, and no result."
+_ONE_WINS = (
+    "Of what was heard on all parts the highest {ranking} wins, of equals the lowest loss, and of"
+    " those the cheaper one."
 )
-
-
-_CHOICE = (
-    "Validation figures of what could be trained. The best of those that were compared on all parts"
-    " was taken; they choose and are no result."
+_FOLDS_CHOOSE = (
+    "Each fold chose for itself, and what most folds chose was then learned from all rows,"
+    " whichever line is best: lines of different strands come from different folds and do not"
+    " compare."
 )
+_STRANDS = {"both": " It reads both strands.", "forward": " It reads the given strand alone."}
+_NO_RANKING = ("train", "strand", "loss", "parts")
 
 
-def _choice_part(found: Row) -> list[Part]:
-    """What could be trained and how it did on validation rows; nothing for a run without."""
+def _choice_part(found: Row, settings: Row) -> list[Part]:
+    """What could be trained, how it did on validation rows and by which rules one was taken;
+    nothing for a run without.
+    """
     tried = found.get("tried") or []
     if not tried:
         return []
-    chosen = found.get("chosen", {}).get("train", "")
+    chosen = found.get("chosen", {})
+    trained = list(dict.fromkeys(one["train"] for one in tried))
+    ranking = next((name for name in tried[0] if name not in _NO_RANKING), "ranking")
+    rules = [
+        f"Chosen: {chosen.get('train', '')}.{_STRANDS.get(chosen.get('strand'), '')}",
+        _CHOOSING,
+        *([_ONE_WINS.format(ranking=ranking)] if len(trained) > 1 else []),
+        *_rules_of_reading(trained, settings),
+        *([_FOLDS_CHOOSE] if "cross-validation" in str(found.get("protocol", "")) else []),
+    ]
     rows = [[_shown(value) for value in one.values()] for one in tried]
-    return [Part("What was trained", f"Chosen: {chosen}. {_CHOICE}", (), list(tried[0]), rows)]
+    values = found.get("task", {}).get("kind") == "regression"
+    header = ["squared error" if values and name == "loss" else name for name in tried[0]]
+    return [Part("What was trained", " ".join(rules), (), header, rows)]
+
+
+def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
+    """How strands and bins are chosen where the settings leave them open: not by the ranking."""
+    strand = "auto" in settings.get("strand", "auto")
+    pooling = "auto" in settings.get("pooling", "auto")
+    rules = []
+    if "probe" in trained:
+        told = [*(["strand"] if strand else []), *(["poolings"] if pooling else []), "strength"]
+        rules.append(f"A probe takes the {_listed(told, 'and')} of the lowest loss.")
+    told = [*(["the given strand alone"] if strand else []), *(["bins"] if pooling else [])]
+    if told and set(trained) - {"probe"} and settings.get("begin", "probe") == "probe":
+        rules.append(
+            f"A network reads {_listed(told, 'or')} only where that is clearly better: where the"
+            " loss of a linear probe is lower for it by more than a standard error (two, of fewer"
+            " than 100 rows)."
+        )
+    return rules
+
+
+def _listed(words: Sequence[str], last: str) -> str:
+    """`a, b and c`."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 _CALIBRATION = (
-    " An answer of 0.8 should be right in 8 of 10 rows: points on the diagonal are honest, and the"
-    " expected calibration error is the mean distance from it."
+    " Of rows with a probability of 0.8 of {asked}, 8 in 10 should be so: on the dashed line they"
+    " are. The expected calibration error is the mean distance from it."
 )
 
 
 def _calibration_part(found: Row) -> list[Part]:
     """Judged probabilities before and after calibration; nothing for a run that has none."""
-    judged = {when: found[when] for when in ("before", "after") if when in found}
+    calibration = found.get("calibration") or {}
+    judged = {when: calibration[when] for when in ("before", "after") if when in calibration}
     if not judged:
         return []
+    asked, share = _asked(found.get("task", {}))
     lines = {
-        when: [(p, share) for p, share, _ in each["reliability"]] for when, each in judged.items()
+        f"{when} calibration": [(p, so) for p, so, _ in each["reliability"]]
+        for when, each in judged.items()
     }
     chart = Chart(
-        "Reliability",
-        "mean probability",
-        "share of rows that are so",
-        {**lines, "honest": [(0, 0), (1, 1)]},
-        whole=False,
+        "Reliability", f"mean probability of {asked}", share, lines, agreement="as it should be"
     )
     names = [name for name in judged["before"] if name != "reliability"]
     rows = [(name, *(_shown(each[name]) for each in judged.values())) for name in names]
-    return [
-        Part(
-            "Calibration",
-            f"{str(found.get('what', '')).capitalize()}.{_CALIBRATION}",
-            _chart(chart),
-            ("number", *judged),
-            rows,
-        )
-    ]
+    text = f"{str(calibration.get('what', '')).capitalize()}.{_CALIBRATION.format(asked=asked)}"
+    return [Part("Calibration", text, _chart(chart), ("number", *judged), rows)]
+
+
+def _asked(task: Row) -> tuple[str, str]:
+    """Whose probability is judged, and the name of the share to compare it with. The first class of
+    two mirrors the second; several are taken together.
+    """
+    kind, classes = task.get("kind"), task.get("classes") or [""]
+    if kind == "binary":
+        name = short(str(classes[-1]))
+        return f"class {name}", f"share of rows of class {name}"
+    if kind == "multilabel":
+        return "a label (all labels together)", "share of rows with that label"
+    return "a class (all classes together)", "share of rows of that class"
 
 
 def _sentence(found: Row) -> str:
@@ -309,6 +362,18 @@ def _confusion(files: RunFiles) -> list[Markup]:
     header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     counts = [[int(float(cell)) for cell in line[1:]] for line in lines]
     return [Markup(draw_table(counts, header[1:], "Answers to rows that chose nothing"))]
+
+
+_LEARNING = (
+    "Validation rows choose what is trained, the epoch, the strand and the threshold; their scores"
+    " are no result."
+)
+
+
+def _learning_part(files: RunFiles) -> list[Part]:
+    """Curves by epoch; nothing for a probe, which has none."""
+    charts = _learning_charts(files)
+    return [Part("Learning", _LEARNING, charts)] if charts else []
 
 
 def _learning_charts(files: RunFiles) -> list[Markup]:
