@@ -1,8 +1,12 @@
 """The verbs themselves, called as a person calls them."""
 
+import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from labelled_rows import gc_data, small_model
 from typer.testing import CliRunner, Result
 
 from findna.cli import VERBS, app, verb_command
@@ -90,6 +94,7 @@ def test_info_of_reads_variants_and_an_evaluation(tmp_path: Path) -> None:
     (folder / "settings.yaml").write_text("verb: evaluate\n")
     facts = _facts(_call("info", folder))
     assert (facts["kind"], facts["runs"]) == ("evaluation", "1")
+    assert (facts["tasks"], facts["contenders"]) == ("own", "kmer")
 
 
 def test_info_of_labels(tmp_path: Path) -> None:
@@ -124,6 +129,166 @@ def test_info_of_a_model_and_of_a_missing_file(tmp_path: Path) -> None:
     assert facts["task"] == "none (pretrained)"
     assert int(facts["parameters"].replace(",", "")) > 100_000
     assert _call("info", tmp_path / "none.fa").exit_code == 3
+
+
+# ---------------------------------------------------------------- info of what findna wrote
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small model called `m` and a genome of two chromosomes, in the current folder."""
+    monkeypatch.setenv("FINDNA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    letters = np.random.default_rng(0).choice(list("ACGT"), 700)
+    Path("g.fa").write_text(f">chr1\n{''.join(letters[:400])}\n>chr2\n{''.join(letters[400:])}\n")
+    small_model().save("m")
+    return tmp_path
+
+
+def _written(*arguments: str) -> dict[str, str]:
+    """What `info` says of what a verb wrote to the path that comes last."""
+    done = _call(*arguments, "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    return _facts(_call("info", arguments[-1]))
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet", "h5ad"])
+def test_info_of_embeddings(written: Path, ending: str) -> None:
+    if ending == "h5ad":
+        pytest.importorskip("anndata")
+    facts = _written("embed", "g.fa", "-m", "m", "--half", "-o", f"e.{ending}")
+    assert facts["kind"] == f"embeddings ({ending})"
+    assert (facts["rows"], facts["width"], facts["vectors"]) == ("2", "32", "one a row")
+    assert (facts["model"], facts["pooling"], facts["dtype"]) == ("m", "mean", "float16")
+    assert facts["window"] == "512" and facts["model_digest"].startswith("sha256:")
+
+
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_info_of_embeddings_of_bases(written: Path, ending: str) -> None:
+    facts = _written("embed", "g.fa", "-m", "m", "--pooling", "base", "-o", f"e.{ending}")
+    assert (facts["rows"], facts["vectors"], facts["pooling"]) == ("2", "one a base", "base")
+
+
+def test_info_of_other_archives(written: Path) -> None:
+    import zipfile
+
+    np.savez("a.npz", one=np.zeros((1500, 4), np.float32), two=np.arange(3))
+    facts = _facts(_call("info", "a.npz"))
+    assert facts["kind"] == "arrays (npz)" and facts["one"] == "float32 1,500 x 4"
+    with zipfile.ZipFile("book.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    refused = _call("info", "book.xlsx")
+    assert refused.exit_code == 3 and "spreadsheet" in refused.stderr
+
+
+def test_info_of_a_track(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("figwig")
+    from findna.sequence.tracks import TrackPiece, write_track
+
+    piece = TrackPiece("chr1", np.array([0, 10]), np.array([2, 20]), np.array([1.0, -0.5]))
+    write_track("t.bw", {"chr1": 400, "chr2": 1300}, [piece])
+    facts = _facts(_call("info", "t.bw"))
+    assert (facts["kind"], facts["bases with a value"]) == ("track (bigWig)", "12")
+    assert (facts["min"], facts["mean"], facts["max"]) == ("-0.5", "-0.25", "1")
+    assert (facts["chromosomes"], facts["names"], facts["bases"]) == ("2", "chr1, chr2", "1,700")
+    monkeypatch.setitem(sys.modules, "figwig", None)
+    facts = _facts(_call("info", "t.bw"))
+    assert facts["mean"] == "-0.25" and "findna[tracks]" in facts["chromosomes"]
+    Path("cut.bw").write_bytes(Path("t.bw").read_bytes()[:50])
+    assert "cut short" in _call("info", "cut.bw").stderr
+
+
+def test_info_of_an_h5ad_names_the_extra_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "e.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    result = _call("info", tmp_path / "e.h5ad")
+    assert result.exit_code == 3 and "HDF5" in result.stderr
+    monkeypatch.setitem(sys.modules, "anndata", None)
+    assert "findna[anndata]" in _call("info", tmp_path / "e.h5ad").stderr
+
+
+def test_info_of_a_scan(written: Path) -> None:
+    flags = ("--window", "64", "--embeddings", "--format", "bedgraph")
+    facts = _written("scan", "g.fa", "-m", "m", *flags, "-o", "scan")
+    assert (facts["kind"], facts["model"], facts["window"]) == ("scan", "m", "64")
+    assert facts["bases"] == "700" and "track surprise.bedgraph.gz" in facts
+    vectors = _facts(_call("info", "scan/embeddings.parquet"))
+    assert vectors["kind"] == "embeddings (parquet)" and vectors["width"] == "32"
+
+
+def test_info_of_a_mutagenesis(written: Path) -> None:
+    Path("two.fa").write_text(">a\nACGTACGTACGTAC\n>b\nTTTTACGTAC\n")
+    facts = _written("mutagenesis", "two.fa", "-m", "m", "--pictures", "0", "-o", "out")
+    assert (facts["kind"], facts["records"], facts["models"]) == (
+        "mutagenesis", "2", "m (strand both)",
+    )  # fmt: skip
+    assert "unit" in facts and "verdict" in facts
+    assert _facts(_call("info", "out/ohe.npz"))["arr_0"] == "float32 2 x 4 x 14"
+
+
+def test_info_of_a_search_index(written: Path) -> None:
+    flags = ("-g", "g.fa", "-m", "m", "--window", "64", "-o", "hits.bed", "--index")
+    facts = _written("search", "chr1:101-164", *flags, "index")
+    assert (facts["kind"], facts["model"], facts["genome"]) == ("search index", "m", "g.fa")
+    assert (facts["window"], facts["step"], facts["whiten"]) == ("64", "32", "yes")
+    assert facts["windows"] == str(12 + 9) and facts["model digest"].startswith("sha256:")
+
+
+def test_info_of_scored_variants(written: Path) -> None:
+    base = Path("g.fa").read_text().splitlines()[1][4]
+    other = "C" if base == "A" else "A"
+    Path("v.vcf").write_text(CALLS.replace("A\tC", f"{base}\t{other}"))
+    facts = _written("score-variants", "v.vcf", "-g", "g.fa", "-m", "m", "-o", "v.parquet")
+    assert (facts["kind"], facts["alleles"]) == ("scored variants (parquet)", "1")
+    assert "findna_model" in facts
+
+
+def test_info_of_a_run_is_for_people(written: Path) -> None:
+    from findna.model.loading import load_model
+    from findna.training.finetune import finetune
+
+    start = load_model("m")
+    start.provenance = {"name": "dog-tiny", "genome": "dog.fa", "steps": 7000, "seed": 0}
+    start.save("dog")
+    finetune(
+        gc_data(96, 0, 40), "run", model="dog",
+        settings={"train": "probe", "pooling": ("mean",), "strand": "both"}, device="cpu",
+    )  # fmt: skip
+    result = _call("info", "run")
+    facts = _facts(result)
+    assert (facts["kind"], facts["verb"], facts["state"]) == ("run", "finetune", "finished")
+    assert facts["started from"] == "dog"
+    assert facts["model started_from"] == "dog-tiny, genome dog.fa, 7,000 steps"
+    assert facts["model task"] == "binary over at, gc" and "in turn 96, test 40," in facts["rows"]
+    assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, \d\.\d{3}\]", facts["test mcc"])
+    assert re.fullmatch(r"auroc [\d.]+, loss [\d.e-]+, parts 3", facts["tried probe (both)"])
+    assert not set("={}'") & set(result.stdout) and max(map(len, result.stdout.splitlines())) < 160
+    alone = _facts(_call("info", "run/model"))
+    assert alone["test mcc"] == facts["test mcc"] and alone["kind"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("random initialisation", "random initialisation"),
+        ({"seed": 0}, "a model that does not say where it is from"),
+        (
+            {"task_data": "a.csv", "started_from": {"genome": "g.fa", "steps": 5}},
+            "fine-tuned on a.csv, itself from genome g.fa, 5 steps",
+        ),
+    ],
+)
+def test_info_says_what_a_model_began_with(written: Path, start: object, words: str) -> None:
+    model = small_model()
+    metric = {"value": None, "reason": "one class only"}
+    model.provenance = {
+        "protocol": "5-fold cross-validation", "metrics": {"mcc": metric}, "started_from": start,
+    }  # fmt: skip
+    model.save("tuned")
+    facts = _facts(_call("info", "tuned"))
+    assert facts["started_from"] == words
+    assert facts["cross-validation mcc"] == "undefined (one class only)"
 
 
 def test_settings_that_cannot_be_are_usage(fasta: Path, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from findna.cli import verb_command
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.doctor import cost
 from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
 from findna.evaluation.doctor.diagnosis import DoctorSettings, doctor
+from findna.evaluation.doctor.finding import counted, share
 from findna.evaluation.doctor.knowledge import Knowledge, entropies, knowledge_of
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
@@ -55,7 +57,7 @@ def only(diagnosis, topic):
 def test_clean_data_is_ok_on_every_line():
     found = doctor(clean())
     assert not found.stops and {f.level for f in found.findings} == {"ok"}
-    assert [f.topic for f in found.findings] == ["rows", "classes", "letters", "leakage"]
+    assert [f.topic for f in found.findings] == ["rows", "classes", "lengths", "letters", "leakage"]
 
 
 @pytest.mark.parametrize("name", ["train", "dev"])
@@ -105,6 +107,60 @@ def test_rows_of_n_only():
     assert only(doctor(nothing), "letters").level == "stop"
 
 
+def rows_of(lengths):
+    return split_of([random_codes(length) for length in lengths])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "levels", "said"),
+    [
+        ([80, 90, 300, 1000], ["ok"], "shortest 80, median 195, longest 1,000 bp"),
+        ([80, 90, 300, 1001], ["warn"], "1 of 4 rows is longer than the 1,000 bp that presets"),
+        ([19, 20, 19, 21], ["ok", "warn"], "2 of 4 rows are shorter than 20 bp"),
+    ],
+)
+def test_lengths_are_said_without_a_model(lengths, levels, said):
+    found = findings(doctor(task(train=rows_of(lengths))), "lengths")
+    assert [f.level for f in found] == levels and said in found[-1].what
+    assert found[0].what.startswith(f"shortest {min(lengths)}, median ")
+
+
+def classes_of(*names):
+    rows = split_of([random_codes(60) for _ in range(30 * len(names))])
+    rows = LabelledSplit(rows.ids, rows.codes, np.arange(len(rows)) % len(names), rows.rows)
+    kind = "binary" if len(names) == 2 else "multiclass"
+    return LabelledData({"train": rows}, kind, names)
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (("Bound", "bound"), "'Bound', 'bound' differ"),
+        (("bound", "bound ", "un bound", "un  bound"), "'un bound', 'un  bound' differ"),
+        (("bound", "unbound"), None),
+    ],
+)
+def test_classes_that_a_person_would_read_as_one(names, alike):
+    found = findings(doctor(classes_of(*names), settings={"near": False}), "classes")
+    assert ("warn" in [f.level for f in found]) == (alike is not None)
+    assert alike is None or any(alike in f.what for f in found)
+
+
+@pytest.mark.parametrize(("count", "hint"), [(10, False), (11, True)])
+def test_many_whole_numbers_may_be_counts(count, hint):
+    names = tuple(str(n) for n in range(count))
+    found = findings(doctor(classes_of(*names), settings={"near": False}), "classes")
+    assert any("--task regression" in (f.remedy or "") for f in found) == hint
+    assert not hint or "the 11 classes are whole numbers, 0 to 10" in found[0].what
+
+
+def test_one_of_a_thing_is_one_thing():
+    assert counted(1, "row") == "1 row" and counted(1200, "class", "classes") == "1,200 classes"
+    assert share(1, 1200, "rows", "holds", "hold") == "1 of 1,200 rows holds"
+    target = LabelledData({"train": rows_of([60] * 30)}, "regression", ("y",))
+    assert only(doctor(target), "rows").what == "train 30; regression task of 1 target"
+
+
 # ---------------------------------------------------------------- files
 
 
@@ -121,7 +177,7 @@ def vcf_of(path, genome, rows, wrong):
     for n in range(rows):
         ref = decode(genome.fetch("chr1", 10 * n, 10 * n + 1).codes)
         ref = "ACGT"["ACGT".index(ref) - 1] if n < wrong else ref
-        lines.append(f"1\t{10 * n + 1}\t.\t{ref}\tA\t.\t.\t.")
+        lines.append(f"1\t{10 * n + 1}\t.\t{ref}\t{'C' if ref == 'A' else 'A'}\t.\t.\t.")
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -140,9 +196,37 @@ def test_builds_show_in_reference_alleles(tmp_path, fasta, rows, wrong, level, s
     genome = Genome.open(fasta)
     found = doctor(genome=genome, vcf=vcf_of(tmp_path / "v.vcf", genome, rows, wrong))
     names, build = findings(found, "vcf")
-    assert names.level == "ok" and "1 names matched by alias" in names.what
+    assert names.level == "ok" and "(1 name matched by alias)" in names.what
     assert build.level == level and said in build.what
     assert "33.3% lower case" in only(found, "genome").what
+
+
+def test_alleles_that_get_no_score_are_counted_by_reason(tmp_path, fasta):
+    genome = Genome.open(fasta)
+    vcf = vcf_of(tmp_path / "v.vcf", genome, 30, 0)
+    more = ["chr9\t5\t.\tA\tC", "chr1\t2999\t.\tACGT\tC", "chr2\t0\t.\tA\tC"]
+    more += ["chr1\t1\t.\tR\tC"] * 2
+    vcf.write_text(vcf.read_text() + "".join(f"{row}\t.\t.\t.\n" for row in more))
+    names, build, unscored = findings(doctor(genome=genome, vcf=vcf), "vcf")
+    assert "34 of 35 rows are on chromosomes of the genome" in names.what
+    assert "FINDNA_REASON=contig_missing" in names.remedy and "left out" not in names.remedy
+    assert build.level == "ok" and "0 of 30" in build.what
+    assert unscored.level == "warn" and "2 ref_not_acgt (REF, or the genome" in unscored.what
+    assert "1 off_the_end" in unscored.what and "1 position_0" in unscored.what
+    assert "contig_missing" not in unscored.what and "FINDNA_REASON" in unscored.remedy
+
+
+def test_alleles_outside_the_regions_of_a_cut_genome_are_counted(tmp_path, fasta):
+    chr1 = Genome.open(fasta).fetch("chr1", 1000, 1400).codes
+    cut = tmp_path / "cut.fa"
+    cut.write_text(f">chr1:1001-1400\n{decode(chr1)}\n")
+    genome = Genome.open(cut)
+    vcf = vcf_of(tmp_path / "v.vcf", Genome.open(fasta), 130, 0)
+    unscored = findings(doctor(genome=genome, vcf=vcf), "vcf")[-1]
+    assert (
+        "100 of 130 alleles get no score: 100 outside_regions (REF lies outside the regions"
+        in unscored.what
+    )
 
 
 def test_a_bcf_is_read_as_the_vcf_is(tmp_path, fasta):
@@ -229,7 +313,7 @@ def test_what_a_model_knows_decides(monkeypatch, low, high, provenance, level, s
     found = only(diagnosis, "model")
     assert found.level == level and said in f"{found.what} {found.remedy}"
     assert diagnosis.stops == (level == "stop")
-    assert "about 60 s (1 training runs) on cpu" in only(diagnosis, "cost").what
+    assert "about 60 s (1 training run) on cpu" in only(diagnosis, "cost").what
 
 
 def test_lengths_are_held_against_the_trained_range():
@@ -251,6 +335,39 @@ def test_the_cost_grows_with_rows_and_epochs_and_leaves_the_model_alone():
     assert cost_of_finetuning(model, clean(), full).runs == 4
     assert few.mebibytes > 50
     assert all((before[k] == v).all() for k, v in model.state_dict().items())
+
+
+def linear_seconds(model, data, rows, settings, device):
+    """A machine on which rows, batches and bases cost the same wherever they stand."""
+    bases, batches = int(rows.lengths.sum()), len(rows) / 8
+    return 1e-2 * len(rows) + 1e-5 * bases, 1e-1 * batches + 1e-4 * bases
+
+
+@pytest.mark.parametrize("place", [0, 80, 159])
+@pytest.mark.parametrize("longest", [101, 2_000, 200_000])
+def test_a_long_row_costs_the_same_wherever_it_stands(monkeypatch, place, longest):
+    monkeypatch.setattr(cost, "_seconds", linear_seconds)
+    lengths = [101] * 160
+    lengths[place] = longest
+    data = task(train=rows_of(lengths), test=rows_of([101] * 20))
+    settings = DoctorSettings(epochs=10, batch_rows=8, train="full", strand="both")
+    found = cost_of_finetuning(new_model(SMALL, seed=0), data, settings, "cpu")
+    bases = sum(lengths)
+    epoch = (1e-1 * 20 + 1e-4 * bases) * (1 + 2 / 3 * 0.1)
+    want = found.runs * (1e-2 * 160 + 1e-5 * bases + 10 * epoch)
+    assert found.seconds == pytest.approx(want, rel=1e-6)
+    assert found.cut == (settings.batch_bases if longest > settings.batch_bases else None)
+
+
+def test_lengths_of_all_kinds_cost_what_their_bases_cost(monkeypatch):
+    monkeypatch.setattr(cost, "_seconds", linear_seconds)
+    lengths = RANDOM.integers(30, 3000, 500).tolist()
+    data = task(train=rows_of(lengths), dev=rows_of([50] * 10), test=rows_of([101] * 20))
+    settings = DoctorSettings(epochs=3, batch_rows=8, train="full", strand="both")
+    found = cost_of_finetuning(new_model(SMALL, seed=0), data, settings, "cpu")
+    epoch = (1e-1 * 500 / 8 + 1e-4 * sum(lengths)) * (1 + 2 / 3 * 500 / sum(lengths))
+    want = found.runs * (1e-2 * 500 + 1e-5 * sum(lengths) + 3 * epoch)
+    assert found.seconds == pytest.approx(want, rel=1e-6)
 
 
 # ---------------------------------------------------------------- the verb

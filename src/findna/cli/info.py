@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
-import yaml
 
+from findna.cli.facts import listed, model_facts, output_facts
 from findna.cli.running import say, verb
-from findna.files import open_bytes, read_json
+from findna.files import open_bytes
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, merge, read_bed
@@ -25,8 +25,9 @@ def info(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="A FASTA, FASTQ, BED, VCF or label file, a model or its name, a run; without one"
-            " the models that are known by name are listed."
+            help="A FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, or another"
+            " file or folder that findna wrote; without one the models that are known by name are"
+            " listed."
         ),
     ] = None,
 ) -> None:
@@ -44,11 +45,10 @@ def _where(model: PublishedModel) -> str:
 
 def _facts(path: Path) -> Mapping[str, object]:
     if str(path) in PUBLISHED and not path.exists():
-        return {"name": str(path), **_model_facts(path)}
-    if (path / "settings.yaml").is_file():
-        return _run_facts(path)
-    if (path / "config.json").is_file():
-        return _model_facts(path)
+        return {"name": str(path), **model_facts(path)}
+    written = output_facts(path)
+    if written is not None:
+        return written
     if path.is_dir():
         return _label_facts(path)
     with open_bytes(path) as stream:
@@ -120,23 +120,23 @@ def _table_facts(path: Path) -> Mapping[str, object]:
         columns = table.columns
         at = usual_sequence_column(columns)
         rows = sum(1 for _ in table.rows) if at is None else 0
-    listed = {"columns": ", ".join(columns)}
+    named = {"columns": listed(columns)}
     if at is None:
-        return {"kind": "table", "rows": f"{rows:,}", **listed, "sequences": "no usual column name"}
+        return {"kind": "table", "rows": f"{rows:,}", **named, "sequences": "no usual column name"}
     if guess_label_column(columns, columns[at]) is not None:
         return _label_facts(path)
-    return {**_read_facts(path, "sequences (table)"), **listed, "labels": "no usual column name"}
+    return {**_read_facts(path, "sequences (table)"), **named, "labels": "no usual column name"}
 
 
 def _label_facts(path: Path) -> Mapping[str, object]:
-    from findna.data.labelled import read_labelled
+    from findna.data.labels import read_labelled
 
     data = read_labelled(path)
     lengths = [length for split in data.splits.values() for length in split.lengths.tolist()]
     return {
         "kind": "labelled sequences",
         "task": data.kind,
-        "classes": ", ".join(data.classes),
+        "targets" if data.kind == "regression" else "classes": listed(data.classes),
         **{f"rows {name}": f"{len(split):,}" for name, split in data.splits.items()},
         "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
     }
@@ -149,56 +149,3 @@ _FILE_FACTS: dict[str, Callable[[Path], Mapping[str, object]]] = {
     "vcf": _variant_facts,
     "table": _table_facts,
 }
-
-
-def _model_facts(path: Path) -> Mapping[str, object]:
-    from findna.model.loading import load_model
-
-    model = load_model(path)
-    task, backbone = model.config.task, model.config.backbone
-    return {
-        "kind": "model",
-        "preset": model.config.preset,
-        "parameters": f"{model.parameters_count:,}",
-        "shape": f"{backbone.depth} layers, width {backbone.width}",
-        "task": f"{task.kind} over {', '.join(task.classes)}" if task else "none (pretrained)",
-        **({"strand": task.strand, "threshold": f"{task.threshold:.4g}"} if task else {}),
-        **{key: _short(value) for key, value in model.provenance.items() if key != "software"},
-    }
-
-
-def _run_facts(path: Path) -> Mapping[str, object]:
-    settings = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
-    if settings.get("verb") == "evaluate":
-        return _evaluation_facts(path)
-    finished = (path / "model" / "config.json").is_file()
-    checkpoint = path / "checkpoints" / "last" / "state.json"
-    state = read_json(checkpoint) if checkpoint.is_file() else {}
-    facts: dict[str, object] = {
-        "kind": "run",
-        "verb": settings.get("verb", "?"),
-        "state": "finished" if finished else "can be resumed" if state else "has no checkpoint",
-    }
-    if state:
-        facts["steps"] = f"{state['step']:,} of {state['plan']['steps']:,}"
-    return {**facts, **_model_part(path / "model", finished)}
-
-
-def _evaluation_facts(path: Path) -> Mapping[str, object]:
-    runs = sum(1 for _ in (path / "runs").rglob("*.json"))
-    state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
-    return {"kind": "evaluation", "runs": f"{runs:,}", "state": state}
-
-
-def _model_part(folder: Path, finished: bool) -> Mapping[str, object]:
-    if not finished:
-        return {}
-    return {f"model {key}": value for key, value in _model_facts(folder).items() if key != "kind"}
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={_short(item)}" for key, item in value.items())
-    return str(value)

@@ -153,6 +153,8 @@ def _logistic(
     with warnings.catch_warnings():
         # A model that is not fully converged is still judged on validation like the others.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Nor is a task of many classes and few rows mistaken for a regression: somebody chose it.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
         weights = "balanced" if balanced else None
         model = LogisticRegression(C=strength, max_iter=_MOST_ITERATIONS, class_weight=weights)
         return model.fit(scaled, labels)

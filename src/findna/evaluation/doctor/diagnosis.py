@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from pydantic import Field
 
-from findna.data.labelled import LabelledData, LabelledSplit, read_labelled
-from findna.data.similarity import lengths_of
+from findna.data.labelled import LabelledData
+from findna.data.labels import read_labelled
 from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
-from findna.evaluation.doctor.file_checks import Finding, check_bed, check_genome, check_vcf
+from findna.evaluation.doctor.file_checks import check_bed, check_genome, check_vcf
+from findna.evaluation.doctor.finding import Finding, counted, share
 from findna.evaluation.doctor.knowledge import Knowledge, knowledge_of
+from findna.evaluation.doctor.row_checks import check_rows
 from findna.evaluation.leakage.check import LeakageSettings, leakage
 from findna.evaluation.leakage.report import (
     CONTAINED,
@@ -30,14 +31,10 @@ from findna.evaluation.leakage.report import (
 )
 from findna.model.loading import is_preset, model_or_preset
 from findna.model.model import Model
-from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
 from findna.training.finetune_settings import FinetuneSettings
 
 __all__ = ["Diagnosis", "DoctorSettings", "Finding", "doctor"]
-
-_FEW_ROWS = 20
-_RARE_CLASS = 0.1
 
 
 class DoctorSettings(FinetuneSettings, LeakageSettings):
@@ -111,9 +108,9 @@ def doctor(
     if data is not None:
         pretrained = model if loaded is not None and not is_preset(model) else None
         report = leakage(data, model=pretrained, genome=genome, settings=settings)
-        findings += [*_check_rows(data, settings), *_check_leaks(data, report, settings)]
+        findings += check_rows(data, loaded, settings.stop_n)
+        findings += _check_leaks(data, report, settings)
     if data is not None and loaded is not None:
-        findings += _check_lengths(data, loaded)
         findings.append(_judge(knowledge_of(loaded, data.splits["train"].codes), loaded))
         findings.append(_say_cost(cost_of_finetuning(loaded, data, settings)))
     return Diagnosis(tuple(findings), report)
@@ -123,76 +120,6 @@ def _loaded(model: Model | str | Path | None) -> Model | None:
     if model is None or isinstance(model, Model):
         return model
     return model_or_preset(model, seed=0)
-
-
-# ---------------------------------------------------------------- rows
-
-
-def _check_rows(data: LabelledData, settings: DoctorSettings) -> Iterator[Finding]:
-    sizes = ", ".join(f"{name} {len(split):,}" for name, split in data.splits.items())
-    yield Finding("ok", "rows", f"{sizes}; {data.kind} task over {len(data.classes)} names")
-    yield from _equal_files(data)
-    yield from _check_classes(data)
-    yield _check_unknown(data, settings)
-
-
-def _equal_files(data: LabelledData) -> Iterator[Finding]:
-    """A split with the same sequences as the test split, in whatever order."""
-    if "test" not in data.splits:
-        return
-    test = _as_a_bag(data.splits["test"])
-    for name in ("train", "dev"):
-        if name in data.splits and _as_a_bag(data.splits[name]) == test:
-            yield Finding(
-                "stop",
-                "splits",
-                f"the {name} split has the same sequences as the test split: what is chosen or"
-                " learned on it is no test",
-                f"give a {name} file of its own, or none",
-            )
-
-
-def _as_a_bag(rows: LabelledSplit) -> list[bytes]:
-    return sorted(row.tobytes() for row in rows.codes)
-
-
-def _check_classes(data: LabelledData) -> Iterator[Finding]:
-    if data.kind not in ("binary", "multiclass"):
-        return
-    train = data.splits["train"].labels.astype(np.int64)
-    counts = np.bincount(train, minlength=len(data.classes))
-    rare = int(counts.argmin())
-    said = f"{data.classes[rare]}, the rarest class, has {counts[rare]:,} of {len(train):,} rows"
-    few, uneven = counts[rare] < _FEW_ROWS, counts[rare] < _RARE_CLASS * len(train)
-    if few or uneven:
-        remedy = "look at MCC or average precision, not accuracy; --class-weights balanced may help"
-        yield Finding("warn", "classes", said, "add rows of it" if few else remedy)
-    else:
-        yield Finding("ok", "classes", said)
-    for name, split in data.splits.items():
-        missing = set(range(len(data.classes))) - set(split.labels.astype(np.int64).tolist())
-        if missing:
-            listed = ", ".join(data.classes[k] for k in sorted(missing))
-            yield Finding(
-                "warn",
-                "classes",
-                f"no {name} row is of class {listed}",
-                "draw the split stratified",
-            )
-
-
-def _check_unknown(data: LabelledData, settings: DoctorSettings) -> Finding:
-    """N and rows that hold nothing else; lower case is upper case by the time rows are read."""
-    rows = [row for split in data.splits.values() for row in split.codes]
-    unknown = np.array([int((row >= N).sum()) for row in rows], np.int64)
-    lengths = lengths_of(rows)
-    empty = int((unknown == lengths).sum())
-    said = f"{unknown.sum() / max(int(lengths.sum()), 1):.2%} N"
-    if not empty:
-        return Finding("ok", "letters", said)
-    level: Literal["stop", "warn"] = "stop" if empty >= settings.stop_n * len(rows) else "warn"
-    said += f"; {empty:,} of {len(rows):,} rows hold N only"
-    return Finding(level, "letters", said, "remove the rows of N: they say nothing")
 
 
 # ---------------------------------------------------------------- leaks
@@ -235,10 +162,8 @@ def _twins(lines: list[dict[str, Any]]) -> Iterator[Finding]:
     """Identical rows within each split."""
     for row in lines:
         if row["check"] == IDENTICAL and row["split"] == row["against"] and row["rows"]:
-            said = (
-                f"{row['rows']:,} of {row['of']:,} {row['split']} rows stand there more than once"
-            )
-            said += _with(row["note"])
+            stand = share(row["rows"], row["of"], f"{row['split']} rows", "stands", "stand")
+            said = f"{stand} there more than once{_with(row['note'])}"
             yield Finding("warn", "duplicates", said, "remove all but one, and those that disagree")
 
 
@@ -249,30 +174,13 @@ def _pretraining(lines: list[dict[str, Any]]) -> Iterator[Finding]:
         if row["rows"] is None:
             yield Finding("warn", "pretraining", f"test rows in it {row['note']}")
         else:
-            said = (
-                f"{row['rows']:,} of {row['of']:,} test rows lie in what was seen ({row['note']})"
-            )
+            lie = share(row["rows"], row["of"], "test rows", "lies", "lie")
+            said = f"{lie} in what was seen ({row['note']})"
             remedy = "pretrain with --exclude, or say so beside the result" if row["rows"] else None
             yield Finding("warn" if row["rows"] else "ok", "pretraining", said, remedy)
 
 
 # ---------------------------------------------------------------- the model
-
-
-def _check_lengths(data: LabelledData, model: Model) -> Iterator[Finding]:
-    lengths = np.concatenate([split.lengths for split in data.splits.values()])
-    said = f"{int(lengths.min()):,} to {int(lengths.max()):,} bp"
-    trained = model.trained_lengths
-    if trained is None:
-        yield Finding("ok", "lengths", f"{said}; the model names no trained lengths")
-        return
-    low, high = trained
-    outside = int(((lengths < low) | (lengths > high)).sum())
-    said += f"; {outside:,} of {len(lengths):,} outside the model's {low:,} to {high:,} bp"
-    if outside:
-        yield Finding("warn", "lengths", said, "pretrain with a --window that covers them")
-    else:
-        yield Finding("ok", "lengths", said)
 
 
 def _judge(found: Knowledge | None, model: Model) -> Finding:
@@ -299,9 +207,11 @@ def _judge(found: Knowledge | None, model: Model) -> Finding:
 
 def _say_cost(cost: Cost) -> Finding:
     said = (
-        f"fine-tuning takes about {_duration(cost.seconds)} ({cost.runs} training runs) on"
-        f" {cost.device} and {cost.mebibytes:,.0f} MiB, by {cost.batches} batches measured"
+        f"fine-tuning takes about {_duration(cost.seconds)} ({counted(cost.runs, 'training run')})"
+        f" on {cost.device} and {cost.mebibytes:,.0f} MiB, by {cost.batches} batches measured"
     )
+    if cost.cut:
+        said += f"; rows above {cost.cut:,} bp are read whole and take more memory"
     return Finding("ok", "cost", said)
 
 

@@ -7,38 +7,26 @@ four. A BED shows it only where a row ends beyond its chromosome.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
+from findna.evaluation.doctor.finding import Finding, Level, counted, share
 from findna.files import BadInput
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import read_bed, refuse_off_the_end
-from findna.sequence.variants import LEAST_CHECKED, AlleleReader, Tally, words
+from findna.sequence.variants import LEAST_CHECKED, REASONS, SCORED, AlleleReader, Tally, words
 from findna.sequence.vcf import open_vcf
-
-Level = Literal["ok", "warn", "stop"]
 
 # Variants of a VCF that are read: as good as all for a share, and quick for a file of millions.
 VARIANTS = 20_000
 _MUCH_N = 0.2
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the screen."""
-
-    level: Level
-    topic: str
-    what: str
-    remedy: str | None = None
-
-    def lines(self) -> Iterator[str]:
-        """The finding, and its remedy indented under it."""
-        yield f"{self.level:<5} {self.topic:<12} {self.what}"
-        if self.remedy:
-            yield f"{'':<19}-> {self.remedy}"
+# What becomes of rows on chromosomes that the genome lacks.
+_LACKING = {
+    "bed": "as regions they would be left out, as sequences refused",
+    "vcf": "score-variants keeps them, without a score, as FINDNA_REASON=contig_missing",
+}
+# Of these there is a line of their own.
+_TOLD = ("contig_missing", "ref_mismatch", SCORED)
 
 
 def check_genome(genome: Genome) -> Iterator[Finding]:
@@ -46,7 +34,7 @@ def check_genome(genome: Genome) -> Iterator[Finding]:
     unknown = int((genome.n_runs[:, 1] - genome.n_runs[:, 0]).sum()) / max(genome.total, 1)
     soft = int((genome.soft_runs[:, 1] - genome.soft_runs[:, 0]).sum()) / max(genome.total, 1)
     said = (
-        f"{len(genome.names):,} records, {genome.total:,} bases, {unknown:.2%} N,"
+        f"{counted(len(genome.names), 'record')}, {counted(genome.total, 'base')}, {unknown:.2%} N,"
         f" {soft:.1%} lower case"
     )
     if unknown > _MUCH_N:
@@ -79,9 +67,8 @@ def check_bed(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
             if c in names
         )
         level: Level = "warn" if outside else "ok"
-        yield Finding(
-            level, "bed", f"{outside:,} of {len(bed):,} intervals reach outside the regions"
-        )
+        reach = share(outside, len(bed), "intervals", "reaches", "reach")
+        yield Finding(level, "bed", f"{reach} outside the regions")
     else:
         yield Finding("ok", "bed", f"all {len(bed):,} intervals end within their chromosomes")
 
@@ -101,20 +88,20 @@ def _check_names(
     lacking = [chrom for chrom in chroms if chrom not in names]
     renamed = sum(asked != own for asked, own in names.items())
     here = len(chroms) - len(lacking)
-    said = f"{here:,} of {len(chroms):,} rows are on chromosomes of the genome"
-    said += f" ({renamed} names matched by alias)" if renamed else ""
+    said = f"{share(here, len(chroms), 'rows', 'is', 'are')} on chromosomes of the genome"
+    said += f" ({counted(renamed, 'name')} matched by alias)" if renamed else ""
     if not lacking:
         return Finding("ok", topic, said), names
     others = ", ".join(list(dict.fromkeys(lacking))[:5])
-    return Finding("warn", topic, f"{said}; not {others}", "they would be left out"), names
+    return Finding("warn", topic, f"{said}; not {others}", _LACKING[topic]), names
 
 
 # ---------------------------------------------------------------- VCF
 
 
 def check_vcf(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
-    """Names, and whether the reference alleles are those of the genome: the verdict that
-    `score-variants` comes to.
+    """Names, whether the reference alleles are those of the genome: the verdict that
+    `score-variants` comes to, and alleles that it can give no score.
     """
     if genome is None:
         yield Finding("warn", "vcf", "not checked: there is no genome", "give the FASTA with -g")
@@ -128,10 +115,22 @@ def check_vcf(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
     yield finding
     if names:
         yield _judge_build(tally)
+        yield from _unscored(tally)
+
+
+def _unscored(tally: Tally) -> Iterator[Finding]:
+    """Alleles without a score, by reason."""
+    found = [(word, n) for word, n in tally.reasons.most_common() if word not in _TOLD]
+    if found:
+        listed = "; ".join(f"{n:,} {word} ({REASONS[word]})" for word, n in found)
+        alleles = share(sum(n for _, n in found), tally.reasons.total(), "alleles", "gets", "get")
+        remedy = "score-variants keeps them, with the word as FINDNA_REASON"
+        yield Finding("warn", "vcf", f"{alleles} no score: {listed}", remedy)
 
 
 def _judge_build(tally: Tally) -> Finding:
-    said = f"{tally.mismatched:,} of {tally.checked:,} reference alleles differ from the genome"
+    differ = share(tally.mismatched, tally.checked, "reference alleles", "differs", "differ")
+    said = f"{differ} from the genome"
     if tally.checked < LEAST_CHECKED:
         few = f"build not checked: {said}, and {LEAST_CHECKED} rows are needed"
         return Finding("warn", "vcf", few)

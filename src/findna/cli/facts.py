@@ -1,0 +1,377 @@
+"""What findna's own outputs say of themselves: models, runs, embeddings, tracks and folders.
+
+Everything is read from what was stored beside the numbers; of the numbers only shapes are looked
+at.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from findna.files import BadInput, read_json
+from findna.sequence.tables import PARQUET_MAGIC
+
+Facts = Mapping[str, object]
+
+# Names beyond this are counted, not listed.
+_NAMES = 12
+# Key of an embedding's facts, in every format (docs/file-formats.md).
+_MADE_BY = "findna"
+_INDEX = "index.json"
+# What is told of a model that another one began with.
+_ORIGIN = {
+    "name": "{}",
+    "species": "{}",
+    "genome": "genome {}",
+    "steps": "{} steps",
+    "task_data": "fine-tuned on {}",
+    "started_from": "itself from {}",
+}
+
+
+# ---------------------------------------------------------------- values as a person reads them
+
+
+def listed(names: Sequence[object]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(map(said, names[:_NAMES]))
+    return f"{shown} and {len(names) - _NAMES:,} more" if len(names) > _NAMES else shown
+
+
+def said(value: object) -> str:
+    """One line: numbers rounded and with commas, lists and mappings without their brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        parts = (f"{name.replace('_', ' ')} {text}" for name, text in told(value).items())
+        return ", ".join(parts)
+    if isinstance(value, list | tuple):
+        return listed(value)
+    return " ".join(str(value).split())
+
+
+def told(facts: Mapping[str, Any], *but: str) -> dict[str, str]:
+    """Every fact in words, without those named and those that say nothing."""
+    return {
+        name: str(value) if name == "seed" else said(value)
+        for name, value in facts.items()
+        if name not in but and value not in (None, "", [], {})
+    }
+
+
+# ---------------------------------------------------------------- which of them it is
+
+
+def output_facts(path: Path) -> Facts | None:
+    """What a file or folder that findna wrote is; None for anything else."""
+    if path.is_dir():
+        return next((read(path) for name, read in _FOLDERS.items() if _holds(path, name)), None)
+    if not path.is_file():
+        return None
+    with open(path, "rb") as stream:
+        start = stream.read(8)
+    return next((read(path) for magic, read in _FILES.items() if start.startswith(magic)), None)
+
+
+def _holds(folder: Path, name: str) -> bool:
+    """Whether it is the folder of this file; a genome in the cache has an index.json as well."""
+    file = folder / name
+    return file.is_file() and (name != _INDEX or "made_from" in read_json(file))
+
+
+# ---------------------------------------------------------------- models
+
+
+def model_facts(path: Path) -> Facts:
+    """What a model is, has learned from, and how well it was found to answer."""
+    about, learned = _model(path)
+    return {**about, **learned}
+
+
+def _model(path: Path) -> tuple[dict[str, object], dict[str, object]]:
+    """What a model is, and what training and judging it gave."""
+    from findna.model.loading import load_model
+
+    model = load_model(path)
+    task, backbone, provenance = model.config.task, model.config.backbone, model.provenance
+    about: dict[str, object] = {
+        "kind": "model",
+        "preset": model.config.preset,
+        "parameters": f"{model.parameters_count:,}",
+        "shape": f"{backbone.depth} layers, width {backbone.width}",
+        "task": f"{task.kind} over {listed(task.classes)}" if task else "none (pretrained)",
+    }
+    if task:
+        about["strand"] = task.strand
+    if task and task.kind == "binary":
+        about["threshold"] = f"{task.threshold:.4g}"
+    about |= told(provenance, "software", "tried", "metrics", "started_from")
+    if model.trained_lengths:
+        low, high = model.trained_lengths
+        about["trained_lengths"] = f"{low:,} to {high:,} bp" if low < high else f"{low:,} bp"
+    if "started_from" in provenance:
+        about["started_from"] = _origin(provenance["started_from"])
+    return about, {**dict(_tried(provenance)), **dict(_judged(provenance))}
+
+
+def _origin(start: Any) -> str:
+    """What training began with: its name, genome and steps, or what it was fine-tuned on."""
+    if not isinstance(start, Mapping):
+        return said(start)
+    known = {key: start[key] for key in _ORIGIN if start.get(key)}
+    words = {key: _origin(v) if key == "started_from" else said(v) for key, v in known.items()}
+    told_of = [_ORIGIN[key].format(word) for key, word in words.items()]
+    return ", ".join(told_of) or "a model that does not say where it is from"
+
+
+def _tried(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line a candidate, with its figures on validation rows."""
+    for one in provenance.get("tried") or []:
+        figures = {key: value for key, value in one.items() if key not in ("train", "strand")}
+        words = [f"{key} {_figure(value)}" for key, value in figures.items()]
+        yield f"tried {one['train']} ({one['strand']})", ", ".join(words)
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"
+
+
+def _judged(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line a metric, with its interval."""
+    from findna.metrics import Metric
+
+    by_test = str(provenance.get("protocol", "")).startswith("test")
+    rows = "test" if by_test else "cross-validation"
+    for name, metric in (provenance.get("metrics") or {}).items():
+        yield f"{rows} {name}", str(Metric(**metric))
+
+
+# ---------------------------------------------------------------- runs
+
+
+def run_facts(path: Path) -> Facts:
+    """How far a run is, what it began with, and its model."""
+    settings = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
+    if settings.get("verb") == "evaluate":
+        return _evaluation(path)
+    finished = (path / "model" / "config.json").is_file()
+    checkpoint = path / "checkpoints" / "last" / "state.json"
+    state = read_json(checkpoint) if checkpoint.is_file() else {}
+    begun_with = settings.get("model") or settings.get("start_from")
+    facts: dict[str, object] = {
+        "kind": "run",
+        "verb": settings.get("verb", "?"),
+        "state": "finished" if finished else "can be resumed" if state else "has no checkpoint",
+        **told({"started from": begun_with}),
+    }
+    if state:
+        facts["steps"] = f"{state['step']:,} of {state['plan']['steps']:,}"
+    if not finished:
+        return facts
+    about, learned = _model(path / "model")
+    facts |= {f"model {key}": value for key, value in about.items() if key != "kind"}
+    return {**facts, **_rows(path), **learned}
+
+
+def _rows(path: Path) -> dict[str, str]:
+    """Rows of a fine-tuning, by what they were for."""
+    file = path / "metrics.json"
+    return told({"rows": read_json(file).get("rows")}) if file.is_file() else {}
+
+
+def _evaluation(path: Path) -> Facts:
+    runs = [file.relative_to(path / "runs").parts for file in (path / "runs").rglob("*.json")]
+    state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
+    # TASK/CONTENDER/SEED.json, where the name of a task of a suite may have a slash of its own.
+    tasks = sorted({"/".join(parts[:-2]) for parts in runs})
+    contenders = sorted({parts[-2] for parts in runs})
+    facts: dict[str, object] = {"kind": "evaluation", "runs": f"{len(runs):,}", "state": state}
+    return {**facts, **told({"tasks": tasks, "contenders": contenders})}
+
+
+# ---------------------------------------------------------------- embeddings
+
+
+def _embeddings(kind: str, rows: int, facts: Mapping[str, Any]) -> Facts:
+    a_base = facts.get("pooling") == "base"
+    return {
+        "kind": f"embeddings ({kind})",
+        "rows": f"{rows:,}",
+        "vectors": "one a base" if a_base else "one a row",
+        **told(facts),
+    }
+
+
+def _npz(path: Path) -> Facts | None:
+    """Embeddings, or arrays of another kind; None for an archive that holds no arrays."""
+    try:
+        with ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            if not names or not all(name.endswith(".npy") for name in archive.namelist()):
+                return None
+            if _MADE_BY in names:
+                with np.load(path, allow_pickle=False) as held:
+                    return _embeddings("npz", len(held["id"]), json.loads(str(held[_MADE_BY])))
+            shown = {name: _shape(archive, name) for name in names[:_NAMES]}
+    except (BadZipFile, ValueError, KeyError):
+        return None
+    return {"kind": "arrays (npz)", "arrays": f"{len(names):,}", **shown}
+
+
+def _shape(archive: ZipFile, name: str) -> str:
+    """Type and shape of an array, from its header alone."""
+    header = np.lib.format
+    with archive.open(f"{name}.npy") as member:
+        later = header.read_magic(member) > (1, 0)
+        read = header.read_array_header_2_0 if later else header.read_array_header_1_0
+        shape, _, dtype = read(member)
+    return f"{dtype} {' x '.join(f'{n:,}' for n in shape)}".rstrip()
+
+
+def _parquet(path: Path) -> Facts | None:
+    """Embeddings or scored variants; None for any other table, or one that cannot be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            rows, schema = file.metadata.num_rows, file.schema_arrow
+    except (pa.ArrowInvalid, OSError):
+        return None
+    stored = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    if _MADE_BY in stored:
+        return _embeddings("parquet", rows, json.loads(stored[_MADE_BY]))
+    made = {key: value for key, value in stored.items() if key.startswith(f"{_MADE_BY}_")}
+    if not made:
+        return None
+    columns = listed(schema.names)
+    return {"kind": "scored variants (parquet)", "alleles": f"{rows:,}", "columns": columns, **made}
+
+
+def _h5ad(path: Path) -> Facts:
+    try:
+        anndata = import_module("anndata")
+    except ImportError:
+        raise BadInput(
+            "is HDF5: reading .h5ad needs the library anndata",
+            file=path,
+            remedy="pip install 'findna[anndata]'",
+        ) from None
+    try:
+        held = anndata.read_h5ad(path, backed="r")
+    except Exception as error:
+        # h5py and anndata raise whatever they met; each means that it is something else.
+        raise BadInput(f"is HDF5, but no .h5ad that can be read: {error}", file=path) from None
+    rows, width = held.shape
+    facts = held.uns.get(_MADE_BY)
+    held.file.close()
+    if facts is None:
+        return {"kind": "annotated data (h5ad)", "rows": f"{rows:,}", "width": f"{width:,}"}
+    return _embeddings("h5ad", rows, {key: _plain(value) for key, value in facts.items()})
+
+
+def _plain(value: Any) -> Any:
+    """A number of HDF5 as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# ---------------------------------------------------------------- tracks
+
+# Of a bigWig, little-endian (Kent et al. 2010, supplement): magic, version, zoom levels, offsets of
+# chromosomes, data and index, field counts, offsets of autoSql and of the summary; and the summary
+# of the whole file: bases with a value, least, greatest, sum.
+_BIGWIG = b"\x26\xfc\x8f\x88"
+_HEADER, _SUMMARY = struct.Struct("<4sHHQQQHHQQ"), struct.Struct("<Qddd")
+
+
+def _bigwig(path: Path) -> Facts:
+    with open(path, "rb") as stream:
+        try:
+            *_, at = _HEADER.unpack(stream.read(_HEADER.size))
+            stream.seek(at)
+            bases, low, high, total = _SUMMARY.unpack(stream.read(_SUMMARY.size))
+        except struct.error:
+            raise BadInput("is a bigWig that is cut short", file=path) from None
+    values = {"min": low, "mean": total / max(bases, 1), "max": high} if bases else {}
+    facts: dict[str, object] = {
+        "kind": "track (bigWig)",
+        "bases with a value": f"{bases:,}",
+        **{name: f"{value:.4g}" for name, value in values.items()},
+    }
+    return {**facts, **_chromosomes(path)}
+
+
+def _chromosomes(path: Path) -> Facts:
+    try:
+        figwig = import_module("figwig")
+    except ImportError:
+        return {"chromosomes": "not read without figwig: pip install 'findna[tracks]'"}
+    try:
+        sizes = figwig.BigWigReader(str(path)).chrom_sizes
+    except ValueError as error:
+        raise BadInput(f"is a bigWig that cannot be read: {error}", file=path) from None
+    return {
+        "bases": f"{sum(sizes.values()):,}",
+        "chromosomes": f"{len(sizes):,}",
+        "names": listed(list(sizes)),
+    }
+
+
+# ---------------------------------------------------------------- folders
+
+
+def _scan(path: Path) -> Facts:
+    facts = told(read_json(path / "scan.json"))
+    return {"kind": "scan", **facts, **dict(_tracks(path / "tracks.tsv"))}
+
+
+def _tracks(file: Path) -> Iterator[tuple[str, str]]:
+    """A line a track: what it is, and how its values lie."""
+    import pandas as pd
+
+    if not file.is_file():
+        return
+    for row in pd.read_csv(file, sep="\t").to_dict("records"):
+        numbers = [f"{key} {row[key]:.3g}" for key in ("mean", "sd") if pd.notna(row.get(key))]
+        windows = [f"{int(row['windows']):,} windows"] if pd.notna(row.get("windows")) else []
+        yield f"track {row['file']}", ", ".join([str(row["what"]), *numbers, *windows])
+
+
+def _mutagenesis(path: Path) -> Facts:
+    facts = read_json(path / "mutagenesis.json")
+    models = [f"{model['name']} (strand {model['strand']})" for model in facts.pop("models", [])]
+    genome = facts.pop("genome", None) or {}
+    about = {"models": models, "genome": genome.get("source")}
+    return {"kind": "mutagenesis", **told(about), **told(facts, "kind")}
+
+
+def _index(path: Path) -> Facts:
+    facts = read_json(path / _INDEX)
+    made_from = facts.pop("made_from")
+    digests = {f"{key} digest": made_from.pop(key, None) for key in ("model", "genome", "regions")}
+    return {"kind": "search index", **told({**facts, **made_from, **digests})}
+
+
+_FOLDERS: dict[str, Callable[[Path], Facts]] = {
+    "settings.yaml": run_facts,
+    "config.json": model_facts,
+    "scan.json": _scan,
+    "mutagenesis.json": _mutagenesis,
+    _INDEX: _index,
+}
+_FILES: dict[bytes, Callable[[Path], Facts | None]] = {
+    b"PK\x03\x04": _npz,
+    PARQUET_MAGIC: _parquet,
+    b"\x89HDF\r\n\x1a\n": _h5ad,
+    _BIGWIG: _bigwig,
+}
