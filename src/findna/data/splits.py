@@ -171,8 +171,8 @@ def groups_of(rows: LabelledSplit) -> Ints:
     found = near if rows.groups is None else joined_groups(near, rows.groups)
     together = len(rows) - len(np.unique(found))
     if together:
-        share = f"{together:,} of {len(rows):,}"
-        log.info("%s rows stay with a near-duplicate or their group when rows are split", share)
+        share = f"{together:,} of {len(rows):,} rows"
+        log.info("kept with a near-duplicate or their group when rows are split: %s", share)
     return found
 
 

@@ -134,11 +134,11 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def in_words(choice: Choice, tried: Sequence[Candidate], kind: TaskKind) -> str:
     """What was chosen and by which figures, for the log."""
-    metric = RANKING[kind]
+    metric, loss = RANKING[kind], "squared error" if kind == "regression" else "loss"
     said = [
         f"{one['train']} ({one['strand']}) {metric} "
         + ("undefined" if one[metric] is None else f"{one[metric]:.3f}")
-        + f", loss {one['loss']:.3f}"
+        + f", {loss} {one['loss']:.3g}"
         for one in figures(tried, kind)
     ]
     return f"chosen: {choice.train}, strand {choice.strand}; validation: {'; '.join(said)}"
