@@ -12,7 +12,7 @@ from findna.cli.running import say, verb
 from findna.files import open_bytes
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, merge, read_bed
+from findna.sequence.intervals import LINE, bases_in, merge, read_bed
 from findna.sequence.records import format_of, read_records
 from findna.sequence.tables import open_table, usual_sequence_column
 
@@ -60,7 +60,7 @@ def _genome_facts(path: Path) -> Mapping[str, object]:
     genome = Genome.open(path)
     counts = np.sum(list(genome.composition().values()), axis=0)
     known = int(counts[:4].sum())
-    soft = int((genome.soft_runs[:, 1] - genome.soft_runs[:, 0]).sum())
+    soft = bases_in(genome.soft_runs)
     facts: dict[str, object] = {
         "kind": "genome",
         "records": f"{len(genome.names):,}",
@@ -82,7 +82,7 @@ def _bed_facts(path: Path) -> Mapping[str, object]:
     covered = 0
     for _, part in table.groupby("chrom", sort=False):
         runs = merge(part[["start", "end"]].to_numpy())
-        covered += int((runs[:, 1] - runs[:, 0]).sum())
+        covered += bases_in(runs)
     return {
         "kind": "intervals (BED, 0-based half-open)",
         "intervals": f"{len(table):,}",

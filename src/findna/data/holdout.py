@@ -197,7 +197,7 @@ def _grid_pieces(
 ) -> tuple[Runs, NDArray[np.int64], NDArray[np.int64]]:
     """Runs cut at the multiples of `size` in source coordinates: pieces, their run, their block."""
     record = genome.record_at(runs[:, 0])
-    shift = genome.starts[record] - genome.offsets[record]
+    shift = genome.shifts[record]
     first = (runs[:, 0] + shift) // size
     counts = (runs[:, 1] + shift - 1) // size - first + 1
     run = np.repeat(np.arange(len(runs)), counts)

@@ -85,7 +85,7 @@ def usable_runs(genome: Genome, settings: SamplingSettings) -> Runs:
     Raises `BadInput` if no window fits.
     """
     wanted = _wanted_records(genome, settings)
-    runs = np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)[wanted]
+    runs = genome.runs[wanted]
     if settings.include is not None:
         runs = intersect(runs, _bed_runs(genome, settings.include))
     if settings.exclude is not None:

@@ -283,7 +283,7 @@ def _frame(plan: Plan, answered: Answered) -> pd.DataFrame:
     """Windows as they are read, 0-based half-open, with composition and values."""
     genome, windows = plan.genome, answered.windows
     record = genome.record_at(windows.starts)
-    shift = (genome.starts - genome.offsets)[record]
+    shift = genome.shifts[record]
     return pd.DataFrame(
         {
             "chrom": pd.Series([genome.chroms[r] for r in record.tolist()], dtype="str"),

@@ -121,6 +121,16 @@ class Genome:
         """Numbers (K,) of the records that lie on a source chromosome, in file order."""
         return self._records[self.resolve(chrom)]
 
+    @property
+    def runs(self) -> Integers:
+        """Store offsets [start, end) of every record, (R, 2)."""
+        return np.stack([self.offsets, self.offsets + self.lengths], axis=1)
+
+    @property
+    def shifts(self) -> Integers:
+        """What turns a store offset in each record into a place on its source chromosome, (R,)."""
+        return self.starts - self.offsets
+
     def record_at(self, offsets: Integers) -> Integers:
         """Number of the record that holds each store offset; any shape."""
         return np.searchsorted(self.offsets, offsets, side="right") - 1

@@ -248,6 +248,11 @@ def _tell_left_out(
 # Runs -----------------------------------------------------------------------------------------
 
 
+def bases_in(runs: Integers) -> int:
+    """How many bases runs (K, 2) hold together; those of overlapping ones count twice."""
+    return int((runs[:, 1] - runs[:, 0]).sum())
+
+
 def merge(runs: Integers, touching: bool = False) -> Integers:
     """Runs (K, 2) in any order, sorted and with overlapping ones joined; empty ones vanish.
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
-from numpy.typing import NDArray
 
 from findna.data.batches import PretrainBatch, make_batch
 from findna.data.holdout import Split, split_genome
@@ -23,6 +22,7 @@ from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import Model
 from findna.sequence.genome import Genome
+from findna.sequence.intervals import bases_in
 from findna.training.engine import open_engine, total
 from findna.training.planning import (
     EXTRA_LENGTHS,
@@ -190,7 +190,7 @@ class _Job:
         self.learner = SelfDistillation(
             model, settings.distillation, accelerator, self.precision, settings.compile
         )
-        self.batches_an_epoch = max(1, _bases(split.train) // settings.sampling.batch_bases)
+        self.batches_an_epoch = max(1, bases_in(split.train) // settings.sampling.batch_bases)
         self.step = 0
         self.deadline = began + seconds(settings.budget or "30m") if self._timed() else math.inf
         self.check_seconds = 0.0
@@ -228,7 +228,7 @@ class _Job:
         )
 
     def _planned(self) -> Plan:
-        held_bases = _bases(self.split.validation)
+        held_bases = bases_in(self.split.validation)
         return plan_of(self.settings, held_bases, self.batches_an_epoch, self._timings)
 
     def _timings(self) -> Timings:
@@ -494,7 +494,3 @@ class _Job:
             "continued_from": self.learner.model.provenance.get("genome_digest"),
         }
         network.save(self.run.model, overwrite=True)
-
-
-def _bases(runs: NDArray[np.int64]) -> int:
-    return int((runs[:, 1] - runs[:, 0]).sum())

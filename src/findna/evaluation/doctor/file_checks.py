@@ -13,7 +13,7 @@ from pathlib import Path
 from findna.evaluation.doctor.finding import Finding, Level, counted, share
 from findna.files import BadInput
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import read_bed, refuse_off_the_end
+from findna.sequence.intervals import bases_in, read_bed, refuse_off_the_end
 from findna.sequence.variants import LEAST_CHECKED, REASONS, SCORED, AlleleReader, Tally, words
 from findna.sequence.vcf import open_vcf
 
@@ -31,8 +31,8 @@ _TOLD = ("contig_missing", "ref_mismatch", SCORED)
 
 def check_genome(genome: Genome) -> Iterator[Finding]:
     """Size, N and lower case."""
-    unknown = int((genome.n_runs[:, 1] - genome.n_runs[:, 0]).sum()) / max(genome.total, 1)
-    soft = int((genome.soft_runs[:, 1] - genome.soft_runs[:, 0]).sum()) / max(genome.total, 1)
+    unknown = bases_in(genome.n_runs) / max(genome.total, 1)
+    soft = bases_in(genome.soft_runs) / max(genome.total, 1)
     said = (
         f"{counted(len(genome.names), 'record')}, {counted(genome.total, 'base')}, {unknown:.2%} N,"
         f" {soft:.1%} lower case"

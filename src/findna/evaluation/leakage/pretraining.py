@@ -91,7 +91,7 @@ def why_not_checked(pretraining: Pretraining | None, genome: Genome | None) -> s
 def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
     """The runs a model was trained on in its genome; without a model, the whole genome."""
     if pretraining is None:
-        return Seen(_all_runs(genome), "no model given: the whole genome counts as seen")
+        return Seen(genome.runs, "no model given: the whole genome counts as seen")
     sampling, source = pretraining.sampling, "the settings of the run"
     if sampling is None:
         sampling = _sampling_of_card(pretraining.provenance)
@@ -100,7 +100,7 @@ def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
     try:
         runs = split_genome(genome, sampling).train
     except BadInput as error:
-        return Seen(_all_runs(genome), f"the whole genome counts as seen: {error.problem}")
+        return Seen(genome.runs, f"the whole genome counts as seen: {error.problem}")
     before = pretraining.provenance.get("continued_from")
     if before and before != genome.digest:
         note += "; the model went on from another genome, which is not checked"
@@ -131,10 +131,6 @@ def _told_of_beds(provenance: Mapping[str, Any]) -> str:
 def _bed_files(provenance: Mapping[str, Any]) -> dict[str, Path]:
     """The BED files of --include and --exclude, where the model names them."""
     return {name: Path(provenance[name]) for name in ("include", "exclude") if provenance.get(name)}
-
-
-def _all_runs(genome: Genome) -> Ints:
-    return np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)
 
 
 def located_rows(rows: LabelledSplit, genome: Genome, seen: Seen, mismatch_share: float) -> Located:
@@ -186,6 +182,6 @@ def _agreeing_places(
 def _source_frame(genome: Genome, runs: Ints) -> pd.DataFrame:
     """Runs of store offsets as chrom, start, end of the source genome; none crosses a record."""
     record = genome.record_at(runs[:, 0])
-    shift = genome.starts[record] - genome.offsets[record]
+    shift = genome.shifts[record]
     chroms = np.array(genome.chroms, dtype=object)[record]
     return pd.DataFrame({"chrom": chroms, "start": runs[:, 0] + shift, "end": runs[:, 1] + shift})

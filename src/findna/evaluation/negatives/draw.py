@@ -244,7 +244,7 @@ def _room(
     source: str,
 ) -> Integers:
     """Runs (K, 2) of store offsets without N, and without positives and their flanks."""
-    runs = np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)
+    runs = genome.runs
     runs = subtract(runs, genome.n_runs)
     if not isinstance(positives, pd.DataFrame):
         return runs
@@ -262,7 +262,7 @@ def _answer(genome: Genome, wanted: Wanted, starts: Integers, unmatched: Integer
     kept = np.flatnonzero(starts >= 0)
     at, lengths = starts[kept], wanted.lengths[kept]
     record = genome.record_at(at)
-    place = at - genome.offsets[record] + genome.starts[record]
+    place = at + genome.shifts[record]
     strands = [wanted.strands[row] for row in kept]
     table = pd.DataFrame(
         {

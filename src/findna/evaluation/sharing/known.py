@@ -14,7 +14,7 @@ import yaml
 from findna.files import BadInput, file_digest, open_bytes, read_json
 from findna.model.loading import load_model, model_folder
 from findna.model.model import Model
-from findna.sequence.intervals import merge, read_bed
+from findna.sequence.intervals import bases_in, merge, read_bed
 from findna.training.run_state import METRICS, SETTINGS, read_metrics
 
 # Places on the machine that trained a model: what is given away names the file alone.
@@ -141,7 +141,7 @@ def read_regions(bed: str | Path, known: Known) -> Regions:
     """
     table = read_bed(bed)
     runs = [merge(part[["start", "end"]].to_numpy()) for _, part in table.groupby("chrom")]
-    bases = sum(int((run[:, 1] - run[:, 0]).sum()) for run in runs)
+    bases = sum(bases_in(run) for run in runs)
     _refuse_other(bed, bases, known.run)
     with open_bytes(bed) as stream:
         notes = [

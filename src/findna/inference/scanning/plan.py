@@ -13,6 +13,7 @@ from findna.inference.scanning.sliding import flank_of
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
+from findna.sequence.intervals import bases_in
 from findna.sequence.regions import Integers
 
 Kind = Literal["surprise", "components", "classes"]
@@ -48,7 +49,7 @@ class Plan:
     @property
     def bases(self) -> int:
         """Bases that are asked."""
-        return int((self.asked[:, 1] - self.asked[:, 0]).sum())
+        return bases_in(self.asked)
 
     @property
     def both(self) -> Strand:
@@ -83,7 +84,7 @@ def pick_kinds(tracks: Sequence[Kind] | None, model: Model) -> tuple[Kind, ...]:
 
 def usual_bin(asked: Integers) -> int:
     """Bases of a value of surprise that make a file of sane size for the runs (K, 2)."""
-    if int((asked[:, 1] - asked[:, 0]).sum()) <= _SINGLE_BASES:
+    if bases_in(asked) <= _SINGLE_BASES:
         return 1
     log.info("surprise is the mean of %d bases, as more than 200 Mb are scanned; see --bin", _BIN)
     return _BIN

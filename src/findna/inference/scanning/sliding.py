@@ -69,7 +69,7 @@ def asked_runs(genome: Genome, regions: Regions) -> Integers:
         BadInput: what `read_bed`, `parse_region` and `to_store` refuse.
     """
     if regions is None:
-        runs = np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)
+        runs = genome.runs
     else:
         asked, source = _as_bed(regions)
         if asked.empty:
@@ -96,7 +96,7 @@ def _track_order(genome: Genome, runs: Integers) -> Integers:
     ranks = {chrom: rank for rank, chrom in enumerate(dict.fromkeys(genome.chroms))}
     rank = np.array([ranks[genome.chroms[r]] for r in record.tolist()], np.int64)
     # Chromosome and place in one number, so that one running maximum serves all chromosomes.
-    shift = genome.starts[record] - genome.offsets[record] + (rank << 40)
+    shift = genome.shifts[record] + (rank << 40)
     order = np.lexsort((runs[:, 1] + shift, runs[:, 0] + shift))
     runs, shift = runs[order], shift[order]
     reach = np.maximum.accumulate(np.append(0, runs[:, 1] + shift))[:-1]
@@ -188,7 +188,7 @@ def by_chrom(genome: Genome, offsets: Integers) -> Iterator[tuple[str, slice, in
     edges = [0, *borders.tolist(), len(record)] if len(record) else []
     for low, high in pairwise(edges):
         here = int(record[low])
-        shift = int(genome.starts[here] - genome.offsets[here])
+        shift = int(genome.shifts[here])
         yield genome.chroms[here], slice(low, high), shift
 
 

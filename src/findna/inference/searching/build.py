@@ -200,7 +200,7 @@ def model_name(named: Model | str | Path | None, model: Model) -> str:
 
 def runs_of(genome: Genome, regions: str | Path | None) -> Ints:
     """Runs (K, 2) of store offsets that are indexed: the records, or what a BED covers of them."""
-    records = np.stack([genome.offsets, genome.offsets + genome.lengths], axis=1)
+    records = genome.runs
     if regions is None:
         return records
     return intersect(to_store(genome, read_bed(regions), source=regions), records)

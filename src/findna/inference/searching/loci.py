@@ -108,7 +108,7 @@ class Loci:
         """Where windows (h,) of the index lie."""
         starts = np.asarray(self.index.starts[windows])
         records = self.genome.record_at(starts)
-        shift = self.genome.starts[records] - self.genome.offsets[records]
+        shift = self.genome.shifts[records]
         return Places(self._chroms[records], starts + shift, self.index.ends[windows] + shift)
 
     def _choose(self, part: Part, query: Vectors, candidates: Ints, unseen: float) -> Best | None:

@@ -189,7 +189,7 @@ def _pieces(
     """A random place for each row of bits (B,): chromosome, start, and the letters there."""
     offsets = (uniform(bits) * genome.total).astype(np.int64)
     records = genome.record_at(offsets)
-    starts = offsets - genome.offsets[records] + genome.starts[records]
+    starts = offsets + genome.shifts[records]
     for record, start, length in zip(records, starts.tolist(), lengths.tolist(), strict=True):
         chrom = genome.chroms[record]
         yield chrom, start, decode(genome.fetch(chrom, start, start + length).codes)
