@@ -10,7 +10,8 @@ PROGRAM = """
 import errno, os, sys
 import typer
 from findna.cli.running import resolved, verb
-from findna.files import BadInput, FindnaError, Settings, log
+from findna.files import BadInput, FindnaError, log
+from findna.settings import Settings
 
 class S(Settings):
     n: int = 1

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from labelled_rows import gc_data
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.answers import scores_of, task_outputs
@@ -14,7 +15,9 @@ from findna.model.model import new_model
 from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import encode, reverse_complement
 from findna.sequence.records import Record
+from findna.training import probe
 from findna.training.beginning import begin
+from findna.training.finetune import finetune
 from findna.training.finetune_settings import LAYERED, PLACED, FinetuneSettings
 from findna.training.linear import LinearModel
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing
@@ -251,3 +254,22 @@ def test_nothing_is_chosen_where_the_settings_say_it():
 def test_auto_stands_alone():
     with pytest.raises(ValueError, match="stands alone"):
         FinetuneSettings(pooling=("auto", "bins"))
+
+
+def test_parts_of_rows_that_were_read_are_not_read_again(monkeypatch, tmp_path):
+    everything, rows, task = frozen_for("binary", labels_of("binary"))
+    some = np.arange(len(rows)) % 3 > 0
+    part = rows.where(some)
+    assert everything.known.holds(part) and not everything.known.holds(
+        rows_of(labels_of("binary"), seed=9)
+    )
+    again = FrozenRows(MODEL, task, part, known=everything.known)
+    alone = FrozenRows(MODEL, task, part)
+    for strand in ("both", "forward"):
+        asked = Probing(strand, ALL, 0.1)
+        np.testing.assert_allclose(again.read(asked), alone.read(asked), atol=1e-5)
+    calls, plain = [], probe.pooled
+    monkeypatch.setattr(probe, "pooled", lambda *a: calls.append((len(a[1]), a[2])) or plain(*a))
+    settings = {"train": "probe", "folds": 3, "strand": "both", "precision": "fp32"}
+    finetune(gc_data(60, 0, 0), tmp_path / "run", model=MODEL, settings=settings, device="cpu")
+    assert sorted(calls) == [(60, False), (60, True)]

@@ -247,6 +247,7 @@ class _Job:
         outputs = 1 if self.data.kind == "binary" else len(self.data.classes)
         logits = np.zeros((*answered.thresholds.shape, outputs))
         each = []
+        self.learner.read(self.rows)
         for fold in self.folds:
             learned = self._in_fold(fold)
             task, test = task_of(learned.model), self.rows.where(fold.test)

@@ -50,7 +50,7 @@ from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import mean_loss
-from findna.training.probe import READINGS, STRENGTHS, FrozenRows
+from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Read
 from findna.training.tasks import retasked, task_for, task_of
 
 Bools = NDArray[np.bool_]
@@ -159,6 +159,7 @@ class Learner:
         """`note` receives bases read, and the numbers of every epoch and of every probe."""
         self.start, self.data, self.settings, self.note = start.to(device), data, settings, note
         self.device, self.precision = device, precision
+        self._known: Read | None = None
 
     def learn(
         self, train: LabelledSplit, groups: Ints, valid: LabelledSplit | None = None, **stage: Any
@@ -339,7 +340,18 @@ class Learner:
         balanced = self.settings.class_weights == "balanced"
         more = READINGS if self.settings.pooling == ("auto",) else ()
         readings = (*self.settings.readings, *more)
-        return FrozenRows(self.start, task, rows, balanced=balanced, readings=readings)
+        known = self._known if self._known and self._known.holds(rows) else None
+        frozen = FrozenRows(
+            self.start, task, rows, balanced=balanced, readings=readings, known=known
+        )
+        self._known = frozen.known
+        return frozen
+
+    def read(self, rows: LabelledSplit) -> None:
+        """Let the network be asked once about rows of which parts are learned later, as folds are:
+        what it says as it stands does not hang on what is learned.
+        """
+        self._frozen(rows, self._task(rows, self.settings.strands[0]))
 
     # -------------------------------------------------------- thresholds
 

@@ -60,6 +60,27 @@ class Probing:
     strength: float
 
 
+class Read:
+    """What a network that stays as it is says of rows, each strand read once, when it is asked
+    for: any part of these rows is then taken from it, whatever is learned of that part.
+    """
+
+    def __init__(self, model: Model, rows: LabelledSplit) -> None:
+        """`model` has a head that reads all that may be read."""
+        self._at = {id(codes): row for row, codes in enumerate(rows.codes)}
+        self._rows = rows  # so that no other sequence gets the identity of one of these
+        self._pooled = cache(partial(pooled, model, rows))
+
+    def holds(self, rows: LabelledSplit) -> bool:
+        """Whether all these rows are among those that are read."""
+        return all(id(codes) in self._at for codes in rows.codes)
+
+    def of(self, rows: LabelledSplit, turned: bool) -> Vectors:
+        """Pooled vectors (n, channels) of the given strand, or of the other."""
+        at = [self._at[id(codes)] for codes in rows.codes]
+        return np.asarray(self._pooled(turned)[at])
+
+
 class FrozenRows:
     """What heads may read of rows, by strand, from a network that stays as it is."""
 
@@ -71,17 +92,17 @@ class FrozenRows:
         *,
         balanced: bool = False,
         readings: Sequence[tuple[Pooling, ...]] = READINGS,
+        known: Read | None = None,
     ) -> None:
         """`balanced` counts all classes alike, not all rows; `readings` are to choose from beside
-        the pooling of the task.
+        the pooling of the task. `known` is what was read of these rows, and others, before.
         """
         self.start, self.labels, self.balanced = start, rows.labels, balanced
         self.readings = tuple(dict.fromkeys([task.pooling, *readings]))
         parts = tuple(dict.fromkeys(part for reading in self.readings for part in reading))
         self.task = task.model_copy(update={"pooling": parts})
-        self.pooled = cache(
-            partial(pooled, start.with_task(self.task, 0).to(start.device).eval(), rows)
-        )
+        self.known = known or Read(start.with_task(self.task, 0).to(start.device).eval(), rows)
+        self.pooled = cache(partial(self.known.of, rows))
 
     def choose(
         self, held: Sequence[Bools], strands: Sequence[Strand], tasks: Sequence[TaskConfig]
