@@ -227,6 +227,9 @@ def test_rows_with_two_labels_are_no_positives(genome, positives, tmp_path):
         with_negatives(bed, genome, 0, LOOSE)
     table.assign(label="bound")[columns].to_csv(bed, sep="\t", index=False)
     assert with_negatives(bed, genome, 0, LOOSE).classes == ("negative", "positive")
+    heights = table.rename(columns={"label": "value"}).assign(value=np.arange(len(table)) / 7)
+    heights[[*columns[:-1], "value"]].to_csv(bed, sep="\t", index=False)
+    assert with_negatives(bed, genome, 0, LOOSE).classes == ("negative", "positive")
 
 
 def test_real_yeast_promoters_find_their_match(shared_data):

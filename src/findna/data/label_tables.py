@@ -13,8 +13,9 @@ import numpy as np
 from findna.data.parts import LabelSettings, Part
 from findna.data.places import RowPlaces
 from findna.files import BadInput, log, open_bytes
-from findna.sequence.alphabet import Codes, LetterCounts, encode_counted, tell_counts
+from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
+from findna.sequence.records import SequenceReader
 from findna.sequence.tables import find_id_column, find_sequence_column, need_column, open_table
 
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "value", "score", "activity")
@@ -131,20 +132,10 @@ def _sequence_column(table: Cells, settings: LabelSettings, genome: Genome | Non
 
 
 def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
-    codes, counts = [], LetterCounts()
-    for letters, name, line in zip(table.column(column), ids, table.lines, strict=True):
-        if not letters:
-            raise BadInput(
-                "the sequence is empty",
-                file=table.file,
-                record=name,
-                line=line,
-                remedy="remove the row, or fill it in",
-            )
-        found, more = encode_counted(letters, source=table.file, record=name, line=line)
-        codes.append(found)
-        counts += more
-    tell_counts(counts, str(table.file))
+    reader = SequenceReader(table.file)
+    rows = zip(table.column(column), ids, table.lines, strict=True)
+    codes = [reader.encode(letters, name, line) for letters, name, line in rows]
+    reader.close()
     return codes
 
 

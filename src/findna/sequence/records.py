@@ -127,7 +127,7 @@ def _is_bed_line(line: bytes) -> bool:
     return len(cells) >= 3 and cells[1].isdigit() and cells[2].strip().isdigit()
 
 
-class _Reader:
+class SequenceReader:
     """Encodes the sequences of one source, refuses empty ones and counts changed letters."""
 
     def __init__(self, source: str | Path) -> None:
@@ -170,7 +170,7 @@ def _fasta_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Re
 
 def _fastq_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Record]:
     """Records of four lines each, as sequencers write them."""
-    reader, line = _Reader(source), 1
+    reader, line = SequenceReader(source), 1
     while header := stream.readline():
         if header.strip():
             letters, plus, quality = (stream.readline().strip() for _ in range(3))
@@ -193,7 +193,7 @@ def _fastq_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Re
 def _table_records(
     stream: io.BufferedReader, source: str | Path, sequence: str | None, name: str | None
 ) -> Iterator[Record]:
-    reader = _Reader(source)
+    reader = SequenceReader(source)
     with open_table(stream, source) as table:
         column = find_sequence_column(table.columns, sequence, source)
         names = find_id_column(table.columns, name, source)

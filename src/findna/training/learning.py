@@ -50,7 +50,7 @@ from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import mean_loss
-from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Read
+from findna.training.probe import READINGS, STRENGTHS, FrozenRows, PooledRows
 from findna.training.tasks import retasked, task_for, task_of
 
 Bools = NDArray[np.bool_]
@@ -159,7 +159,7 @@ class Learner:
         """`note` receives bases read, and the numbers of every epoch and of every probe."""
         self.start, self.data, self.settings, self.note = start.to(device), data, settings, note
         self.device, self.precision = device, precision
-        self._known: Read | None = None
+        self._known: PooledRows | None = None
 
     def learn(
         self, train: LabelledSplit, groups: Ints, valid: LabelledSplit | None = None, **stage: Any

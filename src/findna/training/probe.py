@@ -60,7 +60,7 @@ class Probing:
     strength: float
 
 
-class Read:
+class PooledRows:
     """What a network that stays as it is says of rows, each strand read once, when it is asked
     for: any part of these rows is then taken from it, whatever is learned of that part.
     """
@@ -92,7 +92,7 @@ class FrozenRows:
         *,
         balanced: bool = False,
         readings: Sequence[tuple[Pooling, ...]] = READINGS,
-        known: Read | None = None,
+        known: PooledRows | None = None,
     ) -> None:
         """`balanced` counts all classes alike, not all rows; `readings` are to choose from beside
         the pooling of the task. `known` is what was read of these rows, and others, before.
@@ -101,7 +101,9 @@ class FrozenRows:
         self.readings = tuple(dict.fromkeys([task.pooling, *readings]))
         parts = tuple(dict.fromkeys(part for reading in self.readings for part in reading))
         self.task = task.model_copy(update={"pooling": parts})
-        self.known = known or Read(start.with_task(self.task, 0).to(start.device).eval(), rows)
+        self.known = known or PooledRows(
+            start.with_task(self.task, 0).to(start.device).eval(), rows
+        )
         self.pooled = cache(partial(self.known.of, rows))
 
     def choose(
