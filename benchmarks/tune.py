@@ -50,6 +50,11 @@ PLAIN = ("mean", "max", "summary")
 BINS = (*PLAIN, "bins")
 ALL_LAYERS = (*PLAIN, "layers")
 EVERYTHING = (*ALL_LAYERS, "bins")
+WORDED = {
+    "deviations": ("deviations",),
+    "4-mers": ("deviations", "4-mers"),
+    "6-mers": ("deviations", "6-mers"),
+}
 PROBE = {"begin": "probe"}
 AUTO = {"begin": "probe", "pooling": ("auto",), "strand": "auto"}
 SLOW = {"learning_rate": 3e-4, "head_learning_rate": 3e-4}
@@ -87,6 +92,13 @@ ROWS = {
     "auto-head-1e-3": Row({**AUTO, "head_learning_rate": 1e-3}),
     "auto-head-3e-4": Row({**AUTO, "head_learning_rate": 3e-4}),
     "auto-head-1e-4": Row({**AUTO, "head_learning_rate": 1e-4}),
+    **{
+        f"reads-{name}-head-{rate}": Row(
+            {**AUTO, "pooling": (*ALL_LAYERS, *more), "head_learning_rate": float(rate)}
+        )
+        for name, more in WORDED.items()
+        for rate in ("3e-3", "1e-3", "3e-4", "1e-4")
+    },
     "auto-average-0.98": Row({**AUTO, "average": 0.98}),
     "auto-layer-decay-0.8": Row({**AUTO, "layer_decay": 0.8}),
     "auto-adapted": Row(AUTO, "adapted"),

@@ -161,6 +161,17 @@ def test_gradients_are_the_slope_along_a_one_hot_input(stem):
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("strand", ["forward", "both"])
+def test_slopes_of_words_are_the_effects_of_substitutions(strand):
+    """A head of words alone is linear in the letters of one place."""
+    model = task_model(BINARY.model_copy(update={"pooling": ("4-mers",)})).double()
+    sequence, target = codes(20), target_of(BINARY)
+    slope = gradients(model, sequence, target, strand=strand)
+    effects = substitution_effects(model, sequence, target, strand=strand)
+    assert np.allclose(slope, centred(effects), atol=1e-6)
+    assert np.abs(slope).max() > 1e-3
+
+
 def test_gradients_of_unknown_bases_are_not_said():
     sequence = codes(11)
     sequence[3] = N

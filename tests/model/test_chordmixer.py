@@ -378,7 +378,8 @@ def test_deviation_is_that_of_the_valid_bases(encoder: ChordMixer) -> None:
 def test_a_deviation_of_nought_has_slope_nought() -> None:
     def deviation(bases: Tensor, lengths: Tensor) -> Tensor:
         valid = torch.arange(5) < lengths[:, None]
-        return Encoded(bases * valid[..., None], bases[:, :1], lengths).deviation()
+        codes = torch.where(valid, 0, PAD)
+        return Encoded(bases * valid[..., None], bases[:, :1], lengths, codes).deviation()
 
     alike = torch.ones(2, 5, 3, dtype=torch.float64, requires_grad=True)
     found = deviation(alike, torch.tensor([5, 1]))

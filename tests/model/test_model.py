@@ -16,6 +16,7 @@ from findna.model.heads import ProjectionConfig, TaskConfig, channels, pool
 from findna.model.loading import load_model
 from findna.model.model import Model, new_model, reverse_complement
 from findna.model.presets import PRESETS, ModelConfig
+from findna.model.words import word_shares
 from findna.sequence.alphabet import PAD
 
 SMALL = ModelConfig(
@@ -147,6 +148,28 @@ def test_a_head_over_layers_learns_answers_and_is_kept(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     again = load_model(tmp_path / "model")
     torch.testing.assert_close(again.task_logits(CODES, VALID), logits.detach())
+
+
+def test_a_head_over_words_reads_them_beside_the_network(tmp_path: Path) -> None:
+    parts = ("mean", "4-mers", "6-mers")
+    task = TASK.model_copy(update={"pooling": parts})
+    model = new_model(SMALL, 1).with_task(task, 2).eval()
+    assert model.task_head is not None
+    assert model.task_head.linear.in_features == 16 + 136 + 2080
+    torch.nn.init.normal_(model.task_head.linear.weight)
+    codes = torch.tensor([[0, 1, 2, 3, 0, 1, 2], [3, 2, 1, 0, 0, 6, 6]])
+    lengths = torch.tensor([7, 5])
+    encoded = model.encode(codes, lengths)
+    pooled = pool(encoded, parts)
+    torch.testing.assert_close(pooled[:, :16], encoded.mean())
+    torch.testing.assert_close(pooled[:, 16:152], word_shares(codes, 4))
+    torch.testing.assert_close(pooled[:, 152:], word_shares(codes, 6))
+    torch.testing.assert_close(
+        model.task_logits(codes, lengths)[1:], model.task_logits(codes[1:, :5])
+    )
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    torch.testing.assert_close(again.task_logits(codes, lengths), model.task_logits(codes, lengths))
 
 
 def test_projection_scores_are_cosines(model: Model) -> None:

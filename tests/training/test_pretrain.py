@@ -23,7 +23,7 @@ from findna.model.loading import load_model
 from findna.model.model import Distilled, new_model
 from findna.model.presets import ModelConfig
 from findna.sequence.genome import Genome
-from findna.training import pretrain as pretraining
+from findna.training.examination import Examiner
 from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
@@ -190,16 +190,16 @@ def test_accumulation_changes_nothing_but_rounding(
 def test_validation_changes_neither_teacher_nor_centre(
     genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = pretraining._Job._check
+    figures = Examiner.figures
 
-    def checked(self: Any, data: Any) -> dict[str, Any]:
+    def examined(self: Any) -> dict[str, Any]:
         before = {k: v.clone() for k, v in self.learner.state().items()}
-        numbers = check(self, data)
+        numbers = figures(self)
         after = self.learner.state()
         assert all(torch.equal(before[k], after[k]) for k in before)
         return numbers
 
-    monkeypatch.setattr(pretraining._Job, "_check", checked)
+    monkeypatch.setattr(Examiner, "figures", examined)
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
 
 

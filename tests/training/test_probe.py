@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from labelled_rows import gc_data
+from sklearn.metrics import roc_auc_score
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.answers import scores_of, task_outputs
@@ -18,7 +19,7 @@ from findna.sequence.records import Record
 from findna.training import probe
 from findna.training.beginning import begin
 from findna.training.finetune import finetune
-from findna.training.finetune_settings import LAYERED, PLACED, FinetuneSettings
+from findna.training.finetune_settings import LAYERED, PLACED, WORDED, FinetuneSettings
 from findna.training.linear import LinearModel
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing
 from findna.training.tasks import task_for
@@ -222,9 +223,10 @@ def by_chance(label, random):
 @pytest.mark.parametrize(
     ("where", "pooling", "strand"),
     [
-        (by_place, PLACED, None),  # where it stands tells on either strand
-        (by_strand, LAYERED, "forward"),
-        (by_chance, LAYERED, "both"),
+        (by_place, {PLACED}, None),  # where it stands tells on either strand
+        # Deviations, too, tell that a motif is somewhere.
+        (by_strand, {LAYERED, WORDED[0]}, "forward"),
+        (by_chance, {LAYERED}, "both"),
     ],
 )
 @pytest.mark.parametrize("validated", [True, False])
@@ -237,8 +239,32 @@ def test_what_is_read_is_what_rows_that_do_not_teach_are_clearly_better_answered
     model = begin(
         MODEL, task, train, valid, SETTINGS, precision="fp32", strands=("both", "forward")
     )
-    assert model.config.task.pooling == pooling
+    assert model.config.task.pooling in pooling
     assert strand in (None, model.config.task.strand)
+
+
+def told_by_words(n=600, seed=0):
+    """Rows with some of a hundred words of six letters, any place, any strand; which ones tells."""
+    words = np.random.default_rng(5).integers(0, 4, (2, 50, 6)).astype(np.uint8)
+    random = np.random.default_rng(seed)
+    codes, labels = [], random.permutation(np.arange(n) % 2)
+    for label in labels:
+        row = random.integers(0, 4, 80).astype(np.uint8)
+        for at in range(0, 80, 16):
+            word = words[label, random.integers(50)]
+            row[at : at + 6] = word if random.integers(2) else reverse_complement(word)
+        codes.append(row)
+    return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(n))
+
+
+def test_words_are_read_where_words_tell():
+    train, valid = told_by_words(), told_by_words(200, 1)
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    task = task_for(data, train, "both", SETTINGS)
+    model = begin(MODEL, task, train, valid, SETTINGS, precision="fp32")
+    assert model.config.task.pooling == WORDED[1]
+    scores = scores_of(task_outputs(model, valid.codes), task)
+    assert roc_auc_score(valid.labels, scores[:, 1]) > 0.8
 
 
 def test_nothing_is_chosen_where_the_settings_say_it():

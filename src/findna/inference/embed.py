@@ -43,7 +43,7 @@ from findna.inference.rows import described
 from findna.inference.tiles import usual_window
 from findna.model.heads import Pooling, channels, moments_of, pool
 from findna.model.model import Model, software_versions, weights_digest
-from findna.model.shipped import DEFAULT, pick_model
+from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import Codes, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from
@@ -204,11 +204,10 @@ def _facts(
     dtype: np.dtype[Any],
 ) -> Facts:
     """How the vectors were made, for whoever reads them later."""
-    name = model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
     whence = {} if genome is None else {"genome": genome.source, "genome_digest": genome.digest}
     return {
         "findna": software_versions()["findna"],
-        "model": name,
+        "model": model_name(named, model),
         "model_digest": weights_digest(model),
         **whence,
         "pooling": _named(parts),

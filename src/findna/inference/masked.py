@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from findna.inference.devices import usual_batch_bases
-from findna.model.heads import BASES
 from findna.model.model import Model, reverse_complement
-from findna.sequence.alphabet import COMPLEMENT, MASK, Codes, Flags, Strand
+from findna.sequence.alphabet import BASES, COMPLEMENT, MASK, Codes, Flags, Strand
 
 LogProbs = NDArray[np.float32]
 

@@ -64,7 +64,7 @@ from findna.inference.tiles import usual_window
 from findna.inference.windowed import track_sizes
 from findna.inference.writing import write_tables
 from findna.model.model import Model, software_versions, weights_digest
-from findna.model.shipped import DEFAULT, pick_model
+from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import TrackPiece, track_writer
@@ -327,13 +327,12 @@ def _values(pieces: Sequence[TrackPiece]) -> pd.DataFrame:
 def _facts(named: Model | str | Path | None, plan: Plan) -> dict[str, Any]:
     """How the tracks were made, for whoever reads them later."""
     model = plan.model
-    name = model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
     settings = (
         "kinds", "window", "step", "bin", "components", "sets", "strand", "seed", "precision",
     )  # fmt: skip
     return {
         "findna": software_versions()["findna"],
-        "model": name,
+        "model": model_name(named, model),
         "model_digest": weights_digest(model),
         "genome": plan.genome.source,
         "genome_digest": plan.genome.digest,

@@ -23,13 +23,13 @@ from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.embed import embeddings
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning, chunks
-from findna.inference.searching.build import model_name, open_index
+from findna.inference.searching.build import open_index
 from findna.inference.searching.engines import EngineName, open_engine
 from findna.inference.searching.index import IndexSettings, Ints, SearchIndex
 from findna.inference.searching.loci import Loci, Part, Rules, parts_of
 from findna.inference.searching.table import check_output, hit_rows, table_of, write_hits
 from findna.model.model import Model
-from findna.model.shipped import pick_model
+from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import N, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records

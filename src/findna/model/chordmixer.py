@@ -249,15 +249,15 @@ class ChordMixer(nn.Module):
         if noise is not None:
             letters = letters + noise.to(letters.dtype)
         if lengths is None:
-            yield from self._encode_full(letters, every)
+            yield from self._encode_full(letters, codes, every)
             return
         valid = torch.arange(longest, device=codes.device) < lengths[:, None]
         for bases, summary in self._encode_packed(letters[valid], lengths, every):
             padded = bases.new_zeros(batch, longest, bases.shape[-1])
             padded = padded.masked_scatter(valid[..., None].expand_as(padded), bases)
-            yield Encoded(padded, summary, lengths)
+            yield Encoded(padded, summary, lengths, codes)
 
-    def _encode_full(self, letters: Tensor, every: bool) -> Iterator[Encoded]:
+    def _encode_full(self, letters: Tensor, codes: Tensor, every: bool) -> Iterator[Encoded]:
         batch, length, width = letters.shape
         summary = self.summary.to(letters.dtype).expand(batch, -1, -1)
         ring = length + self.config.summary_tokens
@@ -265,7 +265,7 @@ class ChordMixer(nn.Module):
         lengths = torch.full((batch,), length, device=letters.device)
         for mixed in self._mix(rows, Rings(batch, ring), every):
             by_ring = mixed.view(batch, ring, width)
-            yield Encoded(by_ring[:, :length], by_ring[:, length:], lengths)
+            yield Encoded(by_ring[:, :length], by_ring[:, length:], lengths, codes)
 
     def _encode_packed(
         self, letters: Tensor, lengths: Tensor, every: bool

@@ -7,21 +7,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from findna.model.words import mixed_word_shares, word_shares
+
 
 @dataclass(frozen=True)
 class Encoded:
     """What the encoder says of a batch.
 
     ``bases`` (B, L, D) is zero at padding; ``summary`` (B, S, D); ``lengths`` (B,) valid bases of
-    each sequence. ``layers`` (B, depth + 1, moments, D), where it was asked for, are the mean and
-    the standard deviation over valid bases of what every layer puts out, in order, and last of
-    ``bases``.
+    each sequence; ``codes`` (B, L) as they were read. ``layers`` (B, depth + 1, moments, D), where
+    it was asked for, are the mean and the standard deviation over valid bases of what every layer
+    puts out, in order, and last of ``bases``. ``letters`` (B, L, V) are mixtures of letters in
+    place of the codes, for slopes along them.
     """
 
     bases: Tensor
     summary: Tensor
     lengths: Tensor
+    codes: Tensor
     layers: Tensor | None = None
+    letters: Tensor | None = None
 
     @property
     def valid(self) -> Tensor:
@@ -53,3 +58,9 @@ class Encoded:
         )
         share = inside / inside.sum(-1, keepdim=True).clamp(min=1)
         return share.to(self.bases.dtype) @ self.bases
+
+    def words(self, k: int) -> Tensor:
+        """Shares of words of k letters, strands joined, (B, words(k))."""
+        if self.letters is None:
+            return word_shares(self.codes, k)
+        return mixed_word_shares(self.letters, k)

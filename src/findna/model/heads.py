@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -15,13 +16,17 @@ from torch.nn.utils.parametrizations import weight_norm
 from findna.data.parts import TaskKind
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.encoded import Encoded
+from findna.model.words import words
 from findna.sequence.alphabet import Strand
 from findna.settings import Settings
 
 # Smallest deviation of a channel by which a task head divides.
 LEAST_DEVIATION = 1e-3
-BASES = 4  # logits over A C G T; N, MASK and PAD are never answers
-Pooling = Literal["mean", "max", "summary", "bins", "deviation", "layers", "deviations"]
+Pooling = Literal[
+    "mean", "max", "summary", "bins", "deviation", "layers", "deviations", "4-mers", "6-mers"
+]
+# Letters of the words whose shares are read.
+_WORDS: dict[Pooling, int] = {"4-mers": 4, "6-mers": 6}
 
 
 class ProjectionConfig(Settings):
@@ -152,20 +157,25 @@ class TaskConfig(Settings):
 def channels(parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1) -> int:
     """Numbers that `pool` reads of a sequence."""
     every = backbone.depth + 1
-    times = {"bins": bins, "layers": every, "deviations": every}
-    return backbone.width * sum(times.get(part, 1) for part in parts)
+    blocks = {"bins": bins, "layers": every, "deviations": every}
+    return sum(
+        words(_WORDS[part]) if part in _WORDS else backbone.width * blocks.get(part, 1)
+        for part in parts
+    )
 
 
 def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool = False) -> Tensor:
     """Concatenated summaries of each sequence, (B, channels); padding never takes part.
 
-    Every part is as wide as the backbone, D, but three. "bins" keeps where in a sequence something
+    Every part is as wide as the backbone, D, but five. "bins" keeps where in a sequence something
     stands: the means of `bins` parts of equal length, (B, bins * D). "layers" keeps what the last
     layer no longer tells: the means of every layer and of the closing norm, (B, (depth + 1) * D);
-    "deviations" are their standard deviations over bases, of the same shape. Of sequences that
-    were `turned` to their other strand, bins are counted from the end, as on the given one.
+    "deviations" are their standard deviations over bases, of the same shape. "4-mers" and "6-mers"
+    are the shares of words of letters, strands joined, (B, 136) and (B, 2080), whatever the network
+    has read. Of sequences that were `turned` to their other strand, bins are counted from the end,
+    as on the given one.
     """
-    read = {
+    read: dict[Pooling, Callable[[], Tensor]] = {
         "mean": encoded.mean,
         "max": encoded.maximum,
         "summary": lambda: encoded.summary.mean(1),
@@ -173,6 +183,7 @@ def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool
         "deviation": encoded.deviation,
         "layers": lambda: _layers(encoded)[:, :, 0].flatten(1),
         "deviations": lambda: _layers(encoded)[:, :, 1].flatten(1),
+        **{part: partial(encoded.words, k) for part, k in _WORDS.items()},
     }
     return torch.cat([read[part]() for part in parts], dim=-1)
 

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from findna.files import BadInput, atomic_folder, write_json
 from findna.model.chordmixer import ChordMixer
 from findna.model.encoded import Encoded
-from findna.model.heads import BASES, ProjectionHead, TaskConfig, TaskHead
+from findna.model.heads import ProjectionHead, TaskConfig, TaskHead
 from findna.model.presets import PRESETS, ModelConfig
-from findna.sequence.alphabet import ALPHABET_NAME, COMPLEMENT
+from findna.sequence.alphabet import ALPHABET_NAME, BASES, COMPLEMENT
 
 Distilled = Literal["summary", "mean", "bases"]
 FORMAT_VERSION = 1

@@ -27,3 +27,8 @@ def pick_model(model: Model | str | Path | None) -> Model:
     found = load_model(DEFAULT)
     log.info("no model is named: using %s, trained on %s", DEFAULT, found.provenance["trained_on"])
     return found
+
+
+def model_name(named: Model | str | Path | None, model: Model) -> str:
+    """What to call a `model` in a message or a file, by how it was `named`."""
+    return model.config.preset if isinstance(named, Model) else str(named or DEFAULT)

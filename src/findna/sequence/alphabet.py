@@ -23,6 +23,7 @@ Flags = npt.NDArray[np.bool_]
 A, C, G, T, N, MASK, PAD = range(7)
 LETTERS = "ACGTN"
 VOCABULARY = 7
+BASES = 4  # A C G T, the first letters; N, MASK and PAD are never answers
 ALPHABET_NAME = "ACGTN-MASK-PAD/1"
 COMPLEMENT: Codes = np.array([T, G, C, A, N, MASK, PAD], dtype=np.uint8)
 COMPLEMENT.setflags(write=False)

@@ -15,6 +15,10 @@ BATCH_ROWS = 32
 # What pooling auto chooses from.
 LAYERED: tuple[Pooling, ...] = ("mean", "max", "summary", "layers")
 PLACED: tuple[Pooling, ...] = (*LAYERED, "bins")
+WORDED: tuple[tuple[Pooling, ...], ...] = (
+    (*LAYERED, "deviations", "4-mers"),
+    (*LAYERED, "deviations", "6-mers"),
+)
 
 
 class FinetuneSettings(LabelSettings):
@@ -30,7 +34,7 @@ class FinetuneSettings(LabelSettings):
         65_536, ge=1, description="Bases computed at once; larger batches are taken in parts."
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the backbone.")
-    head_learning_rate: float = Field(3e-3, gt=0, description="Highest rate of the task head.")
+    head_learning_rate: float = Field(3e-4, gt=0, description="Highest rate of the task head.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of matrices.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which rates rise.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
@@ -51,7 +55,8 @@ class FinetuneSettings(LabelSettings):
     pooling: tuple[Pooling | Literal["auto"], ...] = Field(
         ("auto",),
         description="What the head reads of a sequence; auto: mean, max, summary and the means of"
-        " all layers, and of bins as well where validation is clearly better for them.",
+        " all layers, and of bins, or their deviations and the shares of k-mers, as well where"
+        " validation is clearly better for them.",
     )
     bins: int = Field(
         16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
@@ -118,4 +123,4 @@ class FinetuneSettings(LabelSettings):
     def readings(self) -> tuple[tuple[Pooling, ...], ...]:
         """What the head may read, the preferred one first."""
         named = tuple(part for part in self.pooling if part != "auto")
-        return (named,) if named else (LAYERED, PLACED)
+        return (named,) if named else (LAYERED, PLACED, *WORDED)

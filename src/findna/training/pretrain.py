@@ -24,8 +24,8 @@ from findna.model.model import Model
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in
 from findna.training.engine import open_engine, total
+from findna.training.examination import Examiner, Figures
 from findna.training.planning import (
-    EXTRA_LENGTHS,
     TIMED_STEPS,
     Plan,
     Timings,
@@ -34,7 +34,6 @@ from findna.training.planning import (
 )
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import (
-    CLOSING_KEY,
     MetricsLog,
     Run,
     load_checkpoint,
@@ -45,15 +44,7 @@ from findna.training.run_state import (
 from findna.training.self_distillation import SelfDistillation, StepNumbers
 from findna.training.starting import preset_of, starting_model
 from findna.training.stopping import StopRequest
-from findna.training.validation import (
-    HeldOut,
-    Reference,
-    health,
-    held_out,
-    masked_score,
-    reference,
-    verdict,
-)
+from findna.training.validation import Reference, verdict
 
 LOG_EVERY = 20
 
@@ -186,14 +177,13 @@ class _Job:
             settings.precision, accelerator.device
         )
         self.sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)
-        self.validation = self._held_out(settings.sampling.window, settings.validation.bases)
         self.learner = SelfDistillation(
             model, settings.distillation, accelerator, self.precision, settings.compile
         )
+        self.examiner = Examiner(genome, split, settings, self.learner)
         self.batches_an_epoch = max(1, bases_in(split.train) // settings.sampling.batch_bases)
         self.step = 0
         self.deadline = began + seconds(settings.budget or "30m") if self._timed() else math.inf
-        self.check_seconds = 0.0
 
     @property
     def steps(self) -> int:
@@ -204,28 +194,16 @@ class _Job:
         """Plan, train, check, and write the model."""
         self.run = run
         state = self._resume() if self.run.resumed else {}
-        self.reference = (
-            Reference(**state["reference"])
-            if state
-            else reference(self.genome, self.split.train, self.validation)
-        )
+        if state:
+            self.examiner.reference = Reference(**state["reference"])
+        else:
+            self.examiner.measure()
         self.plan = Plan(**state["plan"]) if state else self._planned()
         self._say_plan()
         self.metrics = MetricsLog(self.run.metrics, self.step if self.run.resumed else None)
         self._save()
         finished = self._train()
         return self._finish(finished)
-
-    def _held_out(self, length: int, bases: int) -> HeldOut:
-        return held_out(
-            self.genome,
-            self.split.validation,
-            length=length,
-            bases=bases,
-            hidden=self.settings.validation.hidden,
-            max_n=self.settings.sampling.max_n,
-            seed=self.settings.seed,
-        )
 
     def _planned(self) -> Plan:
         held_bases = bases_in(self.split.validation)
@@ -251,7 +229,7 @@ class _Job:
         self._synchronise()
         step_time = (time.monotonic() - warm) / (TIMED_STEPS - TIMED_STEPS // 4)
         checked = time.monotonic()
-        self._check(self.validation)
+        self._check()
         check_time = time.monotonic() - checked
         self.learner.load_state(before)
         return step_time, check_time
@@ -270,7 +248,7 @@ class _Job:
             f" {self.accelerator.device} in {self.precision}"
             f"{', compiled' if self.learner.compiled else ''}"
         )
-        found = self.reference
+        found = self.examiner.reference
         log.info(
             f"to beat on held-out DNA: letters {found.letter_entropy:.4f}, two-sided Markov model"
             f" (k = {found.markov_k}) {found.markov_loss:.4f} nats a base"
@@ -317,7 +295,7 @@ class _Job:
                 progress.advance(self.settings.sampling.batch_bases)
                 if self.step % check_every == 0 and self.step < self.steps:
                     self._refuse_not_finite(numbers)
-                    self._report(self._check(self.validation))
+                    self._report(self._check())
                 late = self._out_of_time()
                 due = time.monotonic() - saved > 60 * self.settings.checkpoint_minutes
                 if stop.asked or late or due:
@@ -333,7 +311,7 @@ class _Job:
 
     def _out_of_time(self) -> bool:
         closing = closing_checks(self.plan.final_bases, self.settings.validation)
-        late = time.monotonic() > self.deadline - self.check_seconds * closing
+        late = time.monotonic() > self.deadline - self.examiner.seconds * closing
         if self.accelerator.num_processes == 1:
             return late
         if self.step % LOG_EVERY:
@@ -371,40 +349,16 @@ class _Job:
             "  try a lower --learning-rate, or --precision fp32"
         )
 
-    def _check(self, data: HeldOut) -> dict[str, Any]:
-        """Masked score of both networks on ``data``, and the health figures. Changes nothing."""
-        start = time.monotonic()
-        learner, settings = self.learner, self.settings
-        learner.model.eval()
-        student = masked_score(learner.model, data, precision=self.precision)
-        teacher = masked_score(learner.teacher.network, data, precision=self.precision)
-        if not math.isfinite(student.loss + teacher.loss):
-            raise self._diverged()
-        figures = health(
-            learner.model,
-            learner.teacher.network,
-            data,
-            student_temperature=settings.distillation.student_temperature,
-            precision=self.precision,
-            target=settings.distillation.target,
-        )
-        learner.model.train()
-        self.check_seconds = time.monotonic() - start
-        better = min(student, teacher, key=lambda score: score.loss)
-        return {
-            "step": self.step,
-            "mask_loss": better.loss,
-            "mask_accuracy": better.accuracy,
-            "mask_loss_low": better.low,
-            "mask_loss_high": better.high,
-            "mask_count": better.count,
-            "student_mask_loss": student.loss,
-            "teacher_mask_loss": teacher.loss,
-            **asdict(self.reference),
-            **figures,
-        }
+    def _check(self, closing_bases: int = 0) -> Figures:
+        """What is found on the way, or at the end on so many bases."""
+        examiner = self.examiner
+        try:
+            found = examiner.close(closing_bases) if closing_bases else examiner.figures()
+        except FloatingPointError:
+            raise self._diverged() from None
+        return {"step": self.step, **found}
 
-    def _report(self, numbers: dict[str, Any]) -> str:
+    def _report(self, numbers: Figures) -> str:
         text = verdict(numbers, distilling=self.settings.distillation.distillation_weight > 0)
         if self.main:
             self.metrics.write(**numbers, verdict=text, seconds=time.monotonic() - self.began)
@@ -420,7 +374,7 @@ class _Job:
             "step": self.step,
             "plan": asdict(self.plan),
             "precision": self.precision,
-            "reference": asdict(self.reference),
+            "reference": asdict(self.examiner.reference),
         }
         save_checkpoint(self.run, self.learner.state(), numbers)
 
@@ -438,37 +392,15 @@ class _Job:
 
     def _finish(self, finished: bool) -> PretrainResult:
         """The closing check on more windows and at other lengths, then the model folder."""
-        closing = self._held_out(self.settings.sampling.window, self.plan.final_bases)
-        self.reference = reference(self.genome, self.split.train, closing)
-        numbers = self._check(closing)
-        name, network = self._better(numbers)
-        numbers[CLOSING_KEY] = self._by_length(network.eval())
+        numbers = self._check(self.plan.final_bases)
         text = self._report(numbers)
         if self.main:
-            self._write_model(name, network, numbers, finished)
+            self._write_model(numbers, finished)
         self.accelerator.wait_for_everyone()
         return PretrainResult(self.run.folder, self.step, self.steps, finished, numbers, text)
 
-    def _better(self, numbers: Mapping[str, Any]) -> tuple[str, Model]:
-        if numbers["teacher_mask_loss"] <= numbers["student_mask_loss"]:
-            return "teacher", self.learner.teacher.network
-        return "student", self.learner.model
-
-    def _by_length(self, network: Model) -> dict[str, dict[str, float]]:
-        """MASK-only loss at other window lengths, of the network that is kept."""
-        scores: dict[str, dict[str, float]] = {}
-        for length in EXTRA_LENGTHS:
-            try:
-                data = self._held_out(length, self.plan.final_bases // 4)
-            except BadInput:  # no held-out run is as long: nothing to say about it
-                continue
-            found = masked_score(network, data, precision=self.precision)
-            scores[str(length)] = {"loss": found.loss, "low": found.low, "high": found.high}
-        return scores
-
-    def _write_model(
-        self, name: str, network: Model, numbers: Mapping[str, Any], finished: bool
-    ) -> None:
+    def _write_model(self, numbers: Mapping[str, Any], finished: bool) -> None:
+        name, network = self.examiner.kept(numbers)
         sampling = self.settings.sampling
         shortest = sampling.window if sampling.one_length else sampling.min_window
         network.provenance = {

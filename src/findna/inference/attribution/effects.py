@@ -8,7 +8,7 @@ what a model that averages strands says. N has no answer: NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from findna.files import BadInput
 from findna.inference.devices import usual_batch_bases
 from findna.inference.masked import hidden_log_probs
 from findna.inference.tiles import tile
-from findna.model.heads import BASES, TaskConfig
+from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import (
+    BASES,
     COMPLEMENT,
     VOCABULARY,
     Codes,
@@ -177,6 +178,7 @@ def _slope(model: Model, codes: Codes, target: Target) -> Matrix:
         vectors = model.encoder.mixed(letters.requires_grad_())
         # Nothing is added, but the answer hangs on the letters.
         encoded = model.encode(read, noise=vectors - vectors.detach())
+        encoded = replace(encoded, letters=letters)
         (slope,) = torch.autograd.grad(target.read(model.task_head(encoded)).sum(), letters)
     found = slope[0, :, :BASES].double().cpu().numpy()
     return np.where((codes < BASES)[:, None], found, np.nan)

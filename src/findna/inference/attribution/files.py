@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from findna.files import command_line, log, write_json
 from findna.inference.attribution.effects import Attribution, centred, substituted
-from findna.model.heads import BASES
-from findna.sequence.alphabet import Codes, decode, encode
+from findna.sequence.alphabet import BASES, Codes, decode, encode
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import TrackPiece, write_track
 

@@ -36,7 +36,7 @@ from findna.inference.searching.index import (
     unit,
 )
 from findna.model.model import Model, software_versions
-from findna.model.shipped import DEFAULT, pick_model
+from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import N, Strand, codes_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import intersect, read_bed, to_store
@@ -191,11 +191,6 @@ def _make(plan: _Plan, folder: str | Path, batch_bases: int | None, overwrite: b
 
 
 # ---------------------------------------------------------------- what an index is made from
-
-
-def model_name(named: Model | str | Path | None, model: Model) -> str:
-    """What to call a model in a message or a file."""
-    return model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
 
 
 def runs_of(genome: Genome, regions: str | Path | None) -> Ints:
