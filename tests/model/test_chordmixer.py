@@ -208,11 +208,42 @@ def test_checkpointing_gives_the_same_gradient(encoder: ChordMixer) -> None:
     torch.testing.assert_close(*grads)
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_checkpointing_makes_each_layer_twice_where_it_learns(checkpointing: bool) -> None:
+    encoder = ChordMixer(CONFIG.model_copy(update={"checkpointing": checkpointing}))
+    made: list[int] = []
+    for layer in encoder.layers:
+        layer.norm.register_forward_hook(lambda *_: made.append(1))
+    encoder(sequences()[0][None]).bases.sum().backward()
+    assert len(made) == CONFIG.depth * (2 if checkpointing else 1)
+    with torch.no_grad():
+        made.clear()
+        encoder(sequences()[0][None])
+    assert len(made) == CONFIG.depth
+
+
+def test_updates_of_all_layers_together_begin_as_large_as_one_channel() -> None:
+    config = ChordMixerConfig(width=64, hidden=256, track_size=16, depth=9)
+    torch.manual_seed(0)
+    for layer in ChordMixer(config).layers:
+        assert float(layer.up.weight.detach().std()) == pytest.approx(1 / 8, rel=0.05)
+        assert float(layer.down.weight.detach().std()) == pytest.approx(1 / (16 * 3), rel=0.05)
+        assert not layer.up.bias.any() and not layer.down.bias.any()
+
+
 def test_noise_is_added_to_the_bases(encoder: ChordMixer) -> None:
     codes = sequences()[0][None]
     noise = torch.zeros(1, 50, CONFIG.width)
     torch.testing.assert_close(encoder(codes, None, noise).bases, encoder(codes).bases)
     assert not torch.allclose(encoder(codes, None, noise + 1).bases, encoder(codes).bases)
+
+
+def test_noise_is_added_to_the_bases_of_a_padded_batch_too(encoder: ChordMixer) -> None:
+    noise = torch.randn(len(LENGTHS), 60, CONFIG.width, generator=torch.Generator().manual_seed(2))
+    together = encoder(padded(sequences(), 60), torch.tensor(LENGTHS), noise).bases
+    for row, one in enumerate(sequences()):
+        alone = encoder(one[None], None, noise[row : row + 1, : len(one)]).bases[0]
+        torch.testing.assert_close(together[row, : len(one)], alone)
 
 
 def test_a_width_that_tracks_do_not_fill_is_refused() -> None:
@@ -342,6 +373,8 @@ def test_means_of_layers_are_given_only_where_asked_for(encoder: ChordMixer) -> 
     assert plain.layers is None
     assert torch.equal(plain.bases, asked.bases) and torch.equal(plain.summary, asked.summary)
     assert torch.equal(asked.layers[:, -1, 0], plain.mean())
+    means = encoder(codes, lengths, moments=1).layers
+    assert torch.equal(means, asked.layers[:, :, :1])
 
 
 def test_one_layer_is_held_at_a_time(encoder: ChordMixer) -> None:

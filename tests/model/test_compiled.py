@@ -69,6 +69,12 @@ def test_nothing_is_compiled_unasked_on_a_cpu(monkeypatch):
     assert not compile_layers(model(), "off") and not compile_layers(model(), "auto")
 
 
+def test_trying_out_leaves_no_gradient():
+    network = model()
+    compiled._try_out(network)
+    assert all(p.grad is None for p in network.parameters())
+
+
 def test_a_compiler_that_fails_is_told_and_left(monkeypatch, caplog):
     def broken(network):
         raise RuntimeError("no C++ compiler\nlong story")

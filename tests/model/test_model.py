@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig, channels, pool
-from findna.model.loading import load_model
+from findna.model.loading import is_preset, load_model, model_or_preset
 from findna.model.model import Model, new_model, reverse_complement
 from findna.model.presets import PRESETS, ModelConfig
 from findna.model.words import word_shares
@@ -62,6 +62,15 @@ def test_paper_preset_is_the_published_shape() -> None:
     assert shape.offsets == (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
+def test_large_presets_project_onto_more_prototypes() -> None:
+    shapes = {
+        name: (preset.projection.hidden, preset.projection.bottleneck, preset.projection.prototypes)
+        for name, preset in PRESETS.items()
+    }
+    assert shapes["base"] == shapes["paper"] == (512, 128, 2048)
+    assert shapes["tiny"] == shapes["small"] == shapes["medium"] == (256, 64, 512)
+
+
 def test_long_preset_reaches_131_kb_in_one_pass_of_its_rotations() -> None:
     assert max(PRESETS["long"].backbone.offsets) >= 131_072 // 2
 
@@ -100,6 +109,12 @@ def test_pooling_leaves_padding_out(model: Model) -> None:
     bases = encoded.bases[1, :3]
     wanted = torch.cat([bases.mean(0), bases.amax(0), encoded.summary[1].mean(0)])
     torch.testing.assert_close(pool(encoded, ("mean", "max", "summary"))[1], wanted)
+
+
+def test_bins_of_turned_sequences_are_counted_from_the_end(model: Model) -> None:
+    encoded = model.encode(CODES, VALID)
+    bins, turned = (pool(encoded, ("bins",), 3, turned).view(2, 3, -1) for turned in (False, True))
+    assert torch.equal(turned, bins.flip(1)) and not torch.equal(turned, bins)
 
 
 def test_bins_are_means_of_equal_parts_in_order(model: Model) -> None:
@@ -209,10 +224,63 @@ def test_folder_round_trip(model: Model, folder: Path) -> None:
     assert again.provenance["genome_digest"] == "sha256:abc"
     torch.testing.assert_close(again.task_logits(CODES, VALID), model.task_logits(CODES, VALID))
     assert {p.name for p in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    assert (folder / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_run_folder_stands_for_its_model(folder: Path) -> None:
     assert load_model(folder.parent).config.task == TASK
+
+
+def test_a_model_folder_stands_for_itself_whatever_lies_in_it(folder: Path) -> None:
+    new_model(SMALL, seed=4).save(folder / "model")
+    assert load_model(folder).config.task == TASK
+
+
+def test_a_folder_goes_before_a_preset_of_its_name(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_preset("tiny") and not is_preset("tinier")
+    model.save("tiny")
+    assert not is_preset("tiny")
+    assert model_or_preset("tiny", seed=0).config.task == TASK
+
+
+def test_half_a_model_is_the_same_numbers_in_16_bits(model: Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "half", half=True)
+    kept = load_file(tmp_path / "half" / "model.safetensors")
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float16}
+    again = load_model(tmp_path / "half").task_logits(CODES, VALID)
+    torch.testing.assert_close(again, model.task_logits(CODES, VALID), atol=0.05, rtol=0.01)
+
+
+def test_a_folder_that_holds_no_model_is_never_replaced(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("precious")
+    with pytest.raises(BadInput, match="is not replaced"):
+        model.save(tmp_path / "thesis", overwrite=True)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "precious"
+
+
+def test_pretraining_is_found_however_often_a_model_was_tuned(model: Model) -> None:
+    pretrained = {"genome_digest": "sha256:abc", "steps": 5}
+    model.provenance = {"task_data": "b", "started_from": {"started_from": pretrained}}
+    assert model.pretraining == pretrained
+    model.provenance = {"started_from": "random initialisation"}
+    assert model.pretraining == {}
+
+
+def test_another_task_keeps_what_the_weights_have_seen(model: Model) -> None:
+    other = model.with_task(None, seed=0)
+    assert other.task_head is None and other.provenance == model.provenance
+    other.provenance["genome_digest"] = "sha256:other"
+    assert model.provenance["genome_digest"] == "sha256:abc"
+
+
+def test_the_dropout_of_a_head_is_that_of_its_task(model: Model) -> None:
+    for share in (0.0, 0.5):
+        head = model.with_task(TASK.model_copy(update={"dropout": share}), seed=0).task_head
+        assert head is not None and head.dropout.p == share
 
 
 def test_an_existing_folder_is_refused_and_kept(model: Model, folder: Path) -> None:
@@ -340,3 +408,23 @@ def test_a_standardised_head_reads_every_channel_at_mean_0_and_deviation_1(model
     head(encoded)
     torch.testing.assert_close(seen[0].mean(0), torch.zeros(48), atol=1e-4, rtol=0)
     torch.testing.assert_close(seen[0].std(0, correction=0), torch.ones(48), atol=1e-3, rtol=0)
+
+
+def test_a_channel_that_hardly_varies_is_not_blown_up(model: Model) -> None:
+    head = model.task_head
+    assert head is not None
+    pooled = torch.full((4, 48), 7.0)
+    pooled[:2, 0] = 5.0
+    head.standardise(pooled)
+    assert head.mean.tolist() == [6.0] + [7.0] * 47
+    assert head.deviation.tolist() == [1.0] + [pytest.approx(1e-3)] * 47
+
+
+def test_a_fresh_head_says_nothing(model: Model) -> None:
+    assert not model.with_task(TASK, seed=3).eval().task_logits(CODES, VALID).any()
+
+
+def test_prototypes_stay_where_they_were_drawn(model: Model) -> None:
+    model.project(model.encode(CODES, VALID).summary).sum().backward()
+    trained = {name for name, p in model.projection.named_parameters() if p.grad is not None}
+    assert trained and not any("prototypes" in name for name in trained)

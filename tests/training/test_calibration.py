@@ -193,6 +193,15 @@ def test_a_calibration_that_does_not_fit_is_refused(changes):
         TaskConfig(kind="binary", classes=("no", "yes"), **changes)
 
 
+def test_values_are_not_calibrated():
+    with pytest.raises(ValueError, match="calibration"):
+        TaskConfig(
+            kind="regression",
+            classes=("height",),
+            calibration=Calibration(scale=(2.0,), shift=(0.0,)),
+        )
+
+
 def test_prevalence_by_hand():
     assert prevalence_of("binary", np.array([0, 0, 1]), 2).tolist() == [3 / 5, 2 / 5]
     assert prevalence_of("multiclass", np.array([0, 0, 2]), 3).tolist() == [3 / 6, 1 / 6, 2 / 6]
