@@ -7,7 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from findna.training.losses import distillation_sum, masked_nucleotide_sum, teacher_distribution
+from findna.training.losses import (
+    balanced_distribution,
+    distillation_sum,
+    masked_nucleotide_sum,
+    teacher_distribution,
+)
 
 TARGETS = torch.tensor([[0, 3, 4, 2], [1, 1, 6, 6]])
 HIDDEN = torch.tensor([[True, False, False, True], [True, False, False, False]])
@@ -70,3 +75,39 @@ def test_centre_is_taken_off_each_token_separately() -> None:
     centre = torch.tensor([[0.04 * math.log(3), 0.0], [0.0, 0.0]])
     chances = teacher_distribution(scores, centre, 0.04)
     torch.testing.assert_close(chances[0], torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
+
+
+def balanced(scores: Tensor, ranks: int = 1, **how: int) -> Tensor:
+    """As it is asked for; ``ranks`` that all hold these scores."""
+    windows = torch.tensor(ranks * len(scores))
+    return balanced_distribution(scores, 0.05, 0.5, windows, lambda x: ranks * x, **how)
+
+
+def test_balanced_answers_of_each_token_equal_a_plain_loop() -> None:
+    scores = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(0)).double()
+    scores[:, 1] = 3 * scores[:, 1] + 7
+    found = balanced(scores)
+    for token in range(2):
+        off = scores[:, token] - scores[:, token].mean(0)
+        logits = off / off.square().mean().sqrt() * 0.5 / 0.05
+        table = (logits - logits.amax(1, keepdim=True)).exp()
+        for _ in range(3):
+            table = table / table.sum(0) * 6 / 4
+            table = table / table.sum(1, keepdim=True)
+        torch.testing.assert_close(found[:, token].double(), table, atol=1e-5, rtol=1e-4)
+
+
+def test_balanced_answers_are_distributions_that_use_every_prototype_alike() -> None:
+    scores = torch.randn(40, 3, 5, generator=torch.Generator().manual_seed(1)) + torch.arange(5.0)
+    torch.testing.assert_close(balanced(scores).sum(-1), torch.ones(40, 3))
+    used = balanced(scores, rounds=200).sum(0)
+    torch.testing.assert_close(used, torch.full((3, 5), 8.0), atol=0.05, rtol=0)
+
+
+def test_balanced_answers_are_those_of_the_windows_of_all_ranks() -> None:
+    scores = torch.randn(6, 2, 4, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(balanced(scores, ranks=2), balanced(torch.cat([scores, scores]))[:6])
+
+
+def test_windows_that_all_answer_alike_ask_for_nothing() -> None:
+    torch.testing.assert_close(balanced(torch.ones(6, 2, 4)), torch.full((6, 2, 4), 0.25))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +21,7 @@ from findna.cli import app
 from findna.data.holdout import split_genome
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
+from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import Distilled, new_model
 from findna.model.presets import ModelConfig
@@ -28,7 +31,8 @@ from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
 from findna.training.self_distillation import SelfDistillation
-from findna.training.starting import preset_of
+from findna.training.starting import preset_of, starting_model
+from findna.training.stopping import StopRequest
 from findna.training.validation import held_out, masked_score
 
 GOLDEN_MASK_LOSS = 0.7788
@@ -421,3 +425,63 @@ def test_weights_keep_their_shape(genome: Genome, tmp_path: Path) -> None:
 def test_a_section_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(BadInput, match="sampling"):
         PretrainSettings.resolve({"sampling": 3})
+
+
+def test_a_new_network_is_that_of_the_preset_the_head_and_the_seed() -> None:
+    one, other = (starting_model(PretrainSettings.resolve({"seed": n}), None) for n in (1, 2))
+    for seed, model in ((1, one), (2, other)):
+        wanted = new_model("tiny", seed).state_dict()
+        assert all(torch.equal(wanted[name], value) for name, value in model.state_dict().items())
+    assert one.config.projection.kind == "prototypes"
+    shared = PretrainSettings.resolve({"preset": "paper", "head": "shared"})
+    assert starting_model(shared, None).projection is not one.projection
+    assert starting_model(shared, None).config.projection.kind == "shared"
+
+
+def test_a_continued_network_leaves_its_task_and_keeps_its_past(tmp_path: Path) -> None:
+    shape = ChordMixerConfig(width=16, hidden=16, track_size=4, depth=2)
+    task = TaskConfig(kind="binary", classes=("no", "yes"))
+    model = new_model(ModelConfig(backbone=shape), 0).with_task(task, 0)
+    model.provenance = {"genome_digest": "sha256:abc"}
+    model.save(tmp_path / "mine")
+    # A shape of one's own goes by the recipe of the usual preset, also where that is named.
+    for given in ({}, {"preset": "tiny"}):
+        found = starting_model(PretrainSettings.resolve(given), tmp_path / "mine")
+        assert found.task_head is None and found.config.task is None
+        assert found.provenance["genome_digest"] == "sha256:abc"
+        assert torch.equal(found.encoder.summary, model.encoder.summary)
+    with pytest.raises(BadInput, match="the shape comes from --from"):
+        starting_model(PretrainSettings.resolve({"preset": "small"}), tmp_path / "mine")
+
+
+@pytest.mark.parametrize("asks", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_once_and_stops_at_the_second(asks: signal.Signals) -> None:
+    def mine(*_: Any) -> None:
+        raise AssertionError("not while a run listens")
+
+    before = {each: signal.signal(each, mine) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with StopRequest().listening() as stop:
+            assert not stop.asked
+            signal.raise_signal(asks)
+            assert stop.asked
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(asks)
+        assert {signal.getsignal(each) for each in before} == {mine}
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_signals_are_left_to_others_outside_the_main_thread() -> None:
+    asked: list[bool] = []
+
+    def listen() -> None:
+        with StopRequest().listening() as stop:
+            asked.append(stop.asked)
+
+    before = signal.getsignal(signal.SIGINT)
+    other = threading.Thread(target=listen)
+    other.start()
+    other.join()
+    assert asked == [False] and signal.getsignal(signal.SIGINT) is before
