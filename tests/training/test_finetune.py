@@ -11,7 +11,9 @@ from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_d
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
 from findna.files import BadInput
+from findna.inference.answers import scores_of
 from findna.inference.predict import predict
+from findna.metrics import choose_threshold
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.sequence.alphabet import reverse_complement
@@ -23,7 +25,7 @@ from findna.training.fit import NonFiniteLoss
 from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
 from findna.training.run_state import read_metrics
-from findna.training.tasks import row_losses, task_for
+from findna.training.tasks import row_losses, task_for, task_of
 
 QUICK = {
     "epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32",
@@ -144,6 +146,15 @@ def test_the_best_epoch_is_kept(monkeypatch, checks, epoch):
     stopped = fitted(valid=False, stop_after=epoch)
     one, two = best.model.state_dict(), stopped.model.state_dict()
     assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_the_threshold_is_that_of_validation_rows():
+    best = fitted()
+    dev = gc_data(train=32, dev=8, test=0).splits["dev"]
+    task = task_of(best.model)
+    scores = scores_of(fitting.logits_of(best.model, dev, "fp32"), task)[:, 1]
+    assert task.threshold == choose_threshold(dev.labels, scores)
+    assert task_of(fitted(valid=False).model).threshold == 0.5
 
 
 def test_half_of_the_rows_are_read_from_the_other_strand_anew_in_each_epoch():

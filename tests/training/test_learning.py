@@ -23,6 +23,7 @@ from findna.training.learning import (
     leaves_open,
     trainings,
 )
+from findna.training.probe import FrozenRows
 from findna.training.run_state import read_metrics
 from findna.training.tasks import task_of
 
@@ -109,6 +110,53 @@ def test_rows_of_many_labels_choose_too():
 
 
 # ---------------------------------------------------------------- which rows choose
+
+
+def test_parts_that_choose_in_turn_are_whole_groups_and_every_row_chooses_once():
+    data = gc_data(train=60, dev=0, test=0)
+    groups = np.arange(60) // 4
+    rounds = learner_for(data)._rounds(data.splits["train"], groups, None)
+    assert rounds.in_turn and len(rounds.held) == 3
+    assert (np.sum(rounds.held, axis=0) == 1).all() and rounds.teaching.all()
+    assert all(not set(groups[held]) & set(groups[~held]) for held in rounds.held)
+
+
+def test_a_class_of_a_single_group_always_teaches():
+    labels = np.append(np.arange(57) % 2, [2, 2, 2])
+    rows = relabelled(gc_split(60, 0), labels)
+    data = LabelledData({"train": rows}, "multiclass", ("a", "b", "c"))
+    groups = np.minimum(np.arange(60), 57)
+    rounds = learner_for(data)._rounds(rows, groups, None)
+    assert np.sum(rounds.held, axis=0).tolist() == [1] * 57 + [0] * 3
+
+
+def test_of_more_rows_a_share_in_whole_groups_chooses_and_the_rest_teaches(monkeypatch):
+    monkeypatch.setattr(learning, "FEW_ROWS", 50)
+    data = gc_data(train=60, dev=0, test=0)
+    groups = np.arange(60) // 4
+    rounds = learner_for(data, validation_fraction=0.25)._rounds(data.splits["train"], groups, None)
+    (held,) = rounds.held
+    assert not rounds.in_turn and 12 <= held.sum() <= 20
+    assert not set(groups[held]) & set(groups[~held])
+    assert (rounds.teaching == ~held).all()
+
+
+def test_a_probe_is_told_values_by_the_rows_that_teach_it(monkeypatch):
+    values = np.arange(60.0)[:, None] ** 2
+    rows = relabelled(gc_split(60, 0), values)
+    data = LabelledData({"train": rows}, "regression", ("height",))
+    seen, choose = [], FrozenRows.choose
+
+    def spy(self, held, strands, tasks):
+        seen.extend(zip(held, tasks, strict=True))
+        return choose(self, held, strands, tasks)
+
+    monkeypatch.setattr(FrozenRows, "choose", spy)
+    learner_for(data, train="probe").learn(rows, alone(rows))
+    assert len(seen) == 3
+    for held, task in seen:
+        assert task.target_mean == (pytest.approx(values[~held].mean()),)
+        assert task.target_sd == (pytest.approx(values[~held].std()),)
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,15 @@ def test_a_place_beside_unknown_bases_falls_back_on_letters(genome: Genome) -> N
     assert found.markov[0] == found.letters[0]
 
 
+def test_a_place_whose_neighbours_lie_beyond_the_ends_falls_back_on_letters(
+    genome: Genome,
+) -> None:
+    found = yardsticks(genome, TRAIN, np.array([0, 2999, 2600, 2610, 2620, 2630]), largest_k=1)
+    assert found.k == 1
+    assert (found.markov[:2] == found.letters[:2]).all()
+    assert (found.markov[2:] != found.letters[2:]).all()
+
+
 def test_thinning_reads_about_what_was_asked(genome: Genome) -> None:
     many = np.array([[0, 2500]])
     assert yardsticks(genome, many, np.array([2600]), largest_k=1).fitted_bases == 2490

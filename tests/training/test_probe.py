@@ -16,7 +16,7 @@ from findna.model.model import new_model
 from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import encode, reverse_complement
 from findna.sequence.records import Record
-from findna.training import probe
+from findna.training import beginning, probe
 from findna.training.beginning import begin
 from findna.training.finetune import finetune
 from findna.training.finetune_settings import LAYERED, PLACED, WORDED, FinetuneSettings
@@ -193,6 +193,27 @@ def test_a_channel_that_hardly_varies_begins_with_nothing():
     model = frozen.beginning(probing, everyone, task)
     begun = model.task_head.linear.weight[0]
     assert begun[3] == 0 and (begun[[0, 1, 2, 4]] != 0).all()
+
+
+def test_a_head_begins_as_a_probe_of_rows_that_teach_and_of_all_where_none_only_choose(monkeypatch):
+    monkeypatch.setattr(beginning, "STRENGTHS", (0.1,))
+    labels = labels_of("binary")
+    train, valid = rows_of(labels), rows_of(labels[:20], 7)
+    first = np.arange(60) == 0  # of every five rows one chooses where no others are given
+    turned = rows_of(np.where(first, 1 - labels, labels))
+    settings = FinetuneSettings(pooling=("mean",), strand="forward")
+    task = task_for(LabelledData({}, "binary", ("a", "b")), train, "forward", settings)
+
+    def head(train, valid):
+        model = begin(MODEL, task, train, valid, settings, precision="fp32")
+        return [value.numpy() for value in model.task_head.state_dict().values()]
+
+    def same(one, other):
+        return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    assert same(head(train, valid), head(train, rows_of(1 - labels[:20], 8)))
+    assert not same(head(train, valid), head(turned, valid))
+    assert not same(head(train, None), head(turned, None))
 
 
 def planted(where, n=600, seed=0, motif="ACGTACGGT"):

@@ -69,6 +69,18 @@ def test_resume_needs_a_checkpoint_and_the_same_settings(tmp_path: Path) -> None
     save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
     with pytest.raises(BadInput, match="settings differ from those of the run: settings"):
         open_run(run.folder, settings={**SETTINGS, "settings": {}}, device="cpu", resume=True)
+    with pytest.raises(BadInput, match="settings differ from those of the run: exclude"):
+        open_run(run.folder, settings={**SETTINGS, "exclude": "x"}, device="cpu", resume=True)
+
+
+def test_every_start_leaves_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter(["findna pretrain a.fa", "findna pretrain a.fa --resume"])
+    monkeypatch.setattr(run_state, "command_line", lambda: next(said))
+    run = opened(tmp_path / "run")
+    save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
+    opened(tmp_path / "run", resume=True)
+    commands = (run.folder / "command.txt").read_text()
+    assert commands == "findna pretrain a.fa\nfindna pretrain a.fa --resume\n"
 
 
 def test_an_existing_run_is_kept_unless_overwritten(tmp_path: Path) -> None:
@@ -120,6 +132,10 @@ def test_metrics_are_plain_json_and_cut_at_the_checkpoint(tmp_path: Path) -> Non
         log.write(step=step, loss=torch.tensor(1.0 / step), bad=float("nan"))
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert rows[1] == {"step": 2, "loss": 0.5, "bad": None}
+    MetricsLog(tmp_path / "metrics.jsonl", keep_until_step=2)
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    # The closing check stands at the last step and is made again.
+    log.write(step=2, by_length={"70": 1.3})
     MetricsLog(tmp_path / "metrics.jsonl", keep_until_step=2)
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
 

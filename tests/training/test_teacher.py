@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from findna.model.chordmixer import ChordMixer, ChordMixerConfig
 from findna.training.optimizer import adamw, parameter_groups
 from findna.training.schedules import (
     cosine,
@@ -60,6 +61,19 @@ def test_only_matrices_decay() -> None:
     assert decayed["weight_decay"] == 0.1
 
 
+def test_learned_rows_do_not_decay() -> None:
+    shape = ChordMixerConfig(width=8, hidden=8, track_size=4, depth=1, stem=1)
+    encoder = ChordMixer(shape)
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    decayed, spared = parameter_groups(encoder, 0.1)
+    assert {names[id(p)] for p in decayed["params"]} == {
+        "stem.linear.weight",
+        "layers.0.up.weight",
+        "layers.0.down.weight",
+    }
+    assert {"summary", "embedding.weight"} < {names[id(p)] for p in spared["params"]}
+
+
 def test_frozen_parameters_are_left_out() -> None:
     module = nn.Linear(4, 4).requires_grad_(False)
     assert not any(group["params"] for group in parameter_groups(module, 0.1))
@@ -80,6 +94,7 @@ def test_momentum_leaves_little_of_the_initial_weights_in_a_short_run() -> None:
         kept *= teacher_momentum(step, 225)
     assert kept < 1e-3
     assert teacher_momentum(225, 225) == 1.0
+    assert teacher_momentum(0, 225, 0.5) == 0.5 and teacher_momentum(225, 450, 0.5) == 0.75
 
 
 def test_cosine_and_temperature_by_hand() -> None:

@@ -17,6 +17,7 @@ from findna.sequence.alphabet import MASK
 from findna.sequence.genome import Genome
 from findna.training.validation import (
     HeldOut,
+    _ratio_interval,
     effective_rank,
     health,
     held_out,
@@ -51,6 +52,56 @@ def test_hidden_positions_are_masks_at_the_rate_and_places_name_them(data: HeldO
     assert 0.12 < data.hidden.float().mean() < 0.18
     assert len(data.places) == int(data.hidden.sum())
     assert data.places.min() >= 1000 and data.places.max() < 4000
+
+
+def test_the_seed_repeats_windows_and_hidden_bases_and_another_draws_others(tmp_path: Path) -> None:
+    letters = np.random.default_rng(1).choice(list("ACGT"), size=5000)
+    (tmp_path / "toy.fa").write_text(">one\n" + "".join(letters) + "\n")
+    genome = Genome.open(tmp_path / "toy.fa", cache=tmp_path / "cache")
+
+    def drawn(seed: int) -> HeldOut:
+        runs = np.array([[1000, 4000]])
+        return held_out(genome, runs, length=100, bases=2000, hidden=0.2, max_n=0, seed=seed)
+
+    one, again, other = drawn(1), drawn(1), drawn(2)
+    assert (one.starts == again.starts).all() and torch.equal(one.hidden, again.hidden)
+    assert (one.starts != other.starts).any()
+    assert not torch.equal(one.hidden, other.hidden)
+
+
+def test_the_interval_is_that_of_a_ratio_over_drawn_windows() -> None:
+    """Of two windows: the first twice 1 / 1, both 1 / 4, the second twice 0 / 3."""
+    assert _ratio_interval(np.array([1.0, 0.0]), np.array([1.0, 3.0]), 1000) == (0, 1)
+
+
+def test_accuracy_counts_mask_positions_only(model: Model, data: HeldOut) -> None:
+    with torch.no_grad():
+        said = model.base_logits(model.encode(data.codes).bases).argmax(-1)
+    right = (said == data.targets)[data.hidden].double().mean()
+    assert masked_score(model, data, precision="fp32").accuracy == pytest.approx(float(right))
+
+
+def test_health_by_its_definitions(model: Model, data: HeldOut) -> None:
+    teacher = new_model(SMALL, 5).eval()
+    found = health(model, teacher, data, student_temperature=0.2, precision="fp32")
+    turned = 3 - data.targets.flip(1)
+    with torch.no_grad():
+        seen, back = model.encode(data.targets), model.encode(turned).mean()
+        answers = (teacher.project(teacher.encode(data.targets).summary) / 0.2).softmax(-1)
+        said = (model.project(seen.summary) / 0.2).log_softmax(-1)
+    here = seen.mean() - seen.mean().mean(0)
+    there = back - seen.mean().mean(0)
+    cosines = (here * there).sum(1) / (here.norm(dim=1) * there.norm(dim=1))
+    each = -(answers * answers.log()).sum(-1).mean(0)
+    middle = answers.mean(0)
+    told = -(middle * middle.log()).sum(-1) - each
+    assert found["windows"] == 40 and found["tokens"] == 3
+    assert found["strand_agreement"] == pytest.approx(float(cosines.mean()), abs=1e-4)
+    assert found["distillation_loss"] == pytest.approx(float(-(answers * said).sum(-1).mean()))
+    assert found["teacher_entropy"] == pytest.approx(float(each.mean()), rel=1e-4)
+    assert found["token_information"] == pytest.approx(float(told.median()), abs=1e-5)
+    assert found["least_token_information"] == pytest.approx(float(told.min()), abs=1e-5)
+    assert found["effective_rank"] == pytest.approx(effective_rank(seen.mean()), rel=1e-4)
 
 
 def test_only_mask_positions_count(model: Model, data: HeldOut) -> None:
