@@ -8,7 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from findna.metrics import Answers, choose_threshold, confusion, metric_names, value
-from findna.resampling import bootstrap_interval, measure, permutation_p_value, resample_counts
+from findna.resampling import (
+    bootstrap_interval,
+    measure,
+    percentile_interval,
+    permutation_p_value,
+    resample_counts,
+)
 
 
 def binary(labels, positive, threshold=0.5):
@@ -176,6 +182,35 @@ def test_the_interval_covers_and_the_seed_repeats_it():
     assert measure(answers, seed=6)["accuracy"] != one
 
 
+def test_the_interval_leaves_a_fortieth_out_on_either_side():
+    drawn = np.random.default_rng(1).permutation(np.arange(1.0, 81.0))
+    found = percentile_interval(40.0, drawn, "")
+    assert (found.value, found.low, found.high) == (40, 2, 79)
+    few = percentile_interval(5.0, np.arange(10.0), "")
+    assert (few.low, few.high) == (0, 9)
+
+
+def test_where_most_resamples_are_undefined_there_is_no_interval():
+    half = percentile_interval(3.0, np.array([1.0, 2, 3, np.nan, np.nan, np.nan]), "")
+    assert (half.value, half.low, half.high) == (3, 1, 3)
+    fewer = percentile_interval(3.0, np.array([1.0, 2, np.nan, np.nan, np.nan]), "")
+    assert (fewer.value, fewer.low, fewer.high) == (3, None, None)
+    none = percentile_interval(np.nan, np.array([1.0, 2.0]), "why")
+    assert (none.value, none.reason) == (None, "why")
+
+
+def test_repeats_are_averaged_metric_by_metric_in_each_resample():
+    random = np.random.default_rng(11)
+    labels = random.integers(0, 2, 60)
+    said = [binary(labels, np.where(random.random(60) < s, labels, 1 - labels)) for s in (0.6, 0.9)]
+    found = measure(said, resamples=80, seed=3)["accuracy"]
+    right = np.mean([each.predicted == labels for each in said], axis=0)
+    (counts,) = resample_counts(60, 80, 3)
+    drawn = np.sort(counts @ right / 60)
+    assert found.value == pytest.approx(right.mean())
+    assert (found.low, found.high) == (pytest.approx(drawn[1]), pytest.approx(drawn[-2]))
+
+
 def test_whole_groups_widen_the_interval():
     random = np.random.default_rng(5)
     right = np.repeat(random.random(40) < 0.7, 10)
@@ -209,6 +244,11 @@ def test_permutation_p_value_is_small_for_signal_and_not_for_chance():
     noise = binary(labels, random.random(80))
     assert permutation_p_value("mcc", signal, permutations=200) == pytest.approx(1 / 201)
     assert permutation_p_value("mcc", noise, permutations=200) > 0.05
+    assert len({permutation_p_value("mcc", noise, permutations=200, seed=s) for s in range(4)}) > 1
+    # Repeats are judged by their mean, to which noise adds noise.
+    weak = binary(labels, np.where(random.random(80) < 0.65, labels, 1 - labels))
+    alone = permutation_p_value("mcc", weak, permutations=200)
+    assert alone < permutation_p_value("mcc", [weak, noise], permutations=200)
     # Rows copied ten times are no new evidence once they move together.
     few = binary(np.repeat([0, 1, 0, 1], 10), np.repeat([0.1, 0.9, 0.2, 0.8], 10))
     groups = np.repeat(np.arange(4), 10)
@@ -221,6 +261,8 @@ def test_the_threshold_with_the_best_mcc():
     assert choose_threshold(labels, p) == pytest.approx(0.25)
     assert value("mcc", binary(labels, p, 0.25)) == 1.0
     assert choose_threshold(np.ones(3, np.int64), np.array([0.1, 0.2, 0.3])) == 0.5
+    # One of each class is wrong at 0.3 as at 0.85: the nearer one to 0.5 is taken.
+    assert choose_threshold(np.array([0, 1, 0, 1]), np.array([0.1, 0.5, 0.8, 0.9])) == 0.3
 
 
 @settings(deadline=None, max_examples=30)

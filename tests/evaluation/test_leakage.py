@@ -216,6 +216,9 @@ def test_rows_of_one_letter_and_of_n_neither_hang_nor_match_n():
     text = encode("N" * 500 + "A" * 69 + "N" * 200)
     found, _, skipped = contained_in([poly, unknown], [text])
     assert not found.any() and skipped == 1
+    # One unknown letter leaves a row of 32 nothing to be looked up by, wherever it stands.
+    spoiled = [encode("A" * at + "N" + "A" * (31 - at)) for at in (0, 15, 31)]
+    assert contained_in(spoiled, [encode("A" * 300)])[2] == 3
     assert contained_in([poly], [encode("A" * 300)])[0].all()
 
 
@@ -415,6 +418,26 @@ def test_dropping_counts_keeps_test_and_refuses_to_lose_a_class(caplog):
     lost = task(train=split_of(rows[:2], [0, 1]), test=split_of(rows[:1], [0]))
     with pytest.raises(BadInput, match="no training row of 0"):
         drop_leaks(lost, leakage(lost))
+
+
+def test_training_rows_that_hold_a_test_row_or_overlap_one_are_dropped():
+    random = np.random.default_rng(12)
+    rows = [random_codes(random, 80) for _ in range(4)]
+    holds = task(train=split_of(rows, [0, 0, 1, 1]), test=split_of([rows[0][10:60]]))
+    report = leakage(holds, settings=LeakageSettings(near=False))
+    assert report.marks["train", "test"].tolist() == [True, False, False, False]
+    assert drop_leaks(holds, report).splits["train"].ids == ["r2", "r3", "r4"]
+
+    def placed(starts):
+        codes = [random_codes(random, 50) for _ in starts]
+        ends, strands = [start + 50 for start in starts], ["+"] * len(starts)
+        places = RowPlaces.of(["a"] * len(starts), starts, ends, strands)
+        return split_of(codes, np.arange(len(starts)) // 2, places)
+
+    beside = task(train=placed([0, 100, 200, 300]), test=placed([149]))
+    report = leakage(beside)
+    assert report.marks["train", "test"].tolist() == [False, True, False, False]
+    assert drop_leaks(beside, report).splits["train"].ids == ["r1", "r3", "r4"]
 
 
 # ---------------------------------------------------------------- real data
