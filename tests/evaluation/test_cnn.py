@@ -8,9 +8,15 @@ import torch
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.ragged import Ragged
-from findna.evaluation.contenders.cnn import CnnContender, CnnSettings, _indicators, network
+from findna.evaluation.contenders.cnn import (
+    CnnContender,
+    CnnSettings,
+    _indicators,
+    _shuffled,
+    network,
+)
 from findna.files import FindnaError
-from findna.metrics import Answers, primary_metric, value
+from findna.metrics import Answers, choose_threshold, primary_metric, value
 
 QUICK = CnnSettings(learning_rates=(3e-3,), epochs=4, batch_rows=32)
 
@@ -69,6 +75,21 @@ def test_a_motif_is_learned_and_the_chosen_epoch_is_the_best_on_validation():
     for epochs in range(1, learned.epoch):
         shorter = CnnContender(QUICK.model_copy(update={"epochs": epochs}), "cpu")
         assert shorter.learn(data, seed=0).score < learned.score
+
+
+def test_the_threshold_is_that_of_validation_rows():
+    data = motif_data(n=100)
+    learned = CnnContender(QUICK, "cpu").learn(data, seed=0)
+    dev = data.splits["dev"]
+    assert learned.threshold == choose_threshold(dev.labels, learned.scores(dev)[:, 1])
+
+
+def test_every_row_is_met_once_an_epoch_in_an_order_of_its_own():
+    first, second, other = (_shuffled(10, *draw, 4) for draw in ((0, 1), (0, 2), (1, 1)))
+    assert [len(rows) for rows in first] == [4, 4, 2]
+    orders = [np.concatenate(rows).tolist() for rows in (first, second, other)]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert orders[0] != orders[1] and orders[0] != orders[2]
 
 
 def test_a_seed_repeats_everything_and_another_does_not():

@@ -337,6 +337,22 @@ def test_the_cost_grows_with_rows_and_epochs_and_leaves_the_model_alone():
     assert all((before[k] == v).all() for k, v in model.state_dict().items())
 
 
+def test_what_is_trained_and_what_chooses_hangs_on_the_splits():
+    folds = DoctorSettings(train="full", folds=4, repeats=3, validation_fraction=0.2)
+    train, dev, test = (split_of([random_codes(50)] * rows) for rows in (60, 30, 20))
+    for data, settings, runs, chooses in (
+        (task(train=train, test=test), folds, 1 + 3, 0.2),
+        (task(train=train, dev=dev, test=test), folds, 1, 0.5),
+        # Without a test split dev rows join the others, unless there are no folds to judge by.
+        (task(train=train), folds, 1 + 4 * 3 * 4, 0.2),
+        (task(train=train, dev=dev), folds, 1 + 4 * 3 * 4, 0.2),
+        (task(train=train, dev=dev), folds.model_copy(update={"folds": 0}), 1, 0.5),
+        (task(train=train), folds.model_copy(update={"train": "probe"}), 1, 0.2),
+    ):
+        assert cost._trainings(data, settings) == runs
+        assert cost._validation_share(data, settings) == chooses
+
+
 def linear_seconds(model, data, rows, settings, device):
     """A machine on which rows, batches and bases cost the same wherever they stand."""
     bases, batches = int(rows.lengths.sum()), len(rows) / 8

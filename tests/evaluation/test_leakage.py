@@ -372,6 +372,13 @@ def test_the_seen_part_comes_from_the_run_or_from_the_card(genome, tmp_path):
     assert "the whole genome counts as seen" in report.text()
 
 
+@pytest.mark.parametrize("before", ["none", "the same", "another"])
+def test_a_model_that_went_on_from_another_genome_says_so(genome, before):
+    digest = {"none": None, "the same": genome.digest, "another": "sha256:other"}[before]
+    note = seen_part(genome, Pretraining(model_of(genome, continued_from=digest).provenance)).note
+    assert ("another genome" in note) == (before == "another")
+
+
 def test_a_card_that_names_its_bed_files_is_believed(genome, tmp_path):
     bed = tmp_path / "out.bed"
     bed.write_text("chr1\t0\t1000\n")

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.contenders import networks
 from findna.evaluation.contenders.networks import FinetuneContender, Start
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
@@ -65,11 +66,46 @@ def test_a_settled_rate_gives_the_run_that_was_chosen():
     assert (contender().learn(DATA, 1, settled=rate).scores(TEST) != both.scores(TEST)).any()
 
 
+@pytest.mark.parametrize("rates", [(3e-3, 1e-6), (1e-6, 3e-3)])
+def test_the_rate_is_the_best_on_validation_wherever_it_stands(rates):
+    alone = [contender().learn(DATA, 0, settled={"learning_rate": rate}) for rate in rates]
+    best = max(alone, key=lambda one: one.fitted.score)
+    assert alone[0].fitted.score != alone[1].fitted.score
+    assert contender(rates=rates).learn(DATA, 0).chosen == best.chosen
+
+
+def test_validation_may_choose_the_strand(monkeypatch):
+    asked, begin = [], networks.begin
+
+    def spy(*given, **how):
+        asked.append(how["strands"])
+        return begin(*given, **how)
+
+    monkeypatch.setattr(networks, "begin", spy)
+    for strand in ("auto", "forward"):
+        settings = FinetuneSettings(epochs=1, strand=strand, precision="fp32")
+        FinetuneContender(Start("random", SMALL), settings, (1e-3,), CPU).learn(DATA, 0)
+    assert asked == [("both", "forward"), ("forward",)]
+
+
+def test_a_seed_begins_with_weights_of_its_own_the_one_model_or_its_own_model():
+    one, two = (new_model(SMALL, seed) for seed in (5, 6))
+    drawn, fixed, several = (Start("s", SMALL, models) for models in ((), (one,), (one, two)))
+    assert [each.draws for each in (drawn, fixed, several)] == [True, False, True]
+    assert [each.pretraining_seeds for each in (drawn, fixed, several)] == [False, False, True]
+    for seed in range(3):
+        wanted = new_model(SMALL, seed).state_dict()
+        found = drawn.network(seed).state_dict()
+        assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+        assert fixed.network(seed) is one and several.network(seed) is (one, two, one)[seed]
+
+
 def test_the_chosen_epoch_stands_among_the_kept_ones():
     learned = contender().learn(DATA, 0)
     every = list(learned.scores_by_epoch(TEST))
     assert len(every) == 3
     assert (every[learned.fitted.epoch - 1] == learned.scores(TEST)).all()
+    assert all((every[a] != every[b]).any() for a, b in ((0, 1), (1, 2)))
     assert list(contender(keep_epochs=False).learn(DATA, 0).scores_by_epoch(TEST)) == []
 
 

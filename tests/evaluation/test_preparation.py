@@ -9,6 +9,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.places import RowPlaces
 from findna.evaluation.preparation import ProtocolSettings, drawn_per_class, drawn_rows, prepare
 from findna.files import BadInput
+from findna.sequence.alphabet import reverse_complement
 
 
 def split_of(n, seed, *, chroms=None, positive=0.5, length=40):
@@ -95,6 +96,47 @@ def test_without_a_test_split_a_fifth_is_set_aside_once():
     for seed in range(3):
         assert not set(found.test.ids) & set(ids_of(*found.parts(seed).splits.values()))
     assert any("20 of 100 rows" in note for note in found.notes)
+
+
+def test_what_is_set_aside_are_whole_clusters_of_all_rows():
+    train, dev = split_of(80, 1, length=80), split_of(40, 2, length=80)
+    for rows in (train, dev):
+        for i in range(1, len(rows), 2):
+            rows.codes[i] = rows.codes[i - 1].copy()
+            rows.codes[i][40] = (rows.codes[i][40] + 1) % 4
+    found = prepare("own", data_of(train=train, dev=dev), ProtocolSettings(test_fraction=0.25))
+    pair = {id: (id[0], int(id.split("-")[1]) // 2) for id in ids_of(train, dev)}
+    rest = ids_of(*found.parts(0).splits.values())
+    assert abs(len(found.test) - 30) <= 2 and sorted(rest + found.test.ids) == sorted(pair)
+    assert not {pair[id] for id in rest} & {pair[id] for id in found.test.ids}
+
+
+@pytest.mark.parametrize("split", ["stratified", "similarity"])
+def test_rows_of_a_group_and_rows_of_one_sequence_stay_on_one_side(split):
+    train = split_of(120, 1)
+    labels = np.repeat(np.arange(30) % 2, 4)
+    # Fours of two pairs: the rows of a pair are strands of one sequence, the pairs one group.
+    for i in range(1, 120, 2):
+        train.codes[i] = reverse_complement(train.codes[i - 1])
+    grouped = replace(train, labels=labels, groups=np.arange(120) // 2 % 30)
+    data = data_of(train=grouped, test=split_of(30, 3))
+    settings = ProtocolSettings(split=split, validation_fraction=0.2)
+    parts = prepare("own", data, settings).parts(0).splits
+    learn, choose = ({int(id.split("-")[1]) // 2 for id in parts[n].ids} for n in ("train", "dev"))
+    assert len(parts["dev"]) == 24 and not learn & choose
+    assert not {at % 30 for at in learn} & {at % 30 for at in choose}
+
+
+def test_a_part_of_few_chromosomes_is_none():
+    data = data_of(train=split_of(200, 1, chroms=4), test=split_of(30, 3, chroms=4))
+    assert prepare("own", data, ProtocolSettings()).how == "similarity"
+    assert prepare("own", data, ProtocolSettings(split="chromosome")).how == "chromosome"
+
+
+def test_of_two_rows_a_class_one_chooses():
+    data = data_of(train=split_of(200, 1), dev=split_of(50, 2), test=split_of(30, 3))
+    parts = prepare("own", data, ProtocolSettings(few_shot=2)).parts(0).splits
+    assert [sorted(parts[name].labels.tolist()) for name in ("train", "dev")] == [[0, 1], [0, 1]]
 
 
 @pytest.mark.parametrize("same_as", ["train", "dev"])

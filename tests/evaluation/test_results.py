@@ -10,7 +10,14 @@ import pytest
 
 from findna.data.labelled import LabelledSplit
 from findna.evaluation import results
-from findna.evaluation.comparison import difference, holm, interval, resample, selected_epoch
+from findna.evaluation.comparison import (
+    SelectedEpoch,
+    difference,
+    holm,
+    interval,
+    resample,
+    selected_epoch,
+)
 from findna.evaluation.contenders.lineup import starts
 from findna.evaluation.markdown import to_markdown
 from findna.evaluation.results import RunFacts, read_runs, run_file, scored, tidy, write_run
@@ -279,6 +286,43 @@ def test_over_tasks_each_contender_has_one_row(folder):
     assert (across["wins"] + across["losses"] + across["ties"] == 2).all()
     assert across.loc["linear", "wins"] >= 1
     assert across.loc["majority", "losses"] >= 1
+
+
+def test_p_values_are_adjusted_within_a_suite_and_over_all_its_metrics(tmp_path):
+    """A family is all tasks of a suite that a contender answers; another suite is another."""
+    for suite, task, metric in (
+        ("gue", "gue/a", "mcc"),
+        ("gue", "gue/b", "mcc"),
+        ("gue", "gue/c", "accuracy"),
+        ("own", "own/a", "mcc"),
+    ):
+        for name, chance in (("linear", 0.8), ("knn", 0.72), ("kmer", 0.7)):
+            write(tmp_path, task, name, 0, chance, suite=suite, primary_metric=metric)
+    found = summary(read_runs(tmp_path), "kmer", resamples=400)
+    table = found.table.set_index(["contender", "task"])
+    for name in ("linear", "knn"):
+        gue = [(name, f"gue/{task}") for task in "abc"]
+        assert table.loc[gue, "p_holm"].tolist() == holm(table.loc[gue, "p"].tolist())
+        assert table.loc[(name, "own/a"), "p_holm"] == table.loc[(name, "own/a"), "p"]
+    # One task of a metric or of a suite is no mean over tasks.
+    across = found.across.set_index("contender")
+    assert (len(across), set(across["suite"]), set(across["metric"])) == (2, {"gue"}, {"mcc"})
+    assert set(across["tasks"]) == {2}
+    for name, row in across.iterrows():
+        said = table.loc[[(name, "gue/a"), (name, "gue/b")]]
+        clear = said["p_holm"] < 0.05
+        assert row["wins"] == (clear & (said["difference"] > 0)).sum()
+        assert row["losses"] == (clear & (said["difference"] < 0)).sum()
+
+
+def test_what_seeds_tried_and_would_have_gained_is_told_of_all(tmp_path):
+    labels = labels_of("gue/tf/0")
+    for seed, (tried, best) in enumerate(((1, 0.6), (4, 0.9))):
+        chosen = SelectedEpoch("mcc", 1, 0.5, 2, best)
+        given = facts(contender="tiny", seed=seed, settings_tried=tried, selected_epoch=chosen)
+        write_run(tmp_path, given, binary(labels, 0.8, seed), split(labels), resamples=5)
+    (row,) = summary(read_runs(tmp_path), "tiny", resamples=5).table.to_dict("records")
+    assert row["settings_tried"] == 4 and row["inflation"] == pytest.approx((0.1 + 0.4) / 2)
 
 
 def test_one_task_has_no_comparison_over_tasks(tmp_path):
