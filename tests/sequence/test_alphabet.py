@@ -19,6 +19,7 @@ from findna.sequence.alphabet import (
     encode_counted,
     reverse_complement,
     soft_of,
+    tell_counts,
 )
 
 dna = st.text(alphabet="ACGTN", max_size=60)
@@ -77,6 +78,12 @@ def test_rna_stays_rna_and_a_mixture_is_refused() -> None:
         reverse_complement("ATU")
 
 
+@pytest.mark.parametrize("mixed", ["ATu", "AtU", "atu"])
+def test_case_hides_no_mixture_of_rna_and_dna(mixed: str) -> None:
+    with pytest.raises(BadInput, match="both T and U"):
+        reverse_complement(mixed)
+
+
 @given(dna)
 def test_round_trip(letters: str) -> None:
     assert decode(encode(letters)) == letters
@@ -111,6 +118,15 @@ def test_what_is_changed_is_counted() -> None:
     assert counts == LetterCounts(ambiguous=2, uracil=2, soft_masked=5, letters=9)
     assert counts + LetterCounts(1, 0, 0, 2) == LetterCounts(3, 2, 5, 11)
     assert encode_counted("")[1] == LetterCounts() == count_marks(encode(""))
+
+
+@pytest.mark.parametrize(("ambiguous", "level"), [(0, []), (1, ["INFO"]), (2, ["WARNING"])])
+def test_more_than_a_tenth_of_iupac_letters_may_be_protein(
+    ambiguous: int, level: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    tell_counts(LetterCounts(ambiguous=ambiguous, letters=10), "a.fa")
+    assert [record.levelname for record in caplog.records] == level
 
 
 def test_store_bytes() -> None:

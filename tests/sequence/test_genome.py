@@ -542,6 +542,14 @@ def test_byte_order_mark(write: Callable[..., Path]) -> None:
 # Real genomes ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 4])
+def test_a_byte_order_mark_is_taken_off_whatever_the_chunk(
+    write: Callable[..., Path], tmp_path: Path, chunk_size: int
+) -> None:
+    path = write(b"\xef\xbb\xbf>a\nACGT\n")
+    assert open_store([str(path)], tmp_path / "cache", chunk_size).names == ("a",)
+
+
 def test_yeast(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     path = shared_data("yeast/Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa.gz")
     genome = Genome.open(path, cache=tmp_path)

@@ -75,6 +75,14 @@ def test_a_header_names_the_columns(write: Callable[..., Path], mark: str) -> No
     assert bed.loc[0, ["chrom", "start", "end"]].tolist() == ["1", 2, 3]
 
 
+def test_only_the_first_header_names_the_columns(write: Callable[..., Path]) -> None:
+    text = "#chrom\tstart\tend\tone\n1\t2\t3\ta\n#chrom\tstart\tend\tother\n1\t5\t9\tb\n"
+    bed = read_bed(write(text))
+    assert bed["one"].tolist() == ["a", "b"] and "other" not in bed
+    with pytest.raises(BadInput, match="line 2: start is 'start', not a whole number"):
+        read_bed(write("1\t2\t3\nchrom\tstart\tend\n"))
+
+
 def test_standard_input_and_nothing_in_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

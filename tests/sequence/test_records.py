@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from findna.files import BadInput
-from findna.sequence.alphabet import decode
+from findna.sequence.alphabet import decode, encode
 from findna.sequence.genome import Genome
-from findna.sequence.records import RecordFormat, read_records
+from findna.sequence.inputs import Inputs, records_from
+from findna.sequence.records import Record, RecordFormat, read_records
 from findna.sequence.tables import need_column, read_table
 
 
@@ -148,6 +149,56 @@ def test_a_file_without_a_byte_holds_no_record(write: Callable[..., Path]) -> No
     assert listed(write("")) == []
     with pytest.raises(BadInput, match="is empty"):
         list(read_records(write("\n"), format="table"))
+
+
+@pytest.mark.parametrize("kind", ["fasta", "table"])
+def test_an_empty_file_is_none_of_a_format_that_was_named(
+    write: Callable[..., Path], kind: RecordFormat
+) -> None:
+    with pytest.raises(BadInput, match="empty"):
+        listed(write(""), format=kind)
+
+
+# What a notebook holds ------------------------------------------------------------------------
+
+
+def held(inputs: Inputs, **columns: str) -> list[tuple[str, str]]:
+    return [(r.id, decode(r.codes)) for r in records_from(inputs, **columns)]
+
+
+def test_sequences_as_text_are_called_by_their_number() -> None:
+    given = Record("mine", encode("GG"))
+    assert held(["ACgt", given, "UU"]) == [("1", "ACGT"), ("mine", "GG"), ("3", "TT")]
+
+
+def test_rows_of_a_data_frame_by_usual_and_by_named_columns() -> None:
+    frame = pd.DataFrame({"seq": ["AC", "GG"], "name": ["x", 7], "probe": ["T", "TT"]})
+    assert held(frame) == [("x", "AC"), ("7", "GG")]
+    assert held(frame, sequence_column="probe") == [("x", "T"), ("7", "TT")]
+    assert held(frame, id_column="probe") == [("T", "AC"), ("TT", "GG")]
+    assert held(frame[["seq"]]) == [("1", "AC"), ("2", "GG")]
+    with pytest.raises(BadInput, match="the data frame: which column holds the sequences"):
+        held(frame[["name"]])
+
+
+def test_a_file_is_read_by_the_columns_that_are_named(write: Callable[..., Path]) -> None:
+    path = write("promoter,x\nACGT,a\nGGG,b\n")
+    assert held(path, sequence_column="promoter", id_column="x") == [("a", "ACGT"), ("b", "GGG")]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (["AC", ""], "record 2: the sequence is empty"),
+        ([Record("r", encode(""))], "record r: the sequence is empty"),
+        (["AC", "AQ"], "record 2: unknown letter 'Q' at position 2"),
+        (pd.DataFrame({"seq": ["AC", float("nan")]}), "record 2: nan is no sequence"),
+        (pd.DataFrame({"seq": ["AC", ""], "id": ["x", "y"]}), "record y: the sequence is empty"),
+    ],
+)
+def test_what_is_no_sequence_is_refused_by_name(inputs: Inputs, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        held(inputs)
 
 
 # BED with a genome ----------------------------------------------------------------------------

@@ -142,6 +142,20 @@ def test_a_bigwig_that_reads_back_otherwise_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bigwig_whose_header_reads_back_otherwise_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figwig = tracks._figwig()
+
+    class Longer:
+        chrom_sizes = SIZES | {"tiny": 2}
+
+    monkeypatch.setattr(figwig, "BigWigReader", lambda path: Longer())
+    with pytest.raises(IntegrityError, match="the header reads back with other chromosomes"):
+        write_track(tmp_path / "x.bw", SIZES, [piece("chr2", (0, 9, 1.0))])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_checksum_tells_places_values_and_gaps() -> None:
     def of(*rows: tuple[int, int, float]) -> tuple[int, int]:
         starts, ends, values = (np.array(c) for c in zip(*rows, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from findna.files import BadInput
+from findna.files import BadInput, FullDisk
 from findna.sequence.variant_files import allele_frame, variant_format, write_scored
 from findna.sequence.vcf import (
     InfoField,
@@ -97,6 +98,13 @@ def test_bytes_that_are_no_utf8_and_line_ends_stay(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark_is_taken_off(tmp_path: Path) -> None:
+    file = tmp_path / "x.vcf"
+    file.write_bytes(b"\xef\xbb\xbf" + "\n".join([*HEADER, "c1\t5\t.\tA\tC\t.\t.\t."]).encode())
+    with open_vcf(file) as vcf:
+        assert vcf.header == HEADER and [row.pos for row in vcf.rows] == [5]
+
+
 LINES = ["c1\t5\ta\tA\tC,<X>\t1e3\tq10\tDP=3;FLAG\tGT\t0|1", "c1\t9\t.\tA\t.\t.\t.\t.\tGT\t./."]
 SAMPLED = [*HEADER[:-1], f"{COLUMNS}\tFORMAT\tS1"]
 
@@ -130,16 +138,29 @@ def test_bcf_is_read_as_htslib_prints_it(
     pysam.bcftools.view(
         "--no-version", "-Ob", "-o", str(file), str(tmp_path / "x.vcf"), catch_stdout=False
     )
+    before = pysam.get_verbosity()
     if piped:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
     with open_vcf("-" if piped else file) as vcf:
         rows = list(vcf.rows)
     assert [row.text() for row in rows] == [LINES[0].replace("1e3", "1000"), LINES[1]]
+    assert pysam.get_verbosity() == before
     whole = file.read_bytes()
     with pysam.BGZFile(str(file), "wb", index=None) as stream:
         stream.write(gzip.decompress(whole)[:-9])
     with pytest.raises(BadInput, match="cut short or damaged"), open_vcf(file) as vcf:
         list(vcf.rows)
+
+
+def test_a_bcf_comes_through_any_pipe(tmp_path: Path) -> None:
+    """`<(command)` of a shell is a path that can be read once."""
+    whole = output(tmp_path / "y.bcf", BODY[:1]).read_bytes()
+    read, write = os.pipe()
+    os.write(write, whole)
+    os.close(write)
+    with open_vcf(f"/dev/fd/{read}") as vcf:
+        assert [row.pos for row in vcf.rows] == [5]
+    os.close(read)
 
 
 def test_rows_without_a_header_get_a_minimal_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -233,6 +254,14 @@ def test_values_that_are_not_one_an_allele_are_refused() -> None:
         read_scored(rows_of(["c1\t5\t.\tA\tC,*\t.\t.\tFINDNA_LLR=3"])[0], FIELDS)
 
 
+def test_a_row_without_alleles_has_one_value_a_field() -> None:
+    for info, expected in ((".", [["."], ["."]]), ("FINDNA_REASON=no_alt", [["."], ["no_alt"]])):
+        row = rows_of([f"c1\t5\t.\tA\t.\t.\t.\t{info}"])[0]
+        found = read_scored(row, FIELDS)
+        assert [list(texts) for texts in found.values] == expected
+        assert scored_info(found, FIELDS) == info
+
+
 @given(st.text())
 def test_a_word_breaks_no_info(text: str) -> None:
     word = info_word(text)
@@ -294,6 +323,7 @@ def test_bcf_declares_what_the_input_did_not(
     assert "BCF needs every name declared: c2, q10, DP, FLAG, END are declared" in caplog.text
     with open_vcf(file) as vcf:
         lines = [row.text() for row in vcf.rows]
+    assert not [line for line in vcf.header if "bcftools" in line]
     assert lines == [
         "c1\t5\ta\tA\tC,<X>\t1000\tq10\tDP=3;FLAG;FINDNA_LLR=0.5,.;FINDNA_REASON=.,symbolic"
         "\tGT\t0|1",
@@ -306,6 +336,33 @@ def test_bcf_declares_what_the_input_did_not(
 def test_what_bcf_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be written as BCF[\s\S]*\.vcf\.gz keeps it"):
         output(tmp_path / "y.bcf", ["c1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_line_ends_of_windows_make_no_names_of_a_bcf(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    declared = [
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">\r',
+        '##INFO=<ID=DP,Number=1,Type=Integer,Description="d">\r',
+        "##contig=<ID=c1>\r",
+    ]
+    header = [f"{HEADER[0]}\r", *declared, f"{COLUMNS}\tFORMAT\tS1\r"]
+    file = output(tmp_path / "y.bcf", ["c1\t5\t.\tA\tC\t.\t.\tDP=3\tGT\t0/1\r"], header)
+    assert "BCF needs every name declared" not in caplog.text
+    with open_vcf(file) as vcf:
+        assert [row.info for row in vcf.rows] == ["DP=3;FINDNA_LLR=0.5"]
+
+
+def test_a_full_disk_is_not_blamed_on_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: str, **settings: bool) -> None:
+        raise pysam.utils.SamtoolsError("[E::bgzf_flush] No space left on device")
+
+    monkeypatch.setattr(pysam.bcftools, "view", full)
+    with pytest.raises(FullDisk):
+        output(tmp_path / "y.bcf")
     assert not list(tmp_path.iterdir())
 
 
@@ -335,6 +392,18 @@ def test_rows_out_of_order_get_no_index(tmp_path: Path, caplog: pytest.LogCaptur
     torn = ["c1\t9\t.\tA\tC\t.\t.\t.", "c2\t5\t.\tA\tC\t.\t.\t.", "c1\t9\t.\tA\tC\t.\t.\t."]
     output(tmp_path / "z.tsv.gz", torn, HEADER)
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["y.vcf.gz", "z.tsv.gz"]
+
+
+def test_an_index_of_another_kind_does_not_outlive_its_file(tmp_path: Path) -> None:
+    (tmp_path / "y.vcf.gz.csi").write_text("of an older file")
+    output(tmp_path / "y.vcf.gz", BODY[:1], [*HEADER[:-1], SAMPLED[-1]])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["y.vcf.gz", "y.vcf.gz.tbi"]
+
+
+def test_two_rows_of_one_place_are_sorted(tmp_path: Path) -> None:
+    lines = [f"c1\t5\t.\tA\t{alt}\t.\t.\t." for alt in "CG"]
+    output(tmp_path / "y.vcf.gz", lines, HEADER)
+    assert (tmp_path / "y.vcf.gz.tbi").exists()
 
 
 @pytest.mark.parametrize("ending", ["vcf.gz", "tsv.gz"])
@@ -367,6 +436,11 @@ def test_tables_have_a_row_an_allele(tmp_path: Path) -> None:
             "c1\t5\ta\tA\tC\t0.5\tNA",
             "c1\t5\ta\tA\t<X>\tNA\tsymbolic",
         ]
+
+
+def test_bytes_that_are_no_utf8_become_marks_in_a_table(tmp_path: Path) -> None:
+    file = output(tmp_path / "y.parquet", ["c1\t5\t\udcffé\tA\tC\t.\t.\t.\tGT\t0"])
+    assert pd.read_parquet(file)["id"].tolist() == ["\ufffdé"]
 
 
 def test_endings_name_formats(tmp_path: Path) -> None:
