@@ -77,6 +77,16 @@ def test_no_noise_when_none_is_asked_for(sampler_with: SampleWith) -> None:
     assert batch.noise is None
 
 
+def test_a_cropped_student_is_shorter_than_its_teacher(sampler_with: SampleWith) -> None:
+    half = ViewSettings(crop=0.5)
+    sampler = sampler_with(one_length=True)
+    batch = make_batch(sampler, 0, 0, "cpu", half, HidingSettings(), width=8)
+    assert batch.student.shape == batch.weights.shape == (32, 64) and batch.length == 64
+    assert batch.teacher.shape == (32, 128)
+    whole = make_batch(sampler, 0, 0, "cpu", ViewSettings(), HidingSettings(), width=8)
+    assert torch.equal(batch.teacher, whole.teacher)
+
+
 @pytest.mark.parametrize("parts", [2, 3, 5])
 def test_parts_for_ranks_and_accumulation_equal_the_whole(
     sampler_with: SampleWith, parts: int

@@ -1,5 +1,6 @@
 """Labelled files of every form, and what wrong ones get."""
 
+import dataclasses
 import gzip
 import json
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from findna.data.labelled import LabelledSplit, decide
 from findna.data.labels import read_labelled, sort_classes
 from findna.data.parts import LabelSettings
+from findna.data.places import RowPlaces
 from findna.files import BadInput
-from findna.sequence.alphabet import decode
+from findna.sequence.alphabet import decode, encode
 from findna.sequence.genome import Genome
 
 ROWS = [("ACGTACGT", "1"), ("GGGCCC", "0"), ("TTTTA", "0")]
@@ -87,6 +90,13 @@ def test_a_table_with_a_split_column_keeps_row_numbers(tmp_path):
     assert data.splits["test"].labels.tolist() == [0]
 
 
+def test_splits_are_told_whatever_their_case(tmp_path):
+    rows = [("ACGT", "b", "Train"), ("CCCC", "a", "TEST"), ("GGGG", "a", "training")]
+    data = read_labelled(write(tmp_path / "a.csv", csv(rows, "sequence,label,split")))
+    assert data.splits["train"].rows.tolist() == [1, 3]
+    assert data.splits["test"].rows.tolist() == [2]
+
+
 def test_fasta_with_labels_in_headers_or_beside(tmp_path):
     one = write(
         tmp_path / "one.fa", ">a label=1 x\nACGT\nACGT\n>b len=6;label=0\nGGGCCC\n>c|0\nTTTTA\n"
@@ -98,6 +108,12 @@ def test_fasta_with_labels_in_headers_or_beside(tmp_path):
     table = write(tmp_path / "elsewhere.csv", "name,class\nb,0\na,1\nc,0\n")
     (tmp_path / "two.tsv").unlink()
     check_rows(read_labelled(two, settings=LabelSettings(label_table=table)))
+
+
+def test_the_last_bar_of_a_header_holds_the_label(tmp_path):
+    file = write(tmp_path / "a.fa", ">chr1|5|peak x|y\nACGT\n>chr2|9|other\nGGGG\n")
+    data = read_labelled(file)
+    assert data.classes == ("other", "peak") and data.splits["train"].labels.tolist() == [1, 0]
 
 
 def test_bed_with_a_genome(tmp_path):
@@ -161,6 +177,7 @@ def test_class_folders_are_sorted_and_split_folders_are_seen(tmp_path):
     assert data.classes == ("ape", "bear", "zebra")
     assert data.splits["train"].ids == ["ape/1", "bear/r1", "bear/r2", "zebra/1"]
     assert letters(data.splits["train"]) == ["GGCC", "TTT", "AAA", "ACGT"]
+    assert data.splits["train"].rows.tolist() == [1, 2, 3, 4]
     parted = read_labelled(tmp_path / "parted")
     assert parted.classes == data.classes and parted.splits["test"].labels.tolist() == [1]
 
@@ -210,6 +227,12 @@ def test_of_two_classes_the_second_is_what_one_looks_for(tmp_path, caplog):
     assert task_of(tmp_path, ["not a", "a", "b"]).classes == ("a", "b", "not a")
 
 
+def test_a_class_with_and_without_decimals_is_one(tmp_path):
+    data = task_of(tmp_path, ["1", "1.0", "0"])
+    assert (data.kind, data.classes) == ("binary", ("0", "1"))
+    assert data.splits["train"].labels.tolist() == [1, 1, 0]
+
+
 def test_names_of_rows_are_no_classes(tmp_path):
     names = [f"peak{number}" for number in range(30)]
     with pytest.raises(BadInput, match="30 different labels in 30 rows of label") as error:
@@ -253,6 +276,12 @@ def test_decimal_commas_and_several_targets(tmp_path):
     )
     assert wide.kind == "regression" and wide.classes == ("y", "x")
     assert wide.splits["train"].labels.tolist() == [[2.0, 1.5], [3.0, 0.0]]
+
+
+def test_names_of_rows_and_places_are_no_labels(tmp_path):
+    text = "id,chrom,sequence,kind\nr1,c,ACGT,x\nr2,c,GGGG,y\n"
+    data = read_labelled(write(tmp_path / "a.csv", text))
+    assert data.classes == ("x", "y") and data.splits["train"].ids == ["r1", "r2"]
 
 
 def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
@@ -347,6 +376,12 @@ def test_wrong_folders_and_files(tmp_path):
         read_labelled(tmp_path / "a.xlsx")
 
 
+def test_a_fasta_has_no_columns_to_group_by(tmp_path):
+    file = write(tmp_path / "a.fa", ">a|x\nACGT\n>b|y\nGGGG\n")
+    with pytest.raises(BadInput, match="no columns to group by"):
+        read_labelled(file, settings=LabelSettings(group_column="batch"))
+
+
 def test_fasta_without_labels(tmp_path):
     with pytest.raises(BadInput, match=r"record a.*no label"):
         read_labelled(write(tmp_path / "a.fa", ">a x\nACGT\n"))
@@ -373,6 +408,32 @@ def test_every_row_is_kept_in_order(tmp_path_factory, rows, separator):
     train = data.splits["train"]
     assert letters(train) == [s.upper() for s, _ in rows]
     assert [data.classes[k] for k in train.labels] == [y for _, y in rows]
+
+
+def test_a_probability_at_the_threshold_is_positive():
+    two = np.array([[0.5, 0.5], [0.51, 0.49]])
+    assert decide("binary", two).tolist() == [1, 0]
+    assert decide("binary", two, 0.4).tolist() == [1, 1]
+    assert decide("multilabel", two).tolist() == [[1, 1], [1, 0]]
+    assert decide("multiclass", np.array([[0.2, 0.5, 0.3]])).tolist() == [1]
+    with pytest.raises(ValueError, match="no class to decide"):
+        decide("regression", two)
+
+
+def test_rows_put_behind_others_keep_all_they_have():
+    places = RowPlaces.of(["c", "c"], [1, 5], [5, 8], ["+", "-"])
+    codes = [encode("ACGT"), encode("GGG")]
+    first = LabelledSplit(
+        ["a", "b"], codes, np.array([0, 1]), np.array([1, 2]), np.array([7, 8]), places
+    )
+    last = first.where(np.array([False, True]))
+    both = first.and_then(last)
+    assert both.ids == ["a", "b", "b"] and letters(both) == ["ACGT", "GGG", "GGG"]
+    assert both.labels.tolist() == [0, 1, 1] and both.rows.tolist() == [1, 2, 2]
+    assert both.groups.tolist() == [7, 8, 8] and both.places.start.tolist() == [1, 5, 5]
+    assert both.places.strand.tolist() == ["+", "-", "-"]
+    without = dataclasses.replace(last, groups=None, places=None)
+    assert first.and_then(without).groups is None and without.and_then(first).places is None
 
 
 def test_parts_of_a_split_keep_everything(tmp_path):

@@ -31,5 +31,7 @@ def test_a_batch_is_the_padded_rows_on_the_strand_that_was_asked(words, data):
 @given(SEQUENCES)
 def test_without_strands_rows_are_as_they_were(words):
     codes = [encode(w) for w in words]
-    found, _ = Ragged(codes).batch(np.arange(len(codes)))
+    ragged = Ragged(codes)
+    assert len(ragged) == len(words)
+    found, _ = ragged.batch(np.arange(len(codes)))
     assert torch.equal(found, pad(codes)[0])

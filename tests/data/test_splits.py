@@ -1,13 +1,21 @@
 """Near-duplicates, k-mers and stratified parts."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
 from findna.data import similarity
+from findna.data.labelled import LabelledSplit
 from findna.data.similarity import kmer_counts, kmers, near_duplicate_groups
-from findna.data.splits import cross_validation, strata_of, stratified_folds, stratified_holdout
+from findna.data.splits import (
+    cross_validation,
+    groups_of,
+    strata_of,
+    stratified_folds,
+    stratified_holdout,
+)
 from findna.files import BadInput
 from findna.sequence.alphabet import encode, reverse_complement
 
@@ -69,6 +77,14 @@ def test_short_and_repetitive_sequences_are_grouped_only_when_identical():
     assert len(set(groups.tolist())) == 5
 
 
+def test_a_repeat_in_both_counts_once_and_makes_no_near_duplicates():
+    random = np.random.default_rng(2)
+    # 49 of 149 positions lie in four copies of one unit: a third, and 15 different words.
+    unit = random_codes(random, 15)
+    rows = [np.concatenate([random_codes(random, 100), np.tile(unit, 4)]) for _ in range(8)]
+    assert len(np.unique(near_duplicate_groups(rows))) == 8
+
+
 def test_a_large_family_is_one_group():
     random = np.random.default_rng(2)
     seed = random_codes(random, 200)
@@ -96,6 +112,30 @@ def test_folds_keep_groups_whole_and_strata_even():
     assert (stratified_folds(strata, groups, 5, seed=1) == fold).all()
     assert (stratified_folds(strata, groups, 5, seed=2) != fold).any()
     assert (stratified_folds(strata, groups, 5, seed=1, repeat=1) != fold).any()
+
+
+def test_groups_of_different_strata_do_not_pile_up_in_one_fold():
+    one_each = np.repeat(np.arange(6), 3)
+    for seed in range(5):
+        fold = stratified_folds(one_each, one_each, 3, seed)
+        assert np.bincount(fold, minlength=3).tolist() == [6, 6, 6]
+
+
+def test_rows_stay_with_near_duplicates_and_with_their_group():
+    random = np.random.default_rng(5)
+    one, two, three, four = (random_codes(random, 100) for _ in range(4))
+    split = LabelledSplit(
+        list("abcde"),
+        [one, two, one.copy(), three, four],
+        np.zeros(5, np.int64),
+        np.arange(1, 6),
+        groups=np.array([0, 1, 1, 2, 2]),
+    )
+    found = groups_of(split)
+    # a and c are copies, and c shares its group with b; d and e share theirs.
+    assert found[0] == found[1] == found[2] != found[3] == found[4]
+    alone = groups_of(dataclasses.replace(split, groups=None))
+    assert alone[0] == alone[2] and len(np.unique(alone)) == 4
 
 
 def test_a_holdout_takes_its_share_of_every_class():
@@ -146,6 +186,15 @@ def test_a_part_of_few_groups_has_every_class_if_it_can():
         held = [stratified_holdout(strata, groups, 0.2, seed, part) for part in range(5)]
         assert [len(np.unique(strata[rows])) for rows in held] == [2, 2, 2, 2, 1]
         assert np.array_equal(np.sum(held, axis=0), np.ones(130))
+
+
+def test_parts_come_again_where_there_are_fewer_groups():
+    groups = np.repeat(np.arange(3), 4)
+    strata = np.tile([0, 1], 6)
+    held = [stratified_holdout(strata, groups, 0.2, 0, part) for part in range(5)]
+    assert [int(rows.sum()) for rows in held] == [4] * 5
+    assert (held[0] == held[3]).all() and (held[1] == held[4]).all()
+    assert np.sum(held[:3], axis=0).tolist() == [1] * 12
 
 
 def test_rare_combinations_of_labels_are_pooled_by_their_rarest_label():

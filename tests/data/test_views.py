@@ -244,6 +244,14 @@ def test_cuda_makes_the_same_views(raw: RawWindows) -> None:
         assert torch.equal(there.provenance.cpu(), here.provenance)
 
 
+def test_a_crop_is_drawn_anew_by_seed_and_epoch(raw: RawWindows) -> None:
+    half = ViewSettings(crop=0.5)
+    first = cropped(raw, 1, 0, IDS, half).codes
+    assert torch.equal(first, cropped(raw, 1, 0, IDS, half).codes)
+    for other in (cropped(raw, 2, 0, IDS, half), cropped(raw, 1, 1, IDS, half)):
+        assert (first != other.codes).any(1).float().mean() > 0.4
+
+
 def test_a_crop_is_a_stretch_of_the_window_anywhere_in_it() -> None:
     codes = torch.arange(40, dtype=torch.uint8).repeat(2000, 1)
     raw = RawWindows(codes, torch.ones(2000, 40, dtype=torch.bool), codes % 3 == 0, 32)

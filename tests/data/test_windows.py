@@ -81,7 +81,7 @@ def test_organelles_are_left_out_unless_asked_for(genome_of: Make) -> None:
     assert usable_runs(genome, SamplingSettings(**SMALL)).tolist() == [[0, 300]]
     assert len(usable_runs(genome, SamplingSettings(**SMALL, organelles=True))) == 2
     assert usable_runs(genome, SamplingSettings(**SMALL, contigs=("MT",))).tolist() == [[300, 500]]
-    with pytest.raises(BadInput, match="organelle"):
+    with pytest.raises(BadInput, match="has organelle contigs only"):
         usable_runs(genome_of({"MT": dna(500)}), SamplingSettings(**SMALL))
 
 
@@ -96,6 +96,11 @@ def test_include_exclude_and_contigs(genome_of: Make, tmp_path: Path) -> None:
     ]  # fmt: skip
     only = SamplingSettings(**SMALL, exclude=path, contigs=("2",))
     assert usable_runs(genome, only).tolist() == [[1300, 2000]]
+
+
+def test_a_run_as_long_as_the_shortest_window_is_kept(genome_of: Make) -> None:
+    genome = genome_of({"a": dna(300), "b": dna(20), "c": dna(19)})
+    assert usable_runs(genome, SamplingSettings(**SMALL)).tolist() == [[0, 300], [300, 320]]
 
 
 def test_runs_of_n_that_no_window_may_hold_are_cut_out(genome_of: Make) -> None:
@@ -167,6 +172,16 @@ def test_twenty_contigs_are_held_out_whole_whatever_their_order(genome_of: Make)
     )
 
 
+def test_a_contig_shorter_than_a_window_is_not_held_out(genome_of: Make) -> None:
+    records = {f"long{i}": dna(1000, i) for i in range(30)}
+    records |= {f"short{i}": dna(60, i) for i in range(300)}
+    genome = genome_of(records)
+    for seed in range(5):
+        split = split_genome(genome, SamplingSettings(**SMALL), seed)
+        assert split.how == "contigs"
+        assert all(name.startswith("long") for name in split.validation_chroms)
+
+
 def test_chromosomes_are_counted_and_not_regions(genome_of: Make) -> None:
     records = {f"chr{1 + i % 5}:{1000 * i}-{1000 * i + 800}": dna(800, i) for i in range(60)}
     genome = genome_of(records, regions="0-based")
@@ -194,6 +209,16 @@ def test_blocks_keep_their_guard(genome_of: Make, length: int) -> None:
     assert train.sum() > 0.6 * genome.total
 
 
+def test_a_held_out_piece_has_room_for_a_window(genome_of: Make) -> None:
+    genome = genome_of({"a": "".join(dna(330, i) + "N" * 20 for i in range(100))})
+    runs = usable_runs(genome, SamplingSettings(**SMALL))
+    assert len(runs) == 100
+    for seed in range(3):
+        split = split_genome(genome, SamplingSettings(**SMALL), seed)
+        assert split.how == "blocks"
+        assert np.diff(split.validation).min() >= 100 and np.diff(split.train).min() >= 20
+
+
 def test_blocks_do_not_depend_on_the_order_of_the_file(genome_of: Make) -> None:
     records = {"a": dna(60_000), "b": dna(40_000, 1)}
     settings = SamplingSettings(**SMALL)
@@ -201,6 +226,14 @@ def test_blocks_do_not_depend_on_the_order_of_the_file(genome_of: Make) -> None:
     split, other = split_genome(genome, settings), split_genome(turned, settings)
     assert source_places(genome, split.validation) == source_places(turned, other.validation)
     assert source_places(genome, split.train) == source_places(turned, other.train)
+
+
+def test_blocks_lie_anywhere_and_elsewhere_with_another_seed(genome_of: Make) -> None:
+    genome = genome_of({"a": dna(300_000)})
+    first = [split_genome(genome, SamplingSettings(**SMALL), seed).validation for seed in range(3)]
+    for runs in first:
+        assert runs[0, 0] < 100_000 and runs[-1, 1] > 200_000
+    assert not np.array_equal(first[0], first[1]) and not np.array_equal(first[1], first[2])
 
 
 def test_guard_reaches_across_regions_that_meet_or_overlap(genome_of: Make) -> None:
@@ -251,6 +284,13 @@ def test_whole_windows_within_one_record_and_below_the_n_limit(genome_of: Make) 
         assert (genome.record_at(starts) == genome.record_at(starts + length - 1)).all()
         codes = genome.store[starts[:, None] + np.arange(length)] & 7
         assert (codes == N).sum(1).max() <= int(0.05 * length + 1e-9)
+
+
+def test_a_window_at_the_limit_of_n_is_as_likely_as_any_other(genome_of: Make) -> None:
+    genome = genome_of({"a": dna(100) + "N" + dna(100, 1)})
+    starts = sampler_of(genome, window=20).draw(0, np.arange(20_000), 20)
+    counts = np.bincount(starts, minlength=182)
+    assert len(counts) == 182 and stats.chisquare(counts).pvalue > 1e-3
 
 
 def test_rare_allowed_starts_are_found_and_uniform(genome_of: Make) -> None:
@@ -306,6 +346,14 @@ def test_soft_masked_windows_are_excluded_by_choice(genome_of: Make) -> None:
     assert abs((genome.store[kept[:, None] + np.arange(100)] & 8 > 0).mean() - 0.5) < 0.03
 
 
+def test_windows_of_less_weight_are_read_all_the_same(genome_of: Make) -> None:
+    genome = genome_of({"a": dna(400).lower()})
+    sampler = sampler_of(genome, soft_mask="downweight", soft_mask_weight=0.25)
+    starts = sampler.draw(0, np.arange(500), 100)
+    np.testing.assert_array_equal(starts, sampler_of(genome).draw(0, np.arange(500), 100))
+    assert sampler.soft_weight == 0.25 and sampler_of(genome).soft_weight == 1
+
+
 def test_none_in_excluded_or_held_out_places(genome_of: Make, tmp_path: Path) -> None:
     genome = genome_of({"a": dna(30_000), "b": dna(10_000)})
     settings = SamplingSettings(**SMALL, exclude=bed(tmp_path, "a\t5000\t9000\n"))
@@ -349,6 +397,18 @@ def test_fixed_windows_are_spread_evenly_and_never_change(genome_of: Make) -> No
         fixed_windows(genome, runs, 1200, 10, 0, 0.05)
 
 
+def test_fixed_windows_keep_the_limit_of_n(genome_of: Make) -> None:
+    genome = genome_of({"a": dna(100) + "NN" + dna(100, 1)})
+    runs = genome.runs
+    assert max(fixed_windows(genome, runs, 20, 500, 0, 0.1)) == 182
+    held = {int((genome.store[s : s + 20] & 7 == N).sum()) for s in range(183)}
+    assert held == {0, 1, 2}
+    for most, share in ((0, 0.0), (1, 0.05), (2, 0.1)):
+        starts = fixed_windows(genome, runs, 20, 500, 0, share)
+        seen = (genome.store[starts[:, None] + np.arange(20)] & 7 == N).sum(1)
+        assert set(seen.tolist()) == set(range(most + 1))
+
+
 # Batches of windows
 
 
@@ -365,6 +425,11 @@ def test_lengths_are_log_uniform_and_batches_hold_their_bases(genome_of: Make) -
         assert len(ids) == windows and ids[0] == batch * MAX_ROWS
     one = sampler_of(genome_of({"a": dna(3000)}), one_length=True)
     assert {one.batch_length(0, batch) for batch in range(50)} == {100}
+
+
+def test_a_batch_has_at_least_one_window(genome_of: Make) -> None:
+    sampler = sampler_of(genome_of({"a": dna(300)}), batch_bases=50, one_length=True)
+    assert sampler.batch_windows(0, 0) == 1 and sampler.sample_ids(0, 3).tolist() == [3 * MAX_ROWS]
 
 
 def test_a_window_is_a_function_of_seed_epoch_and_number(genome_of: Make) -> None:
@@ -414,6 +479,20 @@ def test_pages_are_handed_back_and_read_again(
     starts = sampler.draw(0, np.arange(50), 100)
     first = sampler.read(starts, 100)
     assert torch.equal(first.codes, sampler.read(starts, 100).codes)
+
+
+def test_pages_are_handed_back_when_enough_was_read(
+    genome_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("findna.data.windows._RELEASE_EVERY", 250)
+    genome = genome_of({"a": dna(5000)})
+    sampler, told = sampler_of(genome), []
+    monkeypatch.setattr(genome.store, "_mmap", SimpleNamespace(madvise=told.append))
+    counts = []
+    for _ in range(5):
+        sampler.read(np.array([7]), 80, margin=20)
+        counts.append(len(told))
+    assert counts == [0, 0, 1, 1, 1]
 
 
 # Real data
