@@ -271,3 +271,15 @@ def test_too_few_places_give_nan_and_one_warning(tmp_path, caplog, monkeypatch):
     assert table[f"{LLR}_PCT"].isna().tolist() == [True, False, True] * 2
     said = [r.message for r in caplog.records if "no percentiles for SNV C>T" in r.message]
     assert len(said) == 1 and "has 1 of the 50 that are needed" in said[0]
+
+
+def test_just_enough_places_are_compared_with_in_silence(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_BLOCKS", 4)
+    monkeypatch.setattr(module, "_FEWEST", 1)
+    file = tmp_path / "small.fa"
+    file.write_text(f">c\n{'AT' * 100 + 'C' + 'AT' * 100}\n")
+    scorer = VariantScorer(model(), Genome.open(file, cache=tmp_path), window=32)
+    variants = [Variant("c", 200, "C", "T")]
+    table = Background.of(scorer).percentiles(variants, scorer.score(variants))
+    # The only one of its kind is compared with itself.
+    assert table[f"{LLR}_PCT"].tolist() == [50] and "no percentiles" not in caplog.text

@@ -193,6 +193,47 @@ def test_the_header_says_what_made_the_scores(genome: Genome, model: Model, tmp_
     assert again.read_text() == same
 
 
+def test_the_scorer_gets_what_was_asked(
+    genome: Genome, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Asked(FakeScorer):
+        def __init__(self, model: Model, genome: Genome, **settings: Any) -> None:
+            super().__init__(model, genome, **settings)
+            given.update(settings)
+
+    monkeypatch.setattr(module, "VariantScorer", Asked)
+    frame = pd.DataFrame({"chrom": "chr1", "pos": [1], "ref": R, "alt": Q[R]})
+    asked = {"window": 32, "strand": "forward", "circular": ["chr2"], "batch_bases": 640}
+    score_variants(frame, genome, model, **asked)
+    assert given == asked
+
+
+def test_only_alleles_without_a_score_are_a_warning(
+    genome: Genome, model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    said = []
+    for rows in (list(snvs(2)), KINDS[:1]):
+        caplog.clear()
+        score_variants(vcf(tmp_path / "x.vcf", rows), genome, model)
+        said += [(r.levelname, r.message) for r in caplog.records if "scored " in r.message]
+    assert [level for level, _ in said] == ["INFO", "WARNING"]
+    assert said[0][1].endswith("scored 2 of 2 alternative alleles in 2 rows")
+
+
+def test_zero_has_one_spelling(
+    genome: Genome, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(scorer: FakeScorer, variants: Sequence[Variant]) -> pd.DataFrame:
+        return pd.DataFrame(-0.0, range(len(variants)), ["FINDNA_LLR", "FINDNA_SNV"])
+
+    monkeypatch.setattr(FakeScorer, "score", nothing)
+    score_variants(vcf(tmp_path / "x.vcf", snvs(1)), genome, model, tmp_path / "y.vcf")
+    assert ";FINDNA_LLR=0;" in (tmp_path / "y.vcf").read_text()
+
+
 def test_tables_have_a_row_an_allele(genome: Genome, model: Model, tmp_path: Path) -> None:
     table = score_variants(vcf(tmp_path / "x.vcf", KINDS), genome, model)
     assert table is not None and len(table) == 13
@@ -203,6 +244,9 @@ def test_tables_have_a_row_an_allele(genome: Genome, model: Model, tmp_path: Pat
     assert small is not None and "FINDNA_LLR_PCT" not in small
     assert small["FINDNA_LLR"].tolist()[0] == pytest.approx(table["FINDNA_LLR"][0])
     assert small["FINDNA_REASON"].tolist()[1] == "symbolic"
+    assert small["id"].tolist() == [".", "."]
+    named = score_variants(frame.assign(id=["rs1", "rs2"]), genome, model, percentiles=False)
+    assert named is not None and named["id"].tolist() == ["rs1", "rs2"]
     score_variants(tmp_path / "x.vcf", genome, model, tmp_path / "y.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "y.parquet"), table)
     with pytest.raises(BadInput, match="the data frame: has no column pos, alt"):
@@ -275,6 +319,15 @@ def test_no_common_chromosome_stops_and_shows_both(
     refused("names no chromosome of .*NC_1 here, chr1, chr2 there", file, genome, model)
     file = vcf(tmp_path / "x.vcf", rows)
     refused("names no chromosome of .*NC_1 here", file, genome, model)
+
+
+def test_a_first_block_of_unknown_chromosomes_is_no_verdict(
+    genome: Genome, model: Model, tmp_path: Path
+) -> None:
+    rows = [row.replace("chr1", "decoy") for row in snvs(1024)]
+    table = score_variants(vcf(tmp_path / "x.vcf", [*rows, *snvs(1)]), genome, model)
+    assert table is not None
+    assert table["FINDNA_REASON"].fillna(".").tolist() == [*["contig_missing"] * 1024, "."]
 
 
 # Shards and memory ----------------------------------------------------------------------------
@@ -352,6 +405,19 @@ def test_a_missing_or_foreign_shard_is_refused(
         with pytest.raises(BadInput, match=words):
             merge_shards(given, out)
         assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "other", [{"window": 32}, {"strand": "forward"}, {"circular": ["chr2"]}, {"percentiles": False}]
+)
+def test_a_shard_of_other_settings_is_refused(
+    other: dict[str, Any], genome: Genome, model: Model, tmp_path: Path
+) -> None:
+    file = vcf(tmp_path / "x.vcf", snvs(3))
+    score_variants(file, genome, model, tmp_path / "s1.vcf", shard="1/2")
+    score_variants(file, genome, model, tmp_path / "s2.vcf", shard="2/2", **other)
+    with pytest.raises(BadInput, match=r"s2.vcf: is of another run than .*s1.vcf"):
+        merge_shards([tmp_path / "s1.vcf", tmp_path / "s2.vcf"], tmp_path / "out.vcf")
 
 
 def test_a_wrong_build_is_judged_over_all_shards(

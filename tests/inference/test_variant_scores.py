@@ -198,14 +198,19 @@ def test_an_unchanged_base_within_an_mnv_stays_visible(genome):
     assert np.isclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["insertion", "deletion", "delins", "insertion near the start"])
-def test_indels_equal_a_plain_loop(genome, name):
+@pytest.mark.parametrize(
+    ("name", "flank"),
+    [("insertion", 64), ("deletion", 64), ("delins", 64), ("insertion near the start", 64),
+     ("deletion", 2)],
+)  # fmt: skip
+def test_indels_equal_a_plain_loop(genome, monkeypatch, name, flank):
+    monkeypatch.setattr("findna.inference.variants.scores.FLANK", flank)
     net, variant = model(), VARIANTS[name]
     ref, alt, left = windows_of(variant)
     flanks, own = 0.0, 0.0
     for window, length, sign in ((ref, len(variant.ref), -1), (alt, len(variant.alt), 1)):
         for phase in range(8):
-            distances = range(phase, min(64, left), 8)
+            distances = range(phase, min(flank, left), 8)
             places = [left - 1 - d for d in distances] + [left + length + d for d in distances]
             places = [place for place in places if window[place] < 4]
             flanks += sign * hidden_sum(net, window, places, window[places])
@@ -347,12 +352,14 @@ def test_windows_that_make_no_sense_are_told(genome, caplog):
 
 def test_a_likelihood_read_after_fine_tuning_is_marked(genome):
     marks = []
-    for task, trained in ((None, None), (TASK, "full"), (TASK, "last"), (TASK, "head")):
+    for task, trained in (
+        (None, None), (TASK, "full"), (TASK, "last"), (TASK, "head"), (TASK, "probe"),
+    ):  # fmt: skip
         net = model(task)
         net.provenance = {"trained": trained}
         fields = VariantScorer(net, genome, window=WINDOW).fields
         marks.append(["blurs" in field.description for field in fields[:3]])
-    assert marks == [[False] * 3, [True, True, False], [True, True, False], [False] * 3]
+    assert marks == [[False] * 3, [True, True, False], [True, True, False], *[[False] * 3] * 2]
 
 
 def test_descriptions_state_unit_and_direction_and_fit_a_header(genome):

@@ -128,6 +128,8 @@ def test_sizes_of_cut_regions_reach_to_the_last_of_them(tmp_path):
     assert places(tiled(genome, 60)) == [
         ("chr2", 100, 160), ("chr2", 140, 200), ("chr2", 500, 540),
     ]  # fmt: skip
+    (tmp_path / "turned.fa").write_text(">c:50-90\n" + letters(40) + "\n>c:0-20\n" + letters(20))
+    assert track_sizes(Genome.open(tmp_path / "turned.fa")) == {"c": 90}
 
 
 # ---------------------------------------------------------------- which base takes which
