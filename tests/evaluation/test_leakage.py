@@ -390,6 +390,13 @@ def test_a_card_that_names_its_bed_files_is_believed(genome, tmp_path):
     assert seen_part(genome, Pretraining(provenance)).note.endswith(f"{bed} (not here)")
 
 
+def test_regions_that_are_placed_otherwise_all_count_as_seen(genome):
+    same = seen_part(genome, Pretraining(model_of(genome, placing=None).provenance))
+    assert same.runs.tolist() == [[0, 4000], [4000, 8000]]
+    other = seen_part(genome, Pretraining(model_of(genome, placing="sha256:other").provenance))
+    assert other.runs.tolist() == genome.runs.tolist() and "placed otherwise" in other.note
+
+
 # ---------------------------------------------------------------- other tasks, the report, dropping
 
 

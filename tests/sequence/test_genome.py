@@ -474,6 +474,21 @@ def test_wrong_tables(write: Callable[..., Path], table: str, words: str) -> Non
         Genome.open(write(">b\nACGT\n>a\nGG\n"), regions=write(table, "t.tsv"))
 
 
+def test_a_table_beside_a_fasta_places_its_records(write: Callable[..., Path]) -> None:
+    path = write(">b\nACGT\n>a\nGG\n", "cut.fa")
+    table = write("chrom\tstart\tend\n1\t10\t14\n2\t5\t7\n", "cut.fa.regions.tsv")
+    genome = Genome.open(path)
+    assert genome.mapped and genome.fetch("1", 11, 13).codes.tolist() == [1, 2]
+    placed = Genome.open(path, regions=table)
+    assert genome.placing == placed.placing is not None
+    assert not Genome.open(path, regions="off").mapped
+    table.write_text("chrom\tstart\tend\n1\t11\t15\n2\t5\t7\n")
+    assert Genome.open(path).placing != genome.placing
+    with pytest.raises(BadInput, match="places the records of one of 2 FASTA files"):
+        Genome.open([path, write(">c\nACGT\n", "more.fa")])
+    assert Genome.open(write(">c\nACGT\n", "more.fa")).placing is None
+
+
 def test_two_records_of_one_place(write: Callable[..., Path]) -> None:
     with pytest.raises(BadInput, match="two records, chr1:0-4 and chr1:0,0-4, are the same place"):
         Genome.open(write(">chr1:0-4\nACGT\n>chr1:0,0-4\nACGT\n"))

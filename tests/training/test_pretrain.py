@@ -19,12 +19,14 @@ from typer.testing import CliRunner
 
 from findna.cli import app
 from findna.data.holdout import split_genome
+from findna.evaluation.leakage.pretraining import pretraining_of, seen_part
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import Distilled, new_model
 from findna.model.presets import ModelConfig
+from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
 from findna.training.examination import Examiner
 from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain
@@ -413,6 +415,37 @@ def test_a_bed_that_changed_is_not_resumed(genome: Genome, tmp_path: Path) -> No
     bed.write_text("chr1\t0\t5000\n")
     with pytest.raises(BadInput, match="settings differ"):
         pretrain(genome, tmp_path / "run", given, device="cpu", resume=True)
+
+
+def test_regions_that_are_placed_otherwise_are_not_resumed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    records = [(name, decode(random.integers(0, 4, 9000).astype(np.uint8))) for name in "ab"]
+    fasta = tmp_path / "cut.fa"
+    fasta.write_text("".join(f">{name}\n{bases}\n" for name, bases in records))
+    table = tmp_path / "cut.fa.regions.tsv"
+    table.write_text("chrom\tstart\tend\nchr1\t500\t9500\nchr2\t0\t9000\n")
+    pretrain(fasta, tmp_path / "run", settings(), device="cpu")
+    model = load_model(tmp_path / "run")
+    assert model.provenance["placing"] == Genome.open(fasta).placing
+    table.unlink()
+    with pytest.raises(BadInput, match="settings differ"):
+        pretrain(fasta, tmp_path / "run", settings(), device="cpu", resume=True)
+
+
+def test_a_model_tells_which_windows_it_was_trained_on(genome: Genome, tmp_path: Path) -> None:
+    """Its folder alone, away from the run, is enough to split the genome as the run did."""
+    first = genome.chroms[0]
+    bed = tmp_path / "out.bed"
+    bed.write_text(f"{first}\t0\t1000\n")
+    sampling = {**SAMPLING, "contigs": [first], "validation_fraction": 0.1, "exclude": str(bed)}
+    given = settings(sampling=sampling)
+    pretrain(genome, tmp_path / "run", given, device="cpu")
+    model = load_model(tmp_path / "run")
+    wanted = split_genome(genome, given.sampling).train
+    seen = seen_part(genome, pretraining_of(model))
+    assert np.array_equal(seen.runs, wanted) and "the model card, with exclude" in seen.note
+    bed.write_text(f"{first}\t0\t5000\n")
+    assert "(not here)" in seen_part(genome, pretraining_of(model)).note
 
 
 def test_weights_keep_their_shape(genome: Genome, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from findna.files import BadInput
+from findna.files import BadInput, file_digest
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import intersect, is_organelle, read_bed, subtract, to_store
 from findna.settings import Settings
@@ -72,9 +72,22 @@ class SamplingSettings(Settings):
         return self
 
     @property
+    def beds(self) -> dict[str, Path]:
+        """The BED files that are given, by the name of their setting."""
+        named = {"include": self.include, "exclude": self.exclude}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
     def shortest(self) -> int:
         """The shortest window that is drawn, in bp."""
         return self.window if self.one_length else self.min_window
+
+
+def digests_of_beds(settings: SamplingSettings) -> dict[str, str]:
+    """What the BED files say, which decide what is held out: a run that is resumed, or a check of
+    what a model has seen, must find the same.
+    """
+    return {name: file_digest(path) for name, path in settings.beds.items()}
 
 
 def usable_runs(genome: Genome, settings: SamplingSettings) -> Runs:

@@ -6,6 +6,8 @@ genome of any size costs next to no memory and every process shares the same pag
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -78,7 +80,8 @@ class Genome:
 
         `regions` says how records that are cut regions are placed: "auto", "off", "0-based",
         "1-based" (how their headers count), or the path of a table with columns chrom, start, end,
-        0-based half-open, in record order or with a column name. Raises `BadInput` for whatever is
+        0-based half-open, in record order or with a column name. "auto" takes the table beside a
+        FASTA, FILE.regions.tsv, and without one the headers. Raises `BadInput` for whatever is
         wrong with a file, naming record and line.
         """
         given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -87,10 +90,7 @@ class Genome:
         files = [str(path) for path in given]
         source = ", ".join(files)
         store = open_store(files, cache)
-        headers = regions if regions in get_args(RegionHeaders) else Path(regions)
-        places = place_records(
-            store.names, store.lengths, cast(RegionHeaders | Path, headers), source
-        )
+        places = place_records(store.names, store.lengths, _placing(files, regions), source)
         tell_counts(store.counts, source)
         return cls(store, places, source)
 
@@ -130,6 +130,14 @@ class Genome:
     def shifts(self) -> Integers:
         """What turns a store offset in each record into a place on its source chromosome, (R,)."""
         return self.starts - self.offsets
+
+    @property
+    def placing(self) -> str | None:
+        """Digest of where regions lie in their source genome; None for an ordinary FASTA."""
+        if not self.mapped:
+            return None
+        told = json.dumps([self.chroms, self.starts.tolist()])
+        return f"sha256:{hashlib.sha256(told.encode()).hexdigest()}"
 
     def record_at(self, offsets: Integers) -> Integers:
         """Number of the record that holds each store offset; any shape."""
@@ -212,6 +220,23 @@ class Genome:
                 name,
             )
         return name
+
+
+def _placing(files: Sequence[str], regions: str | Path) -> RegionHeaders | Path:
+    """How records are placed, or by which table."""
+    if regions != "auto":
+        return cast(RegionHeaders, regions) if regions in get_args(RegionHeaders) else Path(regions)
+    tables = [path for path in (Path(f"{file}.regions.tsv") for file in files) if path.is_file()]
+    if not tables:
+        return "auto"
+    if len(files) > 1:
+        raise BadInput(
+            f"places the records of one of {len(files)} FASTA files",
+            file=tables[0],
+            remedy="join the files, and their tables, into one",
+        )
+    log.info("%s: places the records of %s", tables[0], files[0])
+    return tables[0]
 
 
 def _reopen(folder: Path, places: Places, source: str) -> Genome:

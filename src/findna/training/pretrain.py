@@ -15,9 +15,9 @@ from accelerate import Accelerator
 
 from findna.data.batches import PretrainBatch, make_batch
 from findna.data.holdout import Split, split_genome
-from findna.data.sampling import SamplingSettings
+from findna.data.sampling import digests_of_beds
 from findna.data.windows import WindowSampler
-from findna.files import BadInput, FindnaError, file_digest, log
+from findna.files import BadInput, FindnaError, log
 from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import Model
@@ -130,19 +130,16 @@ def _described(
 ) -> dict[str, Any]:
     return {
         "verb": "pretrain",
-        "genome": {"source": genome.source, "digest": genome.digest, "bases": int(genome.total)},
+        "genome": {
+            "source": genome.source,
+            "digest": genome.digest,
+            "bases": int(genome.total),
+            **({"placing": genome.placing} if genome.mapped else {}),
+        },
         "start_from": str(start_from) if start_from else None,
-        **_digests_of_beds(settings.sampling),
+        **digests_of_beds(settings.sampling),
         "settings": settings.model_dump(mode="json"),
     }
-
-
-def _digests_of_beds(sampling: SamplingSettings) -> dict[str, str]:
-    """What the BED files say, which decide with the seed what is held out: a run that is resumed
-    must find the same.
-    """
-    named = {"include": sampling.include, "exclude": sampling.exclude}
-    return {name: file_digest(path) for name, path in named.items() if path is not None}
 
 
 def _open(
@@ -406,14 +403,13 @@ class _Job:
         network.provenance = {
             "genome": self.genome.source,
             "genome_digest": self.genome.digest,
+            "placing": self.genome.placing,
+            "sampling": sampling.model_dump(mode="json", exclude={"include", "exclude"}),
             "held_out": self.split.how,
             "held_out_chromosomes": list(self.split.validation_chroms),
             "trained_lengths": [shortest, sampling.window],
-            **{
-                name: str(bed)
-                for name, bed in (("include", sampling.include), ("exclude", sampling.exclude))
-                if bed
-            },
+            **{name: str(bed) for name, bed in sampling.beds.items()},
+            "bed_digests": digests_of_beds(sampling),
             "network": name,
             "steps": self.step,
             "planned_steps": self.steps,

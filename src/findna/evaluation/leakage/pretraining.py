@@ -24,7 +24,7 @@ from findna.data.places import RowPlaces
 from findna.data.sampling import SamplingSettings
 from findna.data.similarity import Bools, Ints
 from findna.evaluation.leakage.occurrences import Located, locate
-from findna.files import BadInput
+from findna.files import BadInput, file_digest
 from findna.model.loading import load_model
 from findna.model.model import Model
 from findna.sequence.alphabet import reverse_complement
@@ -92,29 +92,33 @@ def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
     """The runs a model was trained on in its genome; without a model, the whole genome."""
     if pretraining is None:
         return Seen(genome.runs, "no model given: the whole genome counts as seen")
+    told = pretraining.provenance
+    if "placing" in told and told["placing"] != genome.placing:
+        why = "its regions are placed otherwise than they were for the model"
+        return Seen(genome.runs, f"the whole genome counts as seen: {why}")
     sampling, source = pretraining.sampling, "the settings of the run"
     if sampling is None:
-        sampling = _sampling_of_card(pretraining.provenance)
-        source = f"the model card, {_told_of_beds(pretraining.provenance)}"
+        sampling = _sampling_of_card(told)
+        source = f"the model card, {_told_of_beds(told)}"
     note = f"seen part from {source}"
     try:
         runs = split_genome(genome, sampling).train
     except BadInput as error:
         return Seen(genome.runs, f"the whole genome counts as seen: {error.problem}")
-    before = pretraining.provenance.get("continued_from")
+    before = told.get("continued_from")
     if before and before != genome.digest:
         note += "; the model went on from another genome, which is not checked"
     return Seen(runs, note)
 
 
 def _sampling_of_card(provenance: Mapping[str, Any]) -> SamplingSettings:
-    """Sampling as a model card tells it: lengths and, if they were named, held-out chromosomes."""
+    """Sampling as a model card tells it; an older one tells lengths and held-out chromosomes."""
     shortest, window = provenance.get("trained_lengths", (64, 512))
     named = provenance.get("held_out_chromosomes") or None
-    beds = {name: path for name, path in _bed_files(provenance).items() if path.is_file()}
+    older = {"window": window, "min_window": shortest, "validation_chroms": named}
+    beds = {n: path for n, path in _bed_files(provenance).items() if _is_here(n, path, provenance)}
     return SamplingSettings.parse(
-        {"window": window, "min_window": shortest, "validation_chroms": named, **beds},
-        source="the model card",
+        {**provenance.get("sampling", older), **beds}, source="the model card"
     )
 
 
@@ -123,9 +127,16 @@ def _told_of_beds(provenance: Mapping[str, Any]) -> str:
     if not beds:
         return "which names no --exclude or --include"
     said = [
-        f"{name} {path}{'' if path.is_file() else ' (not here)'}" for name, path in beds.items()
+        f"{name} {path}{'' if _is_here(name, path, provenance) else ' (not here)'}"
+        for name, path in beds.items()
     ]
     return f"with {' and '.join(said)}"
+
+
+def _is_here(name: str, path: Path, provenance: Mapping[str, Any]) -> bool:
+    """Whether a BED file lies where it did and, where that is known, says what it said."""
+    wanted = provenance.get("bed_digests", {}).get(name)
+    return path.is_file() and wanted in (None, file_digest(path))
 
 
 def _bed_files(provenance: Mapping[str, Any]) -> dict[str, Path]:
