@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from findna.model import chordmixer, rotation
-from findna.model.chordmixer import ChordMixer, ChordMixerConfig
+from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Direction
 from findna.model.encoded import Encoded
 from findna.model.rotation import Rings, rotate_add
 from findna.sequence.alphabet import PAD, VOCABULARY
@@ -195,6 +195,23 @@ def test_both_neighbours_are_reached_when_the_direction_alternates() -> None:
         reached[direction] = moved.nonzero()[:, 0] - 50
     assert {-1, 1} <= set(reached["alternating"].tolist())
     assert max(reached["forward"].tolist()) == 0
+
+
+@pytest.mark.parametrize("direction", ["alternating", "forward", "both"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_base_hears_as_far_as_its_shape_says(direction: Direction, depth: int) -> None:
+    """On a ring that is longer than the reach, by changing one base."""
+    torch.manual_seed(1)
+    config = CONFIG.model_copy(update={"depth": depth, "direction": direction, "stem": 2})
+    model = ChordMixer(config).double().eval()
+    left, right = config.reach
+    assert left + right < 140
+    codes = torch.randint(0, 4, (1, 300))
+    changed = codes.clone()
+    changed[0, 150] = (codes[0, 150] + 1) % 4
+    moved = (model(codes).bases - model(changed).bases).abs().sum(-1)[0] > 0
+    hearing = moved.nonzero()[:, 0] - 150
+    assert (-int(hearing.min()), int(hearing.max())) == (right, left)
 
 
 def test_checkpointing_gives_the_same_gradient(encoder: ChordMixer) -> None:

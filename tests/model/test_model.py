@@ -18,6 +18,7 @@ from findna.model.model import Model, new_model, reverse_complement
 from findna.model.presets import PRESETS, ModelConfig
 from findna.model.words import word_shares
 from findna.sequence.alphabet import PAD
+from findna.training.recipes import PretrainSettings
 
 SMALL = ModelConfig(
     backbone=ChordMixerConfig(width=16, hidden=24, track_size=4, depth=2, summary_tokens=3),
@@ -69,6 +70,15 @@ def test_large_presets_project_onto_more_prototypes() -> None:
     }
     assert shapes["base"] == shapes["paper"] == (512, 128, 2048)
     assert shapes["tiny"] == shapes["small"] == shapes["medium"] == (256, 64, 512)
+
+
+def test_presets_hear_all_of_the_windows_they_are_trained_on() -> None:
+    for name, config in PRESETS.items():
+        sampling = PretrainSettings.resolve({"preset": name}).sampling
+        ring = sampling.window + config.backbone.summary_tokens
+        left, right = config.backbone.reach
+        # But for tiny, whose six layers hear 196 bases either way: docs/decisions.md.
+        assert (left + right + 1 >= ring) == (name != "tiny")
 
 
 def test_long_preset_reaches_131_kb_in_one_pass_of_its_rotations() -> None:

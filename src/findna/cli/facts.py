@@ -112,6 +112,7 @@ def _model(path: Path) -> tuple[dict[str, object], dict[str, object]]:
         "preset": model.config.preset,
         "parameters": f"{model.parameters_count:,}",
         "shape": f"{backbone.depth} layers, width {backbone.width}",
+        "reach": "{:,} bases to the left and {:,} to the right of a base".format(*backbone.reach),
         "task": f"{task.kind} over {listed(task.classes)}" if task else "none (pretrained)",
     }
     if task:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -80,6 +81,19 @@ class ChordMixerConfig(Settings):
         if self.direction == "both":
             return tuple(sign * offset for offset in tracks for sign in (1, -1))
         return tracks
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How many bases to its left and to its right, at most, a base hears of."""
+        layers = np.outer(self.signs, self.offsets)
+        left, right = -layers.min(1).sum(), layers.max(1).sum()
+        return int(left) + self.stem, int(right) + self.stem
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Which way each layer turns its tracks: 1 brings bases from the right."""
+        turn = -1 if self.direction == "alternating" else 1
+        return tuple(turn**layer for layer in range(self.depth))
 
 
 class Layer(nn.Module):
@@ -167,8 +181,7 @@ class ChordMixer(nn.Module):
         self.embedding = nn.Embedding(VOCABULARY, config.width)
         self.stem = Stem(config.stem, config.width) if config.stem else None
         self.summary = nn.Parameter(torch.randn(config.summary_tokens, config.width))
-        turn = -1 if config.direction == "alternating" else 1
-        self.layers = nn.ModuleList(Layer(config, turn**i) for i in range(config.depth))
+        self.layers = nn.ModuleList(Layer(config, sign) for sign in config.signs)
         self.norm = nn.LayerNorm(config.width) if config.norm == "layer" else nn.Identity()
 
     def forward(
