@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation import evaluate as module
@@ -17,6 +18,7 @@ from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
 from findna.files import BadInput
+from findna.inference import precision
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
 from findna.model.presets import PRESETS, ModelConfig
@@ -174,6 +176,38 @@ def test_an_evaluation_stopped_and_resumed_equals_one_without_a_stop(tmp_path):
 
 def _linear(seeds):
     return QUICK.model_copy(update={"seeds": seeds, "modes": ("linear",)})
+
+
+def _settings_file(folder):
+    return yaml.safe_load((folder / "settings.yaml").read_text())
+
+
+def test_an_evaluation_keeps_the_precision_it_began_with(tmp_path, monkeypatch):
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    named = _linear(2).model_copy(update={"precision": "bf16"})
+    evaluate(task_data(), straight, settings=named, device="cpu")
+    for seeds, prefers in ((1, True), (2, False)):
+        monkeypatch.setattr(precision, "_cpu_prefers_bf16", lambda found=prefers: found)
+        auto = _linear(seeds).model_copy(update={"precision": "auto"})
+        evaluate(task_data(), resumed, settings=auto, device="cpu")
+        assert _settings_file(resumed)["settings"]["precision"] == "bf16"
+    second = "runs/own/linear-random-tiny/1.parquet"
+    pd.testing.assert_frame_equal(*(pd.read_parquet(f / second) for f in (straight, resumed)))
+    with pytest.raises(BadInput, match=r"precision \(was 'bf16', now 'fp32'\)"):
+        evaluate(task_data(), resumed, settings=_linear(2), device="cpu")
+    evaluate(task_data(), resumed, settings=auto, device="cpu", overwrite=True)
+    assert _settings_file(resumed)["settings"]["precision"] == "fp32"
+
+
+def test_a_folder_that_does_not_say_its_precision_goes_on(tmp_path):
+    out = tmp_path / "out"
+    auto = _linear(1).model_copy(update={"precision": "auto"})
+    evaluate(task_data(), out, settings=auto, device="cpu")
+    described = _settings_file(out)
+    described["settings"]["precision"] = "auto"
+    (out / "settings.yaml").write_text(yaml.safe_dump(described))
+    evaluate(task_data(), out, settings=auto, device="cpu")
+    assert _settings_file(out)["settings"]["precision"] == "auto"
 
 
 def test_other_settings_or_another_folder_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
 from findna.data.labelled import LabelledData
+from findna.inference import precision
 from findna.inference.answers import scores_of
 from findna.metrics import Answers, choose_threshold, value
 from findna.model.loading import load_model
@@ -346,6 +347,16 @@ def test_a_probe_run_trains_nothing_by_steps(tmp_path):
     assert set(done.metrics["chosen"]) >= {"pooling", "strength", "strand", "threshold"}
     assert done.metrics["metrics"]["auroc"]["value"] > 0.9
     assert all("epoch" not in row for row in read_metrics(tmp_path / "run" / "metrics.jsonl"))
+
+
+@pytest.mark.parametrize(("train", "answers_in"), [("full", "bf16"), ("probe", "fp32")])
+def test_a_run_says_which_precision_auto_was(tmp_path, monkeypatch, train, answers_in):
+    monkeypatch.setattr(precision, "_cpu_prefers_bf16", lambda: True)
+    data = gc_data(train=40, dev=20, test=20)
+    settings = FinetuneSettings(**{**AUTO, "train": train, "precision": "auto", "epochs": 1})
+    done = finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    chosen = done.metrics["chosen"]
+    assert (chosen["precision"], chosen["answers_in"]) == ("bf16", answers_in)
 
 
 def test_cross_validation_delivers_what_most_folds_chose(tmp_path):

@@ -33,7 +33,7 @@ from findna.evaluation.contenders.probes import (
     NeighbourProbe,
 )
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
-from findna.evaluation.folder import digest_of_rows, open_folder
+from findna.evaluation.folder import digest_of_rows, open_folder, precision_of
 from findna.evaluation.leakage.check import leakage
 from findna.evaluation.leakage.report import drop_leaks
 from findna.evaluation.preparation import Prepared, prepare
@@ -105,6 +105,8 @@ def evaluate(
     if suite == PAPER:
         settings = settings.model_copy(update={"every_epoch": True})
     where = pick_device(device)
+    precision = precision_of(Path(output), settings.precision, where, overwrite)
+    settings = settings.model_copy(update={"precision": precision})
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(_prepared(data, suite, tasks, root, genome, settings))

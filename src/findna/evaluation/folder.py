@@ -8,17 +8,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from findna.data.labelled import LabelledSplit
 from findna.evaluation.contenders.probes import digest_of
 from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput, atomic_file
+from findna.inference.precision import Precision, resolve_precision
 
 SETTINGS = "settings.yaml"
 _REMEDY = "use the same to go on, another folder, or --overwrite"
 # These may grow from one start to the next; everything else must stay as it was.
 MAY_DIFFER = {"seeds", "resamples", "modes", "reference", "budget"}
+
+
+def precision_of(
+    folder: Path, asked: Precision, device: torch.device, overwrite: bool
+) -> Precision:
+    """The precision of all runs of an evaluation: rows of two must not meet in one table, and how
+    busy a machine is can make another of "auto" at each start.
+
+    A folder of the time before this was kept says "auto", which every start finds for itself.
+    """
+    described = None if overwrite else _described(folder)
+    if asked != "auto" or described is None:
+        return resolve_precision(asked, device)
+    return _kept_settings(folder, described).precision
 
 
 def open_folder(
@@ -32,7 +48,6 @@ def open_folder(
     Raises:
         BadInput: it is something else, or settings or digests differ; it names them.
     """
-    file = folder / SETTINGS
     known: dict[str, str] = {}
     if folder.exists() and not folder.is_dir():
         raise BadInput("is a file; a folder is needed", file=folder, remedy="name another with -o")
@@ -40,25 +55,34 @@ def open_folder(
         _refuse_strange(folder)
         shutil.rmtree(folder)
     if folder.exists() and any(folder.iterdir()):
-        _refuse_strange(folder)
-        described = yaml.safe_load(file.read_text(encoding="utf-8"))
-        known = described.get("digests", {})
-        _refuse_changed(folder, described["settings"], settings)
+        before = _refuse_strange(folder)
+        known = before.get("digests", {})
+        _refuse_changed(folder, _kept_settings(folder, before), settings)
         _refuse_other(folder, known, digests)
     described = {
         "verb": "evaluate",
         "settings": settings.model_dump(mode="json"),
         "digests": {**known, **digests},
     }
-    with atomic_file(file, overwrite=True) as made:
+    with atomic_file(folder / SETTINGS, overwrite=True) as made:
         made.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
     return folder
 
 
-def _refuse_changed(folder: Path, kept: Mapping[str, Any], settings: EvaluateSettings) -> None:
-    now = settings.model_dump(mode="json")
-    source = str(folder / SETTINGS)
-    before = EvaluateSettings.parse(kept, source=source).model_dump(mode="json")
+def _described(folder: Path) -> dict[str, Any] | None:
+    """What the folder of an evaluation says of itself; None where there is no evaluation."""
+    file = folder / SETTINGS
+    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    known = isinstance(described, dict) and described.get("verb") == "evaluate"
+    return described if known else None
+
+
+def _kept_settings(folder: Path, described: Mapping[str, Any]) -> EvaluateSettings:
+    return EvaluateSettings.parse(described["settings"], source=str(folder / SETTINGS))
+
+
+def _refuse_changed(folder: Path, kept: EvaluateSettings, settings: EvaluateSettings) -> None:
+    now, before = (each.model_dump(mode="json") for each in (settings, kept))
     changed = [k for k in now if now[k] != before[k] and k not in MAY_DIFFER]
     if changed:
         listed = ", ".join(f"{k} (was {before[k]!r}, now {now[k]!r})" for k in changed)
@@ -82,11 +106,11 @@ def digest_of_rows(rows: LabelledSplit) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _refuse_strange(folder: Path) -> None:
-    """Refuse to write into, or to remove, what is no evaluation."""
-    file = folder / SETTINGS
-    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    if not isinstance(described, dict) or described.get("verb") != "evaluate":
+def _refuse_strange(folder: Path) -> dict[str, Any]:
+    """What an evaluation says of itself; what is none is neither written into nor removed."""
+    described = _described(folder)
+    if described is None:
         raise BadInput(
             "is there and holds no evaluation", file=folder, remedy="name another folder with -o"
         )
+    return described

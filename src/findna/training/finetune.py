@@ -309,6 +309,8 @@ class _Job:
                 **learned.choice.as_dict(),
                 "epochs": self.settings.epochs,
                 "threshold": task.threshold if task.kind == "binary" else None,
+                "precision": self.precision,
+                "answers_in": learned.precision,
             },
             "tried": figures(learned.tried, task.kind),
             "seed": seed,
