@@ -56,6 +56,8 @@ def test_one_command_gives_table_and_picture(task: Path, model: Path, tmp_path: 
     assert sum(name.startswith("linear-random-") for name in found.index) == 1
     assert (out / "comparison.png").stat().st_size > 10_000
     assert found["task"].unique().tolist() == ["task"]
+    said = _call("info", out).stdout
+    assert "kind\tevaluation" in said and "state\thas tables" in said
 
 
 def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from findna.inference import precision
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
 from findna.model.presets import PRESETS, ModelConfig
+from findna.training import run_state
+from findna.training.run_state import environment
 
 SMALL = ModelConfig(
     preset="tiny", backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3)
@@ -104,8 +106,8 @@ def test_everyone_takes_part_and_every_answer_is_kept(tmp_path, model):
         answers = pd.read_parquet(file.with_suffix(".parquet"))
         assert answers["id"].tolist() == task_data().splits["test"].ids
     assert {p.name for p in out.iterdir()} == {
-        "settings.yaml", "runs", "leakage", "results.tsv", "table.tsv", "across.tsv",
-        "published.tsv", "table.md",
+        "settings.yaml", "command.txt", "environment.json", "runs", "leakage", "results.tsv",
+        "table.tsv", "across.tsv", "published.tsv", "table.md",
     }  # fmt: skip
     assert (found.table["reference"].dropna() == "finetune-mine").all()
     text = (out / "table.md").read_text()
@@ -176,6 +178,18 @@ def test_an_evaluation_stopped_and_resumed_equals_one_without_a_stop(tmp_path):
 
 def _linear(seeds):
     return QUICK.model_copy(update={"seeds": seeds, "modes": ("linear",)})
+
+
+def test_every_start_leaves_its_command_and_where_it_computed(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    said = ["findna evaluate own.csv -o out", "findna evaluate own.csv -o out --seeds 2"]
+    for seeds, command in enumerate(said, 1):
+        monkeypatch.setattr(run_state, "command_line", lambda words=command: words)
+        evaluate(task_data(), out, settings=_linear(seeds), device="cpu")
+    with pytest.raises(BadInput, match="was another"):
+        evaluate(task_data(test=rows_of(50, 4)), out, settings=_linear(2), device="cpu")
+    assert (out / "command.txt").read_text().splitlines() == said
+    assert json.loads((out / "environment.json").read_text()).keys() == environment("cpu").keys()
 
 
 def _settings_file(folder):

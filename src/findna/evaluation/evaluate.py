@@ -1,6 +1,8 @@
 """The fair referee: every contender meets the same rows, seeds and budget, and test rows once.
 
     settings.yaml       every setting; an evaluation that goes on must have the same
+    command.txt         the command line, one line a start
+    environment.json    versions, device and threads of the last start
     runs/TASK/CONTENDER/SEED.json and .parquet   one run: what was chosen, metrics, every answer
     leakage/TASK.tsv    what the rows share between splits, with other tasks, with pretraining, and
                         beside it as .json what it was made from
@@ -112,7 +114,7 @@ def evaluate(
     prepared = list(_prepared(data, suite, tasks, root, genome, settings))
     _refuse_early(prepared, everyone, settings)
     digests = _digests(begun, prepared, (*others, *features))
-    folder = open_folder(Path(output), settings, digests, overwrite)
+    folder = open_folder(Path(output), settings, digests, where, overwrite)
     _report_leakage(folder, prepared, models, pretraining_genome)
     failed: list[str] = []
     left = 0

@@ -16,8 +16,8 @@ from findna.evaluation.contenders.probes import digest_of
 from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput, atomic_file
 from findna.inference.precision import Precision, resolve_precision
+from findna.training.run_state import SETTINGS, note_start
 
-SETTINGS = "settings.yaml"
 _REMEDY = "use the same to go on, another folder, or --overwrite"
 # These may grow from one start to the next; everything else must stay as it was.
 MAY_DIFFER = {"seeds", "resamples", "modes", "reference", "budget"}
@@ -38,9 +38,13 @@ def precision_of(
 
 
 def open_folder(
-    folder: Path, settings: EvaluateSettings, digests: Mapping[str, str], overwrite: bool
+    folder: Path,
+    settings: EvaluateSettings,
+    digests: Mapping[str, str],
+    device: torch.device,
+    overwrite: bool,
 ) -> Path:
-    """The folder of an evaluation, new or one that goes on.
+    """The folder of an evaluation, new or one that goes on; each start leaves its command.
 
     `digests` name what stands behind the names of models and tasks. They are kept: a name that
     comes back must mean the same.
@@ -66,6 +70,7 @@ def open_folder(
     }
     with atomic_file(folder / SETTINGS, overwrite=True) as made:
         made.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+    note_start(folder, device)
     return folder
 
 

@@ -94,6 +94,11 @@ def open_run(
 def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | str) -> None:
     with atomic_file(folder / SETTINGS, overwrite=True) as made:
         made.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
+    note_start(folder, device)
+
+
+def note_start(folder: Path, device: torch.device | str) -> None:
+    """Add the command to those of earlier starts, and say in what environment this one computes."""
     with (folder / "command.txt").open("a", encoding="utf-8") as command:
         command.write(command_line() + "\n")
     write_json(folder / "environment.json", environment(device))
