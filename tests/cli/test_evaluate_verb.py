@@ -60,6 +60,13 @@ def test_one_command_gives_table_and_picture(task: Path, model: Path, tmp_path: 
     assert "kind\tevaluation" in said and "state\thas tables" in said
 
 
+def test_data_without_a_suite_is_ones_own_task(task: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = _call("evaluate", "--data", task, "-m", model, "-o", out, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(out / "table.tsv", sep="\t")["task"].unique().tolist() == ["task"]
+
+
 def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lines = [f">chr{c}\n{''.join(random.choice(list('ACGT'), 20_000))}\n" for c in range(1, 4)]
@@ -86,6 +93,7 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
     out = tmp_path / "out"
     for arguments, code, words in (
         ((task, "--suite", "gue"), 3, "either labelled data or a suite"),
+        ((task, "--data", task), 2, "DATA and --data both name"),
         (("--suite", "gue", "--task", "tf/00"), 3, "did you mean"),
         (("--suite", "gue", "--task", "tf/0", "--data", tmp_path), 3, "findna fetch"),
         (("--negatives", tmp_path / "g.fa"), 2, "--negatives goes with DATA"),

@@ -47,7 +47,9 @@ def evaluate(
     root: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="Folder of the suite's data; what findna fetch brought if not given."
+            "--data",
+            help="Folder of the suite's data; what findna fetch brought if not given. Without"
+            " --suite another way to give DATA.",
         ),
     ] = None,
     table: Annotated[
@@ -85,6 +87,10 @@ def evaluate(
     """
     settings = resolved(lambda: EvaluateSettings.parse(given, source="settings"))
     answers = [open_answers(path) for path in table or ()]
+    if suite is None and root is not None:
+        if data is not None:
+            raise typer.BadParameter("DATA and --data both name your own task: give one of them")
+        data, root = root, None
     if negatives and data is None:
         raise typer.BadParameter("--negatives goes with DATA, the positives")
     rows = with_negatives(data, negatives, seed=0) if data and negatives else data
