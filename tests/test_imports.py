@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "findna"
 ORDER = [
     "files", "settings", "sequence", "data", "model", "inference", "metrics", "resampling",
-    "training", "evaluation", "report", "cli",
+    "training", "evaluation", "report", "facts", "cli",
 ]  # fmt: skip
 MODULES = {
     ".".join(("findna", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
@@ -58,7 +58,11 @@ def test_imports_go_one_way(module: str) -> None:
         assert target != "findna" and _rank(target) <= _rank(module), f"{module} imports {target}"
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith("findna.cli")])
+# Help, and what a file is, are asked for too often to wait for torch.
+QUICK = ("findna.facts", "findna.cli")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith(QUICK)])
 def test_no_import_is_hidden_in_a_function(module: str) -> None:
     assert list(_imports(module, inside_functions=True)) == []
 
@@ -103,6 +107,14 @@ def _loaded_by(code: str) -> set[str]:
 )
 def test_light_parts_load_no_torch(code: str) -> None:
     assert "torch" not in _loaded_by(code)
+
+
+def test_every_verb_is_a_public_function() -> None:
+    import findna
+    from findna.cli import VERBS
+
+    verbs = {name.replace("-", "_") for name in VERBS}
+    assert verbs | {"merge_shards"} <= set(findna.__all__)
 
 
 def test_every_public_name_exists() -> None:

@@ -31,7 +31,9 @@ _PUBLIC = {
     "fetch": ("findna.evaluation.fetch.suites", "fetch"),
     "finetune": ("findna.training.finetune", "finetune"),
     "index_genome": ("findna.inference.searching.build", "index_genome"),
+    "info": ("findna.facts.info", "info"),
     "load": ("findna.model.loading", "load_model"),
+    "merge_shards": ("findna.inference.variants.shards", "merge_shards"),
     "mutagenesis": ("findna.inference.mutagenesis", "mutagenesis"),
     "predict": ("findna.inference.predict", "predict"),
     "pretrain": ("findna.training.pretrain", "pretrain"),
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from findna.evaluation.evaluate import evaluate
     from findna.evaluation.fetch.suites import fetch
     from findna.evaluation.sharing.export import export
+    from findna.facts.info import info
     from findna.files import BadInput, FindnaError
     from findna.inference.embed import embed
     from findna.inference.mutagenesis import mutagenesis
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from findna.inference.score_variants import score_variants
     from findna.inference.search import search
     from findna.inference.searching.build import index_genome
+    from findna.inference.variants.shards import merge_shards
     from findna.model.loading import load_model as load
     from findna.model.model import Model
     from findna.sequence.genome import Genome
@@ -76,7 +80,9 @@ __all__ = [
     "fetch",
     "finetune",
     "index_genome",
+    "info",
     "load",
+    "merge_shards",
     "mutagenesis",
     "predict",
     "pretrain",

@@ -1,23 +1,12 @@
 """`findna info`: what is this file, this model, this run?"""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from findna.cli.facts import listed, model_facts, output_facts
 from findna.cli.running import say, verb
-from findna.files import open_bytes
-from findna.model.published import PUBLISHED, PublishedModel
-from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, bases_in, merge, read_bed
-from findna.sequence.records import format_of, read_records
-from findna.sequence.tables import open_table, usual_sequence_column
-
-# More records than this are counted, not listed.
-_LISTED = 100
+from findna.facts.info import info as facts_of
 
 
 @verb()
@@ -32,120 +21,4 @@ def info(
     ] = None,
 ) -> None:
     """Say what a file, a model or a run is, one `name<TAB>value` a line."""
-    say(_facts(path) if path else {m.name: _where(m) for m in PUBLISHED.values()})
-
-
-def _where(model: PublishedModel) -> str:
-    """Whether a published model is on this machine, and how to bring it if not."""
-    here = any((folder / "config.json").is_file() for folder in model.folders())
-    source = "comes with findna" if model.place == "package" else "here"
-    state = source if here else f"findna fetch model {model.name}"
-    return f"{model.size / 1e6:.1f} MB, {state}"
-
-
-def _facts(path: Path) -> Mapping[str, object]:
-    if str(path) in PUBLISHED and not path.exists():
-        return {"name": str(path), **model_facts(path)}
-    written = output_facts(path)
-    if written is not None:
-        return written
-    if path.is_dir():
-        return _label_facts(path)
-    with open_bytes(path) as stream:
-        kind = format_of(stream, path)
-    return _FILE_FACTS[kind](path)
-
-
-def _genome_facts(path: Path) -> Mapping[str, object]:
-    genome = Genome.open(path)
-    counts = np.sum(list(genome.composition().values()), axis=0)
-    known = int(counts[:4].sum())
-    soft = bases_in(genome.soft_runs)
-    facts: dict[str, object] = {
-        "kind": "genome",
-        "records": f"{len(genome.names):,}",
-        "bases": f"{genome.total:,}",
-        "N": f"{int(counts[4]):,} ({int(counts[4]) / genome.total:.2%})",
-        "GC": f"{(counts[1] + counts[2]) / max(known, 1):.2%}",
-        "lower case": f"{soft:,} ({soft / genome.total:.2%})",
-        "digest": genome.digest,
-    }
-    for name, length in list(zip(genome.names, genome.lengths.tolist(), strict=True))[:_LISTED]:
-        facts[name] = f"{length:,}"
-    if len(genome.names) > _LISTED:
-        facts["..."] = f"{len(genome.names) - _LISTED:,} more records"
-    return facts
-
-
-def _bed_facts(path: Path) -> Mapping[str, object]:
-    table = read_bed(path)
-    covered = 0
-    for _, part in table.groupby("chrom", sort=False):
-        runs = merge(part[["start", "end"]].to_numpy())
-        covered += bases_in(runs)
-    return {
-        "kind": "intervals (BED, 0-based half-open)",
-        "intervals": f"{len(table):,}",
-        "bases covered": f"{covered:,}",
-        "chromosomes": ", ".join(sorted(set(table["chrom"]))[:20]),
-        "columns": ", ".join(name for name in table.columns if name != LINE),
-    }
-
-
-def _read_facts(path: Path, kind: str = "reads (FASTQ)") -> Mapping[str, object]:
-    lengths = [len(record.codes) for record in read_records(path)]
-    return {
-        "kind": kind,
-        "records": f"{len(lengths):,}",
-        "lengths": f"{min(lengths, default=0):,} to {max(lengths, default=0):,} bp",
-    }
-
-
-def _variant_facts(path: Path) -> Mapping[str, object]:
-    from findna.sequence.vcf import open_vcf
-
-    with open_vcf(path) as vcf:
-        rows = sum(1 for _ in vcf.rows)
-    return {
-        "kind": "variants (VCF, 1-based)",
-        "rows": f"{rows:,}",
-        "read by": "findna score-variants",
-    }
-
-
-def _table_facts(path: Path) -> Mapping[str, object]:
-    from findna.data.label_tables import guess_label_column
-
-    with open_bytes(path) as stream, open_table(stream, path) as table:
-        columns = table.columns
-        at = usual_sequence_column(columns)
-        rows = sum(1 for _ in table.rows) if at is None else 0
-    named = {"columns": listed(columns)}
-    if at is None:
-        return {"kind": "table", "rows": f"{rows:,}", **named, "sequences": "no usual column name"}
-    if guess_label_column(columns, columns[at]) is not None:
-        return _label_facts(path)
-    return {**_read_facts(path, "sequences (table)"), **named, "labels": "no usual column name"}
-
-
-def _label_facts(path: Path) -> Mapping[str, object]:
-    from findna.data.labels import read_labelled
-
-    data = read_labelled(path)
-    lengths = [length for split in data.splits.values() for length in split.lengths.tolist()]
-    return {
-        "kind": "labelled sequences",
-        "task": data.kind,
-        "targets" if data.kind == "regression" else "classes": listed(data.classes),
-        **{f"rows {name}": f"{len(split):,}" for name, split in data.splits.items()},
-        "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
-    }
-
-
-_FILE_FACTS: dict[str, Callable[[Path], Mapping[str, object]]] = {
-    "fasta": _genome_facts,
-    "fastq": _read_facts,
-    "bed": _bed_facts,
-    "vcf": _variant_facts,
-    "table": _table_facts,
-}
+    say(facts_of(path))

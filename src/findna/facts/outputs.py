@@ -13,11 +13,13 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from findna.files import BadInput, read_json
+from findna.metrics import Metric
 from findna.sequence.tables import PARQUET_MAGIC
 
 Facts = Mapping[str, object]
@@ -103,6 +105,7 @@ def model_facts(path: Path) -> Facts:
 
 def _model(path: Path) -> tuple[dict[str, object], dict[str, object]]:
     """What a model is, and what training and judging it gave."""
+    # Here, since files that are no models are told without torch.
     from findna.model.loading import load_model
 
     model = load_model(path)
@@ -152,8 +155,6 @@ def _figure(value: float | None) -> str:
 
 def _judged(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """A line a metric, with its interval."""
-    from findna.metrics import Metric
-
     by_test = str(provenance.get("protocol", "")).startswith("test")
     rows = "test" if by_test else "cross-validation"
     for name, metric in (provenance.get("metrics") or {}).items():
@@ -338,8 +339,6 @@ def _scan(path: Path) -> Facts:
 
 def _tracks(file: Path) -> Iterator[tuple[str, str]]:
     """A line a track: what it is, and how its values lie."""
-    import pandas as pd
-
     if not file.is_file():
         return
     for row in pd.read_csv(file, sep="\t").to_dict("records"):

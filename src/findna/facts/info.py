@@ -1,0 +1,143 @@
+"""What is this file, this model, this run? Answered in words, from what stands in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from findna.data.label_tables import guess_label_column
+from findna.data.labels import read_labelled
+from findna.facts.outputs import Facts, listed, model_facts, output_facts
+from findna.files import open_bytes
+from findna.model.published import PUBLISHED, PublishedModel
+from findna.sequence.genome import Genome
+from findna.sequence.intervals import LINE, bases_in, merge, read_bed
+from findna.sequence.records import format_of, read_records
+from findna.sequence.tables import open_table, usual_sequence_column
+from findna.sequence.vcf import open_vcf
+
+# More records than this are counted, not listed.
+_LISTED = 100
+
+
+def info(path: str | Path | None = None) -> Facts:
+    """Say what a file, a model or a run is: facts by their name, in words for a person.
+
+    Args:
+        path: a FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, or another file
+            or folder that findna wrote; None lists the models that are known by name, and where
+            each is.
+
+    Raises:
+        BadInput: there is no such file, or it cannot be read.
+    """
+    if path is None:
+        return {model.name: _where(model) for model in PUBLISHED.values()}
+    path = Path(path)
+    if str(path) in PUBLISHED and not path.exists():
+        return {"name": str(path), **model_facts(path)}
+    written = output_facts(path)
+    if written is not None:
+        return written
+    if path.is_dir():
+        return _label_facts(path)
+    with open_bytes(path) as stream:
+        kind = format_of(stream, path)
+    return _FILE_FACTS[kind](path)
+
+
+def _where(model: PublishedModel) -> str:
+    """Whether a published model is on this machine, and how to bring it if not."""
+    here = any((folder / "config.json").is_file() for folder in model.folders())
+    source = "comes with findna" if model.place == "package" else "here"
+    state = source if here else f"findna fetch model {model.name}"
+    return f"{model.size / 1e6:.1f} MB, {state}"
+
+
+def _genome_facts(path: Path) -> Facts:
+    genome = Genome.open(path)
+    counts = np.sum(list(genome.composition().values()), axis=0)
+    known = int(counts[:4].sum())
+    soft = bases_in(genome.soft_runs)
+    facts: dict[str, object] = {
+        "kind": "genome",
+        "records": f"{len(genome.names):,}",
+        "bases": f"{genome.total:,}",
+        "N": f"{int(counts[4]):,} ({int(counts[4]) / genome.total:.2%})",
+        "GC": f"{(counts[1] + counts[2]) / max(known, 1):.2%}",
+        "lower case": f"{soft:,} ({soft / genome.total:.2%})",
+        "digest": genome.digest,
+    }
+    for name, length in list(zip(genome.names, genome.lengths.tolist(), strict=True))[:_LISTED]:
+        facts[name] = f"{length:,}"
+    if len(genome.names) > _LISTED:
+        facts["..."] = f"{len(genome.names) - _LISTED:,} more records"
+    return facts
+
+
+def _bed_facts(path: Path) -> Facts:
+    table = read_bed(path)
+    covered = 0
+    for _, part in table.groupby("chrom", sort=False):
+        runs = merge(part[["start", "end"]].to_numpy())
+        covered += bases_in(runs)
+    return {
+        "kind": "intervals (BED, 0-based half-open)",
+        "intervals": f"{len(table):,}",
+        "bases covered": f"{covered:,}",
+        "chromosomes": ", ".join(sorted(set(table["chrom"]))[:20]),
+        "columns": ", ".join(name for name in table.columns if name != LINE),
+    }
+
+
+def _read_facts(path: Path, kind: str = "reads (FASTQ)") -> Facts:
+    lengths = [len(record.codes) for record in read_records(path)]
+    return {
+        "kind": kind,
+        "records": f"{len(lengths):,}",
+        "lengths": f"{min(lengths, default=0):,} to {max(lengths, default=0):,} bp",
+    }
+
+
+def _variant_facts(path: Path) -> Facts:
+    with open_vcf(path) as vcf:
+        rows = sum(1 for _ in vcf.rows)
+    return {
+        "kind": "variants (VCF, 1-based)",
+        "rows": f"{rows:,}",
+        "read by": "findna score-variants",
+    }
+
+
+def _table_facts(path: Path) -> Facts:
+    with open_bytes(path) as stream, open_table(stream, path) as table:
+        columns = table.columns
+        at = usual_sequence_column(columns)
+        rows = sum(1 for _ in table.rows) if at is None else 0
+    named = {"columns": listed(columns)}
+    if at is None:
+        return {"kind": "table", "rows": f"{rows:,}", **named, "sequences": "no usual column name"}
+    if guess_label_column(columns, columns[at]) is not None:
+        return _label_facts(path)
+    return {**_read_facts(path, "sequences (table)"), **named, "labels": "no usual column name"}
+
+
+def _label_facts(path: Path) -> Facts:
+    data = read_labelled(path)
+    lengths = [length for split in data.splits.values() for length in split.lengths.tolist()]
+    return {
+        "kind": "labelled sequences",
+        "task": data.kind,
+        "targets" if data.kind == "regression" else "classes": listed(data.classes),
+        **{f"rows {name}": f"{len(split):,}" for name, split in data.splits.items()},
+        "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
+    }
+
+
+_FILE_FACTS: dict[str, Callable[[Path], Facts]] = {
+    "fasta": _genome_facts,
+    "fastq": _read_facts,
+    "bed": _bed_facts,
+    "vcf": _variant_facts,
+    "table": _table_facts,
+}

@@ -1,0 +1,48 @@
+"""What a file, a model or a run is, asked for from a notebook."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from labelled_rows import small_model
+from typer.testing import CliRunner
+
+import findna
+from findna.cli import app
+from findna.model.published import PUBLISHED
+
+
+@pytest.fixture
+def fasta(tmp_path: Path) -> Path:
+    path = tmp_path / "g.fa"
+    path.write_text(">chr1\nACGTacgtNN\n>chr2\nGGGGCCCC\n")
+    return path
+
+
+def test_the_function_tells_what_the_command_prints(
+    fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_model().save(tmp_path / "m")
+    asked = [fasta, tmp_path / "m", "findna-human-tiny", None]
+    answers = [findna.info(one) for one in asked]
+    assert capsys.readouterr().out == ""
+    for one, facts in zip(asked, answers, strict=True):
+        printed = CliRunner().invoke(app, ["info", *([str(one)] if one else [])]).stdout
+        assert printed == "".join(f"{name}\t{value}\n" for name, value in facts.items())
+    genome, model, named, known = answers
+    assert (genome["kind"], genome["bases"], genome["chr2"]) == ("genome", "18", "8")
+    assert model["kind"] == "model" and named["name"] == "findna-human-tiny"
+    assert known.keys() == PUBLISHED.keys()
+    assert findna.info(str(fasta)) == genome
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(findna.BadInput, match=r"none\.fa: no such file"):
+        findna.info(tmp_path / "none.fa")
+
+
+def test_what_is_no_model_is_told_without_torch(fasta: Path) -> None:
+    told = f"import sys, findna; findna.info({str(fasta)!r}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
