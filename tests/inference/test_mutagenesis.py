@@ -321,6 +321,19 @@ def test_a_place_is_read_with_what_stands_around_it(genome, caplog):
     assert (found.effects[np.arange(10), found.codes] == 0).all()
 
 
+def test_text_and_data_frames_are_read_as_their_records_are():
+    letters = [decode(codes(20, seed)) for seed in (1, 2)]
+    records = [Record("a", codes(20, 1)), Record("b", codes(20, 2))]
+    wanted = mutagenesis(records, task_model(), device="cpu").effects
+    text = mutagenesis(letters, task_model(), device="cpu").effects
+    assert text["id"].unique().tolist() == ["1", "2"]
+    pd.testing.assert_frame_equal(text.drop(columns="id"), wanted.drop(columns="id"))
+    frame = pd.DataFrame({"probe": letters, "what": ["a", "b"]})
+    named = {"sequence_column": "probe", "id_column": "what"}
+    found = mutagenesis(frame, task_model(), device="cpu", **named).effects
+    pd.testing.assert_frame_equal(found, wanted)
+
+
 def test_a_minus_strand_row_gets_its_own_letters_and_places(genome, tmp_path):
     bed = tmp_path / "two.bed"
     bed.write_text("chr1\t50\t62\ta\t0\t+\nchr1\t50\t62\tb\t0\t-\n")
@@ -448,7 +461,7 @@ def test_what_does_not_fit_is_refused(genome, tmp_path):
         mutagenesis(record, pretrained(), target="yes", device="cpu")
     with pytest.raises(BadInput, match="needs a genome"):
         mutagenesis("chr1:1-20", task_model(), device="cpu")
-    with pytest.raises(BadInput, match="wholly"):
+    with pytest.raises(BadInput, match="lies beyond chr1, which ends at 300"):
         mutagenesis("chr1:290-310", task_model(), genome=genome, device="cpu")
     lies = Record(
         "r", reverse_complement(Genome.open(genome).fetch("chr1", 0, 20).codes), "chr1", 0, 20

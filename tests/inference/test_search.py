@@ -410,6 +410,14 @@ def test_every_format_holds_the_same_table(
         search("a:1-128", genome, MODEL, path, index=index, k=4)
 
 
+def test_a_data_frame_holds_queries(genome: Genome, index: SearchIndex) -> None:
+    letters = [dna(64, seed) for seed in (5, 6)]
+    frame = pd.DataFrame({"id": ["x", "y"], "seq": letters})
+    records = [Record("x", encode(letters[0])), Record("y", encode(letters[1]))]
+    wanted = looked_up(records, genome, index, k=2)
+    pd.testing.assert_frame_equal(looked_up(frame, genome, index, k=2), wanted)
+
+
 def test_the_public_names() -> None:
     assert findna.search is search and findna.index_genome is index_genome
 

@@ -186,10 +186,61 @@ def test_a_file_is_read_by_the_columns_that_are_named(write: Callable[..., Path]
     assert held(path, sequence_column="promoter", id_column="x") == [("a", "ACGT"), ("b", "GGG")]
 
 
+@pytest.fixture
+def cut(write: Callable[..., Path]) -> Genome:
+    """Two regions of chr9 with four bases between them that nobody has."""
+    return Genome.open(write(">chr9:10-16\nAACCGT\n>chr9:20-24\nTTTT\n", "cut.fa"))
+
+
+def test_regions_are_records_with_a_place(write: Callable[..., Path]) -> None:
+    genome = Genome.open(write(">chr1\nAACCGTN\n>chr2\nGG\n", "g.fa"))
+    (alone,) = records_from("chr1:2-5", genome)
+    assert (alone.id, decode(alone.codes)) == ("chr1:2-5", "ACCG")
+    assert (alone.chrom, alone.start, alone.end, alone.strand) == ("chr1", 1, 5, "+")
+    among = records_from(["ACG", "2:1-2", Record("mine", encode("T"))], genome)
+    assert [(r.id, decode(r.codes), r.chrom) for r in among] == [
+        ("1", "ACG", None), ("2:1-2", "GG", "chr2"), ("mine", "T", None),
+    ]  # fmt: skip
+    file = write("seq,id\nAC,x\n", "chr1:2-5")
+    assert [r.id for r in records_from(file, genome)] == ["x"]
+
+
+def test_a_region_may_lie_partly_in_regions_that_were_cut(
+    cut: Genome, caplog: pytest.LogCaptureFixture
+) -> None:
+    (whole,) = records_from("chr9:11-16", cut)
+    assert decode(whole.codes) == "AACCGT" and not caplog.text
+    (partly,) = records_from("chr9:15-30", cut)
+    assert decode(partly.codes) == "GTNNNNTTTTNNNNNN" and partly.start == 14
+    assert "chr9:15-30 lies partly outside the regions" in caplog.text
+    with pytest.raises(BadInput, match="chr9:17-20 lies outside the regions of chr9"):
+        list(records_from("chr9:17-20", cut))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("chr1:6-9", "chr1:6-9 lies beyond chr1, which ends at 8"),
+        ("chr3:1-2", "no chromosome 'chr3'"),
+        ("chr1:5", "'chr1:5' is not a region"),
+    ],
+)
+def test_what_is_no_region_of_the_genome_is_refused(
+    text: str, words: str, write: Callable[..., Path]
+) -> None:
+    genome = Genome.open(write(">chr1\nACGTACGT\n", "g.fa"))
+    for inputs in (text, ["AC", text]):
+        with pytest.raises(BadInput, match=words):
+            list(records_from(inputs, genome))
+    with pytest.raises(BadInput, match="the region 'chr1:1-2' needs a genome"):
+        held("chr1:1-2")
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
         (["AC", ""], "record 2: the sequence is empty"),
+        (["AC", float("nan")], "record 2: nan is no sequence"),
         ([Record("r", encode(""))], "record r: the sequence is empty"),
         (["AC", "AQ"], "record 2: unknown letter 'Q' at position 2"),
         (pd.DataFrame({"seq": ["AC", float("nan")]}), "record 2: nan is no sequence"),

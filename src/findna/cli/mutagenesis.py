@@ -11,6 +11,7 @@ from findna.inference.attribution.files import FACTS
 from findna.inference.mutagenesis import mutagenesis as mutate
 from findna.report.attribution import require_logos, write_attribution_page
 from findna.sequence.alphabet import Strand
+from findna.sequence.regions import parse_region
 
 
 @verb()
@@ -78,7 +79,7 @@ def mutagenesis(
         require_logos()
     with atomic_folder(output, overwrite, known_by=FACTS) as made:
         mutate(
-            inputs[0] if len(inputs) == 1 else inputs,
+            inputs[0] if len(inputs) == 1 else _regions(inputs),
             model,
             made,
             genome=genome,
@@ -93,3 +94,12 @@ def mutagenesis(
         )
         write_attribution_page(made, pictures)
     log.info(f"page in {output / 'index.html'}")
+
+
+def _regions(inputs: list[str]) -> list[str]:
+    """Several inputs, each of them a region: a second file would be read as the letters of its
+    name.
+    """
+    for text in inputs:
+        parse_region(text)
+    return inputs

@@ -122,12 +122,13 @@ def embed(
     vectors a base, one is the other backwards.
 
     Args:
-        inputs: file, "-", a data frame, records, or a list of sequences as text.
+        inputs: file, "-", a region or regions of `genome` (`chr7:1,001-2,000`, 1-based closed), a
+            data frame, records, or a list of sequences as text.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
             A model in memory is moved to `device` and set to evaluation mode.
         output: `.parquet`, `.npz` or `.h5ad`; "-" for a TSV on standard output; None to get table
             and vectors back.
-        genome: FASTA or opened genome for BED input.
+        genome: FASTA or opened genome for BED and regions.
         pooling: "mean" over bases, "max", the mean of the "summary" tokens, the standard
             "deviation" over bases, the means of all "layers" side by side and their "deviations",
             or several of these side by side; or "base" for a vector a base (parquet and npz).

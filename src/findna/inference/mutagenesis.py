@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from findna.files import STDIN, BadInput, atomic_folder, log
+from findna.files import atomic_folder, log
 from findna.inference.attribution.effects import Attribution
 from findna.inference.attribution.files import (
     FACTS,
@@ -32,8 +32,8 @@ from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning
 from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
-from findna.sequence.records import Record, read_records
-from findna.sequence.regions import parse_region
+from findna.sequence.inputs import Inputs, records_from
+from findna.sequence.records import Record
 
 # The correlation of two repetitions is the share of either that is signal, and the rest is noise:
 # below one half a matrix holds more noise than signal.
@@ -65,7 +65,7 @@ class MutagenesisResult:
 
 
 def mutagenesis(
-    inputs: str | Path | Sequence[str] | Iterable[Record],
+    inputs: Inputs,
     model: AnyModel | Sequence[AnyModel] | None = None,
     output: str | Path | None = None,
     *,
@@ -84,7 +84,8 @@ def mutagenesis(
 
     Args:
         inputs: FASTA, FASTQ, table or BED file, "-" for standard input, a region or regions
-            (`chr7:1,001-2,000`, 1-based closed), or records.
+            (`chr7:1,001-2,000`, 1-based closed), a data frame, records, or a list of sequences as
+            text.
         model: one model, its folder or run, or several that differ in their seed; None is the one
             that comes with findna. Matrices of several are averaged and their agreement measured.
         output: a folder; None to get everything back.
@@ -107,7 +108,7 @@ def mutagenesis(
     """
     genome = Genome.of(genome)
     panel = Panel.of(named_models(model), target, strand, window, sets, batch_bases, device)
-    records = _records(inputs, genome, sequence_column, id_column)
+    records = records_from(inputs, genome, sequence_column, id_column)
     answers = _answers(records, panel, genome)
     if output is None:
         found = list(answers)
@@ -120,43 +121,6 @@ def mutagenesis(
         write_effect_track(folder, genome)
         write_facts(folder, table, {**panel.facts(genome), **_tell(table)})
     return MutagenesisResult(len(table), Path(output), panel.unit, table, None)
-
-
-# ---------------------------------------------------------------- which sequences
-
-
-def _records(
-    inputs: str | Path | Sequence[str] | Iterable[Record],
-    genome: Genome | None,
-    sequence_column: str | None,
-    id_column: str | None,
-) -> Iterator[Record]:
-    if isinstance(inputs, str | Path):
-        text = str(inputs)
-        if text == STDIN or ":" not in text or Path(text).exists():
-            yield from read_records(
-                text, genome=genome, sequence_column=sequence_column, id_column=id_column
-            )
-            return
-        inputs = [text]
-    for one in inputs:
-        yield one if isinstance(one, Record) else _region_record(one, genome)
-
-
-def _region_record(text: str, genome: Genome | None) -> Record:
-    """The record of a region as people write it, which is also its id."""
-    region = parse_region(text)
-    if genome is None:
-        raise BadInput(f"the region {text!r} needs a genome", remedy="give its FASTA with -g")
-    chrom = genome.resolve(region.chrom)
-    codes, _, inside = genome.fetch(chrom, region.start, region.end)
-    if not inside.all():
-        raise BadInput(
-            f"the region {text!r} does not lie wholly in the genome",
-            file=genome.source,
-            remedy=f"{chrom} ends at {int(genome.ends[genome.records_of(chrom)].max()):,}",
-        )
-    return Record(text, codes, chrom, region.start, region.end, "+")
 
 
 # ---------------------------------------------------------------- answers and agreement

@@ -80,13 +80,14 @@ def predict(
     input), or every window of a genome.
 
     Args:
-        inputs: file, "-", a data frame, records, or a list of sequences as text.
+        inputs: file, "-", a region or regions of `genome` (`chr7:1,001-2,000`, 1-based closed), a
+            data frame, records, or a list of sequences as text.
         model: a fine-tuned model, its folder, or the folder of its run. One in memory is moved to
             `device` and set to evaluation mode.
         output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; `.bw` or `.bedgraph` (or
             `.bedgraph.gz`) for a track of places, one a class where there are more than two; "-"
             for a TSV on standard output; None to get the table back.
-        genome: FASTA or opened genome for BED input.
+        genome: FASTA or opened genome for BED and regions.
         tile: bases of a window, or of a window and from one start to the next: `inputs`, a FASTA,
             or the regions of a BED, is cut into windows.
         prevalence: share of the second class, or shares by class, that the probabilities are

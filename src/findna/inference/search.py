@@ -10,7 +10,6 @@ many standard deviations it lies above their mean, and the GC of both.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +31,13 @@ from findna.model.model import Model
 from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import N, Strand
 from findna.sequence.genome import Genome
-from findna.sequence.records import Record, read_records
-from findna.sequence.regions import parse_region
+from findna.sequence.inputs import Inputs, records_from
+from findna.sequence.records import Record
 
-Queries = str | Path | Record | Iterable[str | Path | Record]
+Queries = str | Path | Record | pd.DataFrame | Iterable[str | Path | Record]
 
 _BATCHES = 16
 _SHORT = 0.5  # of a window: a shorter query is another question than the index answers
-_LIKE_REGION = re.compile(r"\S+:[\d,]+-[\d,]+")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def search(
 
     Args:
         queries: regions (chr7:1,001-2,000, 1-based closed), files (FASTA, FASTQ, CSV, TSV, parquet,
-            BED), "-", or records; one or several.
+            BED), "-", or records; one or several; or a data frame.
         genome: FASTA, or an opened genome, that is searched, and that regions and BED lie in.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
         output: `.bed`, `.tsv`, `.csv` (the latter two may end in `.gz`) or `.parquet`; "-" for a
@@ -152,35 +150,12 @@ def search(
 def _records(
     queries: Queries, genome: Genome, sequence_column: str | None, id_column: str | None
 ) -> Iterator[Record]:
-    several = [queries] if isinstance(queries, str | Path | Record) else queries
+    several: Iterable[str | Path | Record | pd.DataFrame] = (
+        [queries] if isinstance(queries, str | Path | Record | pd.DataFrame) else queries
+    )
     for query in several:
-        if isinstance(query, Record):
-            yield query
-        elif _LIKE_REGION.fullmatch(str(query)) and not Path(query).exists():
-            yield _region(str(query), genome)
-        else:
-            yield from read_records(
-                query, genome=genome, sequence_column=sequence_column, id_column=id_column
-            )
-
-
-def _region(text: str, genome: Genome) -> Record:
-    """The record of a region string.
-
-    Raises:
-        BadInput: the genome has no such chromosome, or nothing there.
-    """
-    region = parse_region(text)
-    chrom = genome.resolve(region.chrom)
-    last = int(genome.ends[genome.records_of(chrom)].max())
-    codes, _, inside = genome.fetch(chrom, region.start, region.end)
-    if not inside.any() or (region.end > last and not genome.mapped):
-        raise BadInput(
-            f"the region {text} lies beyond {chrom}, which ends at {last:,}",
-            file=genome.source,
-            remedy="regions are counted from 1, both ends included",
-        )
-    return Record(text, codes, chrom, region.start, region.end, ".")
+        given: Inputs = [query] if isinstance(query, Record) else query
+        yield from records_from(given, genome, sequence_column, id_column)
 
 
 # ---------------------------------------------------------------- hits

@@ -1,4 +1,4 @@
-"""Sequences as functions are given them: a file, a data frame, records, or text."""
+"""Sequences as functions are given them: a file, regions, a data frame, records, or text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from findna.files import BadInput
+from findna.files import BadInput, log
 from findna.sequence.alphabet import encode
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record, read_records
+from findna.sequence.regions import parse_region
 from findna.sequence.tables import find_id_column, find_sequence_column
 
 Inputs = str | Path | pd.DataFrame | Iterable[Record | str]
@@ -24,19 +25,46 @@ def records_from(
     sequence_column: str | None = None,
     id_column: str | None = None,
 ) -> Iterator[Record]:
-    """The records of a file ("-": standard input), of a data frame, or of what a notebook holds:
-    records, or sequences as text, which are called by their number, from 1.
+    """The records of a file ("-": standard input), of a region (chr7:1,001-2,000, 1-based closed),
+    of a data frame, or of what a notebook holds: records, regions, or sequences as text, which are
+    called by their number, from 1.
 
     Raises:
-        BadInput: as `read_records`; a sequence that is empty or holds an unknown letter.
+        BadInput: as `read_records` and `region_record`; a sequence that is empty or holds an
+            unknown letter.
     """
-    if isinstance(inputs, str | Path):
-        return read_records(
-            inputs, genome=genome, sequence_column=sequence_column, id_column=id_column
-        )
     if isinstance(inputs, pd.DataFrame):
         return _rows(inputs, sequence_column, id_column)
-    return _numbered(inputs)
+    if not isinstance(inputs, str | Path):
+        return _numbered(inputs, genome)
+    if ":" in str(inputs) and not Path(inputs).exists():
+        return _numbered([str(inputs)], genome)
+    return read_records(inputs, genome=genome, sequence_column=sequence_column, id_column=id_column)
+
+
+def region_record(text: str, genome: Genome | None) -> Record:
+    """The record of a region as people write it, which is also its id.
+
+    Raises:
+        BadInput: there is no genome, or it has no such chromosome or nothing there. A genome of
+            cut regions may have a part of it only, as of a row of a BED, and N stands for the rest.
+    """
+    region = parse_region(text)
+    if genome is None:
+        raise BadInput(f"the region {text!r} needs a genome", remedy="give its FASTA with -g")
+    chrom = genome.resolve(region.chrom)
+    codes, _, inside = genome.fetch(chrom, region.start, region.end)
+    if not inside.any() or not (inside.all() or genome.mapped):
+        where = "outside the regions of" if genome.mapped else "beyond"
+        last = int(genome.ends[genome.records_of(chrom)].max())
+        raise BadInput(
+            f"the region {text} lies {where} {chrom}, which ends at {last:,}",
+            file=genome.source,
+            remedy="regions are counted from 1, both ends included",
+        )
+    if not inside.all():
+        log.warning("%s lies partly outside the regions of %s; N stands there", text, genome.source)
+    return Record(text, codes, chrom, region.start, region.end, "+")
 
 
 def _rows(
@@ -50,9 +78,15 @@ def _rows(
         yield _record(str(name), letters)
 
 
-def _numbered(inputs: Iterable[Record | str]) -> Iterator[Record]:
+def _numbered(inputs: Iterable[Record | str], genome: Genome | None) -> Iterator[Record]:
     for row, given in enumerate(inputs, 1):
-        record = given if isinstance(given, Record) else _record(str(row), given)
+        if isinstance(given, Record):
+            record = given
+        elif isinstance(given, str) and ":" in given:
+            # Never a letter of a sequence: a region that is mistyped is refused as a region.
+            record = region_record(given, genome)
+        else:
+            record = _record(str(row), given)
         if not len(record.codes):
             raise BadInput("the sequence is empty", record=record.id, remedy="leave it out")
         yield record
