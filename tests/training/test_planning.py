@@ -33,7 +33,7 @@ def test_steps_and_epochs_are_planned_without_a_clock() -> None:
 
 @pytest.mark.parametrize("given", [{"steps": 5}, {"epochs": 1}, {"budget": "1h"}])
 def test_no_more_bases_are_checked_than_are_held_out(given: dict[str, Any]) -> None:
-    assert plan(held=3000, timed=Timings(1, 0.01, 3600), **given).final_bases == 3000
+    assert plan(held=3000, timed=Timings(1, 0.01, 0, 3600), **given).final_bases == 3000
 
 
 def test_closing_checks_are_counted_in_checks_on_the_way() -> None:
@@ -43,14 +43,21 @@ def test_closing_checks_are_counted_in_checks_on_the_way() -> None:
 
 
 def test_a_long_time_has_room_for_all_checks_and_pays_for_them() -> None:
-    found = plan(budget="1h", timed=Timings(step=2, check=1, left=1000))
+    found = plan(budget="1h", timed=Timings(step=2, check=1, yardsticks=0, left=1000))
     assert found == Plan(int((1000 - 20 - 16 * ONCE) / 2), 20, 16_000)
 
 
 def test_a_short_time_goes_into_steps_and_not_into_checks() -> None:
     """A tenth for the checks on the way, fifteen hundredths for the closing ones."""
-    found = plan(budget="1m", timed=Timings(step=0.5, check=1, left=60))
+    found = plan(budget="1m", timed=Timings(step=0.5, check=1, yardsticks=0, left=60))
     assert (found.checks, found.final_bases) == (6, int(9 / ONCE * 1000))
     assert found.steps == int((60 - 6 - 9) / 0.5)
-    hardly = plan(budget="1s", timed=Timings(step=0.5, check=1, left=1))
+    hardly = plan(budget="1s", timed=Timings(step=0.5, check=1, yardsticks=0, left=1))
+    assert hardly == Plan(20, 1, 1000)
+
+
+def test_the_yardsticks_of_the_closing_check_are_paid_for_first() -> None:
+    found = plan(budget="2m", timed=Timings(step=0.5, check=1, yardsticks=40, left=100))
+    assert found == plan(budget="1m", timed=Timings(step=0.5, check=1, yardsticks=0, left=60))
+    hardly = plan(budget="1s", timed=Timings(step=0.5, check=1, yardsticks=40, left=1))
     assert hardly == Plan(20, 1, 1000)

@@ -9,12 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
 from findna.cli import app
@@ -28,6 +32,7 @@ from findna.model.model import Distilled, new_model
 from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
+from findna.training import examination
 from findna.training.examination import Examiner
 from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
@@ -283,6 +288,60 @@ def test_a_budget_ends_in_time_with_a_model(genome: Genome, tmp_path: Path) -> N
     assert time.monotonic() - start < 18
     assert result.steps >= 20
     assert load_model(tmp_path / "run").provenance["planned_steps"] == result.planned_steps
+
+
+class Clock:
+    """Stands still but for what is said to take its time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.patch = 0.0, monkeypatch
+        for module in ("pretrain", "examination"):
+            name = f"findna.training.{module}.time"
+            monkeypatch.setattr(name, SimpleNamespace(monotonic=lambda: self.now))
+
+    def slow(self, owner: Any, name: str, seconds: Callable[[], float]) -> None:
+        work = getattr(owner, name)
+
+        def slowly(*given: Any, **named: Any) -> Any:
+            self.now += seconds()
+            return work(*given, **named)
+
+        self.patch.setattr(owner, name, slowly)
+
+
+@pytest.mark.parametrize("slower", [1, 2])
+def test_a_budget_pays_for_the_yardsticks_of_the_closing_check(
+    slower: int, genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether steps take as long as they did when they were timed, or not."""
+    clock, steps = Clock(monkeypatch), count()
+    clock.slow(SelfDistillation, "step", lambda: 2 if next(steps) < 20 else 2 * slower)
+    clock.slow(examination, "health", lambda: 1)
+    clock.slow(examination, "reference", lambda: 15)
+    small = {"validation": {"bases": 512, "final_bases": 1024, "checks": 2}}
+    small["sampling"] = {**SAMPLING, "batch_bases": 256}
+    given = settings(steps=None, budget="2m", **small)
+    result = pretrain(genome, tmp_path / "run", given, device="cpu")
+    assert result.finished == (slower == 1)
+    assert 110 < clock.now < 120 + 2 * slower
+
+
+def test_the_clock_of_the_command_runs_while_a_genome_is_indexed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 6000))
+    (tmp_path / "g.fa").write_text(f">chr1:10000-16000\n{letters}\n")
+    small = {"steps": 2, "sampling": SAMPLING, "validation": {"bases": 512, "final_bases": 512}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
+    clock = Clock(monkeypatch)
+    clock.slow(Genome, "open", lambda: 3600)
+    call = ["pretrain", tmp_path / "g.fa", "-o", tmp_path / "run", "--config"]
+    call += [tmp_path / "small.yaml", "--regions", "0-based", "--device", "cpu"]
+    done = CliRunner().invoke(app, [str(word) for word in call])
+    assert done.exit_code == 0, done.stderr
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["seconds"] == 3600
+    with pytest.raises(BadInput, match="does not fit the length"):
+        pretrain(tmp_path / "g.fa", tmp_path / "two", settings(), regions="1-based", device="cpu")
 
 
 def test_timing_steps_leave_no_trace(genome: Genome, tmp_path: Path) -> None:

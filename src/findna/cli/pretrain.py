@@ -8,7 +8,6 @@ import typer
 from findna.cli.reporting import reported
 from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.files import log
-from findna.sequence.genome import Genome
 from findna.training.pretrain import pretrain as run_pretraining
 from findna.training.recipes import PretrainSettings
 from findna.training.starting import preset_of
@@ -45,9 +44,10 @@ def pretrain(
     settings = resolved(lambda: PretrainSettings.resolve({**start, **given}))
     with reported(output):
         result = run_pretraining(
-            Genome.open(genome, regions=regions),
+            genome,
             output,
             settings,
+            regions=regions,
             start_from=start_from,
             device=device,
             resume=resume,

@@ -34,7 +34,8 @@ class Examiner:
     """Examines what a run has learned, on the way and at its end. Nothing of it changes by that.
 
     ``reference`` are the losses of the yardsticks on the windows that are asked, and have to be
-    measured, or known from before, first. ``seconds`` is what the last examination took.
+    measured, or known from before, first. ``seconds`` is what the last examination took, and
+    ``measuring`` what asking the yardsticks did.
     """
 
     reference: Reference
@@ -49,11 +50,13 @@ class Examiner:
         """
         self.genome, self.split, self.settings, self.learner = genome, split, settings, learner
         self.windows = self._drawn(settings.sampling.window, settings.validation.bases)
-        self.seconds = 0.0
+        self.seconds = self.measuring = 0.0
 
     def measure(self) -> None:
         """Ask the yardsticks about the windows."""
+        began = time.monotonic()
         self.reference = reference(self.genome, self.split.train, self.windows)
+        self.measuring = time.monotonic() - began
 
     def figures(self) -> Figures:
         """Masked scores of both networks, the yardsticks', and the health figures.

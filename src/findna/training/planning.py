@@ -26,10 +26,11 @@ class Plan:
 
 
 class Timings(NamedTuple):
-    """Seconds of a step, of a check on the way, and left of the budget."""
+    """Seconds of a step, of a check on the way, of the yardsticks, and left of the budget."""
 
     step: float
     check: float
+    yardsticks: float
     left: float
 
 
@@ -50,7 +51,8 @@ def plan_of(
     if settings.epochs is not None:
         steps = max(1, round(settings.epochs * batches_an_epoch))
         return Plan(steps, validation.checks, final_bases)
-    step, check, left = timed()
+    step, check, yardsticks, left = timed()
+    left -= yardsticks  # they are asked once more, about the windows of the closing check
     checks = max(1, min(validation.checks, int(_CHECKING * left / check)))
     affordable = _CLOSING * left / check / closing_checks(validation.bases, validation)
     final_bases = min(final_bases, max(validation.bases, int(affordable * validation.bases)))

@@ -23,6 +23,7 @@ from findna.inference.progress import StepProgress
 from findna.model.model import Model
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in
+from findna.sequence.regions import RegionHeaders
 from findna.training.engine import open_engine, total
 from findna.training.examination import Examiner, Figures
 from findna.training.planning import (
@@ -72,6 +73,7 @@ def pretrain(
     output: str | Path,
     settings: PretrainSettings | Mapping[str, Any] | None = None,
     *,
+    regions: RegionHeaders | str | Path = "auto",
     start_from: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -83,7 +85,9 @@ def pretrain(
     Args:
         genome: FASTA files, or an opened genome.
         output: the run folder.
-        settings: resolved settings, or a mapping of those that differ from the preset's recipe.
+        settings: resolved settings, or a mapping of those that differ from the preset's recipe. A
+            budget counts from here on, the indexing of FASTA files included.
+        regions: how FASTA files of cut regions are placed, as for `Genome.open`.
         start_from: a model whose weights to continue from (a new species, a task's unlabelled
             sequences).
         device: auto, cpu, cuda or mps.
@@ -102,7 +106,8 @@ def pretrain(
     accelerator = open_engine(device)
     if accelerator.is_main_process and not resume:
         refuse_taken(Path(output), overwrite)
-    genome = Genome.of(genome)
+    if not isinstance(genome, Genome):
+        genome = Genome.open(genome, regions=regions)
     model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it
     # was validated on.
@@ -209,7 +214,8 @@ class _Job:
     def _timings(self) -> Timings:
         """Means over ranks, so that all plan alike."""
         step_time, check_time = self._time_steps()
-        here = torch.tensor([step_time, check_time, self.deadline - time.monotonic()])
+        left = self.deadline - time.monotonic()
+        here = torch.tensor([step_time, check_time, self.examiner.measuring, left])
         mean = total(self.accelerator, here.to(self.accelerator.device))
         return Timings(*(mean / self.accelerator.num_processes).tolist())
 
@@ -307,8 +313,10 @@ class _Job:
         return True
 
     def _out_of_time(self) -> bool:
-        closing = closing_checks(self.plan.final_bases, self.settings.validation)
-        late = time.monotonic() > self.deadline - self.examiner.seconds * closing
+        examiner = self.examiner
+        checks = closing_checks(self.plan.final_bases, self.settings.validation)
+        closing = examiner.measuring + examiner.seconds * checks
+        late = time.monotonic() > self.deadline - closing
         if self.accelerator.num_processes == 1:
             return late
         if self.step % LOG_EVERY:
