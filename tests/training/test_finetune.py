@@ -22,9 +22,10 @@ from findna.training import fit as fitting
 from findna.training.beginning import begin
 from findna.training.finetune import FinetuneSettings, finetune
 from findna.training.fit import NonFiniteLoss
+from findna.training.learning import Learner
 from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
-from findna.training.run_state import read_metrics
+from findna.training.run_state import METRICS, read_metrics
 from findna.training.tasks import row_losses, task_for, task_of
 
 QUICK = {
@@ -451,6 +452,52 @@ def test_groups_and_copies_never_straddle_a_fold(tmp_path):
     table = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")
     folds = table["fold"].to_numpy()
     assert all(len(set(folds[groups == g])) == 1 for g in range(12))
+
+
+@pytest.mark.parametrize("train", ["full", "probe"])
+def test_a_cross_validation_that_was_stopped_goes_on_as_one_run(tmp_path, monkeypatch, train):
+    settings = FinetuneSettings(**{**QUICK, "train": train, "epochs": 1, "folds": 3, "repeats": 1})
+    rows, start = gc_data(train=36, dev=0, test=0).splits["train"], small_model()
+
+    def tuned(name, rows=rows, **how):
+        data = LabelledData({"train": rows}, "binary", ("a", "b"))
+        finetune(data, tmp_path / name, model=start, settings=settings, device="cpu", **how)
+        return tmp_path / name
+
+    whole = tuned("whole")
+    learn, asked = Learner.learn, []
+
+    def stopped(self, *args, **stage):
+        asked.append(stage["fold"])
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return learn(self, *args, **stage)
+
+    monkeypatch.setattr(Learner, "learn", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tuned("cut")
+    with pytest.raises(BadInput, match="--resume goes on with it"):
+        tuned("cut")
+    with pytest.raises(BadInput, match="settings differ from those of the run: digests"):
+        tuned("cut", rows.where(np.arange(36) > 1), resume=True)
+    cut = tuned("cut", resume=True)
+    assert asked == [1, 2, 3, 3]
+    for name in ("metrics.json", "predictions.tsv", "confusion.tsv"):
+        assert (cut / name).read_text() == (whole / name).read_text()
+    lines = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run / METRICS)]
+        for run in (cut, whole)
+    ]
+    assert lines[0] == lines[1]
+    weights = [load_model(run).state_dict() for run in (cut, whole)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
+def test_nothing_is_resumed_where_no_fold_is_finished(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.yaml").write_text("verb: finetune\n")
+    with pytest.raises(BadInput, match="no checkpoint to resume from"):
+        finetune(gc_data(), tmp_path / "run", model=small_model(), device="cpu", resume=True)
 
 
 def test_without_folds_nothing_is_claimed(tmp_path):

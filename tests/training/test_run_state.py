@@ -19,6 +19,7 @@ from findna.training.run_state import (
     open_run,
     read_metrics,
     save_checkpoint,
+    until,
 )
 
 SETTINGS = {"verb": "pretrain", "settings": {"seed": 1}}
@@ -132,11 +133,11 @@ def test_metrics_are_plain_json_and_cut_at_the_checkpoint(tmp_path: Path) -> Non
         log.write(step=step, loss=torch.tensor(1.0 / step), bad=float("nan"))
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert rows[1] == {"step": 2, "loss": 0.5, "bad": None}
-    MetricsLog(tmp_path / "metrics.jsonl", keep_until_step=2)
+    MetricsLog(tmp_path / "metrics.jsonl", until(2))
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
     # The closing check stands at the last step and is made again.
     log.write(step=2, by_length={"70": 1.3})
-    MetricsLog(tmp_path / "metrics.jsonl", keep_until_step=2)
+    MetricsLog(tmp_path / "metrics.jsonl", until(2))
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
 
 

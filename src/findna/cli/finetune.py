@@ -35,6 +35,9 @@ def finetune(
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
     negatives: Negatives = None,
     device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on behind the finished folds of the run.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on labelled sequences and test it once.
@@ -52,6 +55,7 @@ def finetune(
             settings=settings,
             genome=genome,
             device=device,
+            resume=resume,
             overwrite=overwrite,
         )
     if isinstance(rows, LabelledData):

@@ -119,7 +119,7 @@ def _model(path: Path) -> tuple[dict[str, object], dict[str, object]]:
         "task": f"{task.kind} over {listed(task.classes)}" if task else "none (pretrained)",
     }
     if task:
-        about["strand"] = task.strand
+        about |= {"reads": ", ".join(task.pooling), "strand": task.strand}
     if task and task.kind == "binary":
         about["threshold"] = f"{task.threshold:.4g}"
     about |= told(provenance, "software", "tried", "metrics", "started_from")

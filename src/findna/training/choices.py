@@ -86,6 +86,26 @@ class Candidate:
         """What orders candidates: higher is better."""
         return self.ranking, -self.loss
 
+    @property
+    def parts(self) -> int:
+        """Rounds whose held rows it answered."""
+        return len(self.heard)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is kept of a candidate when its answers are no longer needed."""
+
+    choice: Choice
+    ranking: float
+    loss: float
+    parts: int
+
+    @staticmethod
+    def of(candidate: Candidate) -> Tried:
+        """The figures of a candidate."""
+        return Tried(candidate.choice, candidate.ranking, candidate.loss, candidate.parts)
+
 
 # ---------------------------------------------------------------- over several choices
 
@@ -107,11 +127,11 @@ def _most(found: Sequence[Any]) -> Any:
     return Counter(found).most_common(1)[0][0]
 
 
-def figures(tried: Sequence[Candidate], kind: TaskKind) -> list[dict[str, Any]]:
+def figures(tried: Sequence[Candidate | Tried], kind: TaskKind) -> list[dict[str, Any]]:
     """Mean validation figures of each thing that was trained and reading of the strands, and the
     number of parts they are means over.
     """
-    by_way: dict[tuple[Trained, Strand], list[Candidate]] = {}
+    by_way: dict[tuple[Trained, Strand], list[Candidate | Tried]] = {}
     for one in tried:
         by_way.setdefault((one.choice.train, one.choice.strand), []).append(one)
     return [
@@ -120,7 +140,7 @@ def figures(tried: Sequence[Candidate], kind: TaskKind) -> list[dict[str, Any]]:
             "strand": strand,
             RANKING[kind]: _mean([one.ranking for one in same]),
             "loss": _mean([one.loss for one in same]),
-            "parts": sum(len(one.heard) for one in same),
+            "parts": sum(one.parts for one in same),
         }
         for (train, strand), same in by_way.items()
     ]
@@ -132,7 +152,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return found if np.isfinite(found) else None
 
 
-def in_words(choice: Choice, tried: Sequence[Candidate], kind: TaskKind) -> str:
+def in_words(choice: Choice, tried: Sequence[Candidate | Tried], kind: TaskKind) -> str:
     """What was chosen and by which figures, for the log."""
     metric, loss = RANKING[kind], "squared error" if kind == "regression" else "loss"
     said = [

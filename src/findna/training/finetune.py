@@ -14,10 +14,12 @@ as they were.
     confusion.tsv     labels in rows, answers in columns
     metrics.json      metrics with intervals, sizes, and what was chosen
     metrics.jsonl     the learning curve: one line an epoch
+    checkpoints/      folds that are finished, behind which a run that was stopped goes on
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +40,18 @@ from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
 from findna.model.loading import is_preset, model_or_preset
-from findna.model.model import Model
+from findna.model.model import Model, weights_digest
 from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
-from findna.training.choices import Candidate, Choice, figures, most_chosen
+from findna.training.choices import Choice, Tried, figures, most_chosen
 from findna.training.choices import in_words as words_of_choice
 from findna.training.engine import open_engine
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import NonFiniteLoss, logits_of
+from findna.training.folds import FoldAnswer, KeptFolds
 from findna.training.judgement import RESAMPLES, Folded, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
-from findna.training.run_state import MetricsLog, Run, open_run, refuse_taken
+from findna.training.run_state import MetricsLog, Run, can_go_on, open_run, refuse_taken
 from findna.training.tasks import task_of
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
@@ -74,6 +77,7 @@ def finetune(
     settings: FinetuneSettings | Mapping[str, Any] | None = None,
     genome: Genome | str | Path | None = None,
     device: str = "auto",
+    resume: bool = False,
     overwrite: bool = False,
 ) -> FinetuneResult:
     """Fine-tune a model on labelled sequences and judge it.
@@ -85,6 +89,7 @@ def finetune(
         settings: what to do, or a mapping of what differs from the defaults.
         genome: FASTA or opened genome for labelled intervals.
         device: auto, cpu, cuda or mps.
+        resume: go on behind the folds that are finished; the numbers are those of one run.
         overwrite: replace an existing run.
 
     Raises:
@@ -92,7 +97,8 @@ def finetune(
         NonFiniteLoss: the best weights so far are kept in checkpoints/last-good.
     """
     settings = FinetuneSettings.of(settings)
-    refuse_taken(Path(output), overwrite)
+    if not resume:
+        refuse_taken(Path(output), overwrite)
     where = _one_device(device)
     genome = Genome.of(genome)
     if not isinstance(data, LabelledData):
@@ -102,10 +108,11 @@ def finetune(
         "verb": "finetune",
         "data": data.source,
         "model": "a model in memory" if isinstance(model, Model) else str(model),
+        "digests": {"model": weights_digest(job.start), "rows": _digest(job.rows)},
         "settings": settings.model_dump(mode="json"),
     }
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
-    run = open_run(output, settings=described, device=where, overwrite=overwrite)
+    run = open_run(output, settings=described, device=where, overwrite=overwrite, resume=resume)
     return job.work(run)
 
 
@@ -174,7 +181,9 @@ class _Job:
 
     def work(self, run: Run) -> FinetuneResult:
         """Train, judge, and write the folder."""
-        self.log, epochs = MetricsLog(run.metrics), self.settings.epochs
+        self.kept = KeptFolds(run.folder)
+        self.log = MetricsLog(run.metrics, self.kept.finished if run.resumed else None)
+        epochs = self.settings.epochs
         self.learner = Learner(
             self.start,
             self.data,
@@ -190,6 +199,10 @@ class _Job:
                 learned, judgement = self._with_test() if self.has_test else self._with_folds()
             except NonFiniteLoss as error:
                 _keep_last_good(error, run)
+                raise
+            except KeyboardInterrupt:
+                if can_go_on(run.folder):
+                    log.info("finished folds are kept: --resume goes on behind them")
                 raise
         metrics = self._described(learned, judgement)
         self._write(run, learned, judgement, metrics)
@@ -249,12 +262,10 @@ class _Job:
         each = []
         self.learner.read(self.rows)
         for fold in self.folds:
-            learned = self._in_fold(fold)
-            task, test = task_of(learned.model), self.rows.where(fold.test)
-            found = logits_of(learned.model, test, learned.precision)
-            logits[fold.repeat, fold.test] = found
-            answered.add(fold, scores_of(found, task), task.threshold)
-            each.append(_InFold(learned.choice, task.threshold, learned.tried))
+            one = self.kept.found(fold) or self._answered(fold)
+            logits[fold.repeat, fold.test] = one.logits
+            answered.add(fold, one.scores, one.threshold)
+            each.append(one)
         held = OutOfFold(logits, self.rows.labels, "rows, each by its fold")
         final = self._refitted(each, held)
         plain = task_of(final.model)
@@ -263,13 +274,23 @@ class _Job:
         numbers = answered.numbers
         return final, answered.judgement(list(cross_fitted(plain, held, numbers)) if fitted else [])
 
+    def _answered(self, fold: Fold) -> FoldAnswer:
+        learned = self._in_fold(fold)
+        task, test = task_of(learned.model), self.rows.where(fold.test)
+        logits = logits_of(learned.model, test, learned.precision)
+        tried = tuple(one if isinstance(one, Tried) else Tried.of(one) for one in learned.tried)
+        scores = scores_of(logits, task)
+        answer = FoldAnswer(learned.choice, task.threshold, tried, logits, scores)
+        self.kept.keep(fold, answer)
+        return answer
+
     def _in_fold(self, fold: Fold) -> Learned:
         where = {"stage": "fold", "repeat": fold.repeat + 1, "fold": fold.number + 1}
         return self.learner.learn(
             self.rows.where(fold.train), self.groups[fold.train], None, **where
         )
 
-    def _refitted(self, folds: list[_InFold], held: OutOfFold) -> Learned:
+    def _refitted(self, folds: list[FoldAnswer], held: OutOfFold) -> Learned:
         """All rows, with what most folds trained and read, and their median epoch and threshold."""
         choice = most_chosen([fold.choice for fold in folds])
         model = self.learner.again(self.rows, choice, stage="all rows")
@@ -346,13 +367,12 @@ class _Job:
         }
 
 
-@dataclass(frozen=True)
-class _InFold:
-    """What one fold chose and tried."""
-
-    choice: Choice
-    threshold: float
-    tried: tuple[Candidate, ...]
+def _digest(rows: LabelledSplit) -> str:
+    """Digest of what folds are made of: sequences and labels in their order."""
+    digest = hashlib.sha256(rows.lengths.tobytes() + np.asarray(rows.labels).tobytes())
+    for codes in rows.codes:
+        digest.update(codes.tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _shared(test: LabelledSplit, train: LabelledSplit) -> int:

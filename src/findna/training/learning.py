@@ -46,7 +46,7 @@ from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.training.beginning import begin
 from findna.training.calibration import OutOfFold
-from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained
+from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained, Tried
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import mean_loss
@@ -77,7 +77,7 @@ class Learned:
 
     model: Model
     choice: Choice
-    tried: tuple[Candidate, ...]
+    tried: tuple[Candidate | Tried, ...]
     held: OutOfFold
     taught: int
     chosen_by: str

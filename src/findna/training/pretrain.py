@@ -41,6 +41,7 @@ from findna.training.run_state import (
     open_run,
     refuse_taken,
     save_checkpoint,
+    until,
 )
 from findna.training.self_distillation import SelfDistillation, StepNumbers
 from findna.training.starting import preset_of, starting_model
@@ -202,7 +203,7 @@ class _Job:
             self.examiner.measure()
         self.plan = Plan(**state["plan"]) if state else self._planned()
         self._say_plan()
-        self.metrics = MetricsLog(self.run.metrics, self.step if self.run.resumed else None)
+        self.metrics = MetricsLog(self.run.metrics, until(self.step) if self.run.resumed else None)
         self._save()
         finished = self._train()
         return self._finish(finished)

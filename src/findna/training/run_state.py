@@ -4,7 +4,7 @@ settings.yaml      every setting, with defaults filled in
 command.txt        the command line that started it (one line a start)
 environment.json   versions, device and threads
 metrics.jsonl      one JSON object a line
-checkpoints/       last/ with state.safetensors and state.json
+checkpoints/       last/ with state.safetensors and state.json, or folds/ of a cross-validation
 model/             the model folder, written at the end
 """
 
@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ from findna.files import (
 )
 from findna.model.model import software_versions
 
-SETTINGS, METRICS, LAST = "settings.yaml", "metrics.jsonl", "checkpoints/last"
+SETTINGS, METRICS = "settings.yaml", "metrics.jsonl"
+# What a run goes on from: its last step, or the folds that are finished.
+LAST, FOLDS = "checkpoints/last", "checkpoints/folds"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def open_run(
             the run to be resumed.
     """
     folder = Path(folder)
-    resumed = resume and (folder / LAST).is_dir()
+    resumed = resume and can_go_on(folder)
     if resume and not resumed and folder.exists():
         raise BadInput(
             "there is no checkpoint to resume from", file=folder, remedy="use --overwrite instead"
@@ -117,8 +119,13 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
             remedy="choose another --output",
         )
     if not overwrite:
-        go_on = "--resume goes on with it, " if (folder / LAST).is_dir() else ""
+        go_on = "--resume goes on with it, " if can_go_on(folder) else ""
         raise OutputExists("this run exists", file=folder, remedy=f"{go_on}--overwrite replaces it")
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether there is something to resume a run from."""
+    return any((folder / checkpoint).is_dir() for checkpoint in (LAST, FOLDS))
 
 
 def _same_settings(file: Path, settings: Mapping[str, Any]) -> None:
@@ -158,10 +165,13 @@ class MetricsLog:
     NaN.
     """
 
-    def __init__(self, file: Path, keep_until_step: int | None = None) -> None:
+    def __init__(self, file: Path, keep: Callable[[Mapping[str, Any]], bool] | None = None) -> None:
+        """Of a run that goes on, the lines are kept that `keep` says are not written again."""
         self.file = file
-        if keep_until_step is not None:
-            self._cut(keep_until_step)
+        if keep is not None:
+            rows = [row for row in read_metrics(file) if keep(row)]
+            with atomic_file(file, overwrite=True) as made:
+                made.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def write(self, **numbers: Any) -> None:
         """Append one line."""
@@ -172,14 +182,12 @@ class MetricsLog:
         except OSError as error:
             raise FindnaError(f"{self.file}: cannot write ({error.strerror})") from error
 
-    def _cut(self, step: int) -> None:
-        """Drop what a run wrote after its last checkpoint, so that no step stands twice: later
-        steps, and the closing check, which is made again.
-        """
-        rows = read_metrics(self.file)
-        kept = [row for row in rows if row.get("step", 0) <= step and CLOSING_KEY not in row]
-        with atomic_file(self.file, overwrite=True) as made:
-            made.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+def until(step: int) -> Callable[[Mapping[str, Any]], bool]:
+    """Lines that a run wrote up to its last checkpoint, so that no step stands twice: none of later
+    steps, and not the closing check, which is made again.
+    """
+    return lambda row: row.get("step", 0) <= step and CLOSING_KEY not in row
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
