@@ -105,6 +105,8 @@ class FrozenRows:
             start.with_task(self.task, 0).to(start.device).eval(), rows
         )
         self.pooled = cache(partial(self.known.of, rows))
+        # A choice asks for the same vectors a hundred times.
+        self.vectors = cache(self._vectors)
 
     def choose(
         self, held: Sequence[Bools], strands: Sequence[Strand], tasks: Sequence[TaskConfig]
@@ -189,7 +191,7 @@ class FrozenRows:
         widths = [channels((part,), backbone, self.task.bins) for part in every]
         ends = np.cumsum(widths)
         place = {p: slice(end - w, end) for p, w, end in zip(every, widths, ends, strict=True)}
-        vectors = self._vectors(probing.strand)
+        vectors = self.vectors(probing.strand)
         return np.concatenate([vectors[:, place[part]] for part in probing.parts], axis=1)
 
     def _vectors(self, strand: Strand) -> Vectors:
