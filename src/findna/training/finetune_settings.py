@@ -18,6 +18,7 @@ PLACED: tuple[Pooling, ...] = (*LAYERED, "bins")
 WORDED: tuple[tuple[Pooling, ...], ...] = (
     (*LAYERED, "deviations", "4-mers"),
     (*LAYERED, "deviations", "6-mers"),
+    (*PLACED, "deviations", "6-mers"),
 )
 
 
