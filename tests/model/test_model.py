@@ -187,8 +187,8 @@ def test_a_head_over_words_reads_them_beside_the_network(tmp_path: Path) -> None
     encoded = model.encode(codes, lengths)
     pooled = pool(encoded, parts)
     torch.testing.assert_close(pooled[:, :16], encoded.mean())
-    torch.testing.assert_close(pooled[:, 16:152], word_shares(codes, 4))
-    torch.testing.assert_close(pooled[:, 152:], word_shares(codes, 6))
+    torch.testing.assert_close(pooled[:, 16:152], 136 * word_shares(codes, 4))
+    torch.testing.assert_close(pooled[:, 152:], 2080 * word_shares(codes, 6))
     torch.testing.assert_close(
         model.task_logits(codes, lengths)[1:], model.task_logits(codes[1:, :5])
     )

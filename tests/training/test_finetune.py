@@ -8,6 +8,7 @@ import pytest
 import torch
 from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
+import findna.training.finetune as finetuning
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
 from findna.files import BadInput
@@ -491,6 +492,27 @@ def test_a_cross_validation_that_was_stopped_goes_on_as_one_run(tmp_path, monkey
     assert lines[0] == lines[1]
     weights = [load_model(run).state_dict() for run in (cut, whole)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
+def test_a_run_that_goes_on_computes_in_the_precision_it_began_with(tmp_path, monkeypatch):
+    rows, start = gc_data(train=36, dev=0, test=0).splits["train"], small_model()
+    given = {**QUICK, "train": "probe", "folds": 3, "repeats": 1, "precision": "auto"}
+    data = LabelledData({"train": rows}, "binary", ("a", "b"))
+    for found, how in (("bf16", {}), ("fp32", {"resume": True})):
+        monkeypatch.setattr(
+            finetuning,
+            "resolve_precision",
+            lambda asked, _, f=found: f if asked == "auto" else asked,
+        )
+        done = finetune(
+            data,
+            tmp_path / "run",
+            model=start,
+            settings=FinetuneSettings(**given),
+            device="cpu",
+            **how,
+        )
+        assert done.metrics["chosen"]["precision"] == "bf16"
 
 
 def test_nothing_is_resumed_where_no_fold_is_finished(tmp_path):

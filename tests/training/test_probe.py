@@ -278,6 +278,21 @@ def told_by_words(n=600, seed=0):
     return LabelledSplit([str(i) for i in range(n)], codes, labels, np.arange(n))
 
 
+def test_a_head_begins_with_all_words_of_long_rows():
+    """Of 600 bases a word of six letters has a share of a two-thousandth, which hardly varies."""
+    labels = labels_of("binary", 80)
+    random = np.random.default_rng(2)
+    codes = [random.integers(0, 4, 600).astype(np.uint8) for _ in labels]
+    rows = LabelledSplit([str(i) for i in range(80)], codes, labels, np.arange(80))
+    task = task_for(LabelledData({"train": rows}, "binary", ("a", "b")), rows, "both", SETTINGS)
+    frozen = FrozenRows(MODEL, task, rows, readings=[("6-mers",)])
+    probing, everyone = Probing("both", ("6-mers",), 0.1), np.ones(80, bool)
+    model = frozen.beginning(probing, everyone, task)
+    assert np.allclose(
+        task_outputs(model, codes), frozen.logits(probing, everyone, everyone, task), atol=1e-4
+    )
+
+
 def test_words_are_read_where_words_tell():
     train, valid = told_by_words(), told_by_words(200, 1)
     data = LabelledData({"train": train}, "binary", ("a", "b"))

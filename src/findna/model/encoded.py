@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from findna.model.words import mixed_word_shares, word_shares
+from findna.model.words import mixed_word_shares, word_shares, words
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,12 @@ class Encoded:
         return share.to(self.bases.dtype) @ self.bases
 
     def words(self, k: int) -> Tensor:
-        """Shares of words of k letters, strands joined, (B, words(k))."""
-        if self.letters is None:
-            return word_shares(self.codes, k)
-        return mixed_word_shares(self.letters, k)
+        """How often each word of k letters stands there, strands joined, against words of k letters
+        on average, (B, words(k)): numbers about 1, where shares of long sequences hardly vary.
+        """
+        shares = (
+            word_shares(self.codes, k)
+            if self.letters is None
+            else mixed_word_shares(self.letters, k)
+        )
+        return shares * words(k)

@@ -171,9 +171,9 @@ def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool
     stands: the means of `bins` parts of equal length, (B, bins * D). "layers" keeps what the last
     layer no longer tells: the means of every layer and of the closing norm, (B, (depth + 1) * D);
     "deviations" are their standard deviations over bases, of the same shape. "4-mers" and "6-mers"
-    are the shares of words of letters, strands joined, (B, 136) and (B, 2080), whatever the network
-    has read. Of sequences that were `turned` to their other strand, bins are counted from the end,
-    as on the given one.
+    are the frequencies of words of letters against their mean, strands joined, (B, 136) and
+    (B, 2080), whatever the network has read. Of sequences that were `turned` to their other strand,
+    bins are counted from the end, as on the given one.
     """
     read: dict[Pooling, Callable[[], Tensor]] = {
         "mean": encoded.mean,

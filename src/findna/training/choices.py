@@ -102,7 +102,7 @@ class Tried:
     parts: int
 
     @staticmethod
-    def of(candidate: Candidate) -> Tried:
+    def of(candidate: Candidate | Tried) -> Tried:
         """The figures of a candidate."""
         return Tried(candidate.choice, candidate.ranking, candidate.loss, candidate.parts)
 

@@ -35,7 +35,7 @@ from findna.data.similarity import identical_up_to_strand
 from findna.data.splits import Fold, groups_of, planned_folds
 from findna.files import BadInput, log, write_json
 from findna.inference.answers import scores_of
-from findna.inference.precision import resolve_precision
+from findna.inference.precision import Precision, resolve_precision
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
@@ -51,7 +51,14 @@ from findna.training.fit import NonFiniteLoss, logits_of
 from findna.training.folds import FoldAnswer, KeptFolds
 from findna.training.judgement import RESAMPLES, Folded, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
-from findna.training.run_state import MetricsLog, Run, can_go_on, open_run, refuse_taken
+from findna.training.run_state import (
+    MetricsLog,
+    Run,
+    can_go_on,
+    described_in,
+    open_run,
+    refuse_taken,
+)
 from findna.training.tasks import task_of
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
@@ -100,6 +107,8 @@ def finetune(
     if not resume:
         refuse_taken(Path(output), overwrite)
     where = _one_device(device)
+    precision = _precision(Path(output), settings.precision, where, resume)
+    settings = settings.model_copy(update={"precision": precision})
     genome = Genome.of(genome)
     if not isinstance(data, LabelledData):
         data = read_labelled(data, genome=genome, settings=settings)
@@ -114,6 +123,13 @@ def finetune(
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
     run = open_run(output, settings=described, device=where, overwrite=overwrite, resume=resume)
     return job.work(run)
+
+
+def _precision(folder: Path, asked: Precision, device: torch.device, resume: bool) -> Precision:
+    """A run that goes on computes as it began: how busy a machine is can make another of "auto"."""
+    if asked == "auto" and resume and can_go_on(folder):
+        asked = described_in(folder)["settings"]["precision"]
+    return resolve_precision(asked, device)
 
 
 def _one_device(device: str) -> torch.device:
@@ -278,7 +294,7 @@ class _Job:
         learned = self._in_fold(fold)
         task, test = task_of(learned.model), self.rows.where(fold.test)
         logits = logits_of(learned.model, test, learned.precision)
-        tried = tuple(one if isinstance(one, Tried) else Tried.of(one) for one in learned.tried)
+        tried = tuple(map(Tried.of, learned.tried))
         scores = scores_of(logits, task)
         answer = FoldAnswer(learned.choice, task.threshold, tried, logits, scores)
         self.kept.keep(fold, answer)

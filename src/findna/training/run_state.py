@@ -83,7 +83,7 @@ def open_run(
             "there is no checkpoint to resume from", file=folder, remedy="use --overwrite instead"
         )
     if resumed:
-        _same_settings(folder / SETTINGS, settings)
+        _same_settings(folder, settings)
         _describe(folder, settings, device)
         return Run(folder, True)
     refuse_taken(folder, overwrite)
@@ -128,15 +128,21 @@ def can_go_on(folder: Path) -> bool:
     return any((folder / checkpoint).is_dir() for checkpoint in (LAST, FOLDS))
 
 
-def _same_settings(file: Path, settings: Mapping[str, Any]) -> None:
-    before = yaml.safe_load(file.read_text(encoding="utf-8"))
+def described_in(folder: Path) -> dict[str, Any]:
+    """What a run folder was started with."""
+    told: dict[str, Any] = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
+    return told
+
+
+def _same_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    before = described_in(folder)
     changed = sorted(
         key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key)
     )
     if changed:
         raise BadInput(
             f"the settings differ from those of the run: {', '.join(changed)}",
-            file=file,
+            file=folder / SETTINGS,
             remedy="resume with the same command, or start another run",
         )
 
