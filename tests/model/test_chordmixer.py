@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from findna.model import chordmixer, rotation
 from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Direction
 from findna.model.encoded import Encoded
+from findna.model.layout import Packed
 from findna.model.rotation import Rings, rotate_add
 from findna.sequence.alphabet import PAD, VOCABULARY
 
@@ -389,7 +391,8 @@ def test_means_of_layers_are_given_only_where_asked_for(encoder: ChordMixer) -> 
     plain, asked = encoder(codes, lengths), encoder(codes, lengths, moments=2)
     assert plain.layers is None
     assert torch.equal(plain.bases, asked.bases) and torch.equal(plain.summary, asked.summary)
-    assert torch.equal(asked.layers[:, -1, 0], plain.mean())
+    torch.testing.assert_close(asked.layers[:, -1, 0], plain.mean())
+    torch.testing.assert_close(asked.layers[:, -1, 1], plain.deviation())
     means = encoder(codes, lengths, moments=1).layers
     assert torch.equal(means, asked.layers[:, :, :1])
 
@@ -402,6 +405,16 @@ def test_one_layer_is_held_at_a_time(encoder: ChordMixer) -> None:
             # The one before lives on in the name of the loop until this one takes its place.
             assert all(earlier() is None for earlier in seen[:-1])
     assert len(seen) == CONFIG.depth + 1
+
+
+def test_moments_of_layers_are_those_of_each_sequence(encoder: ChordMixer) -> None:
+    parts = sequences()
+    found = encoder(padded(parts, 60), torch.tensor(LENGTHS), moments=2).layers
+    for row, codes in enumerate(parts):
+        each = [encoded.bases[0] for encoded in encoder.each_layer(codes[None])]
+        wanted = torch.stack([torch.stack([b.mean(0), b.std(0, correction=0)]) for b in each])
+        torch.testing.assert_close(found[row], wanted)
+        torch.testing.assert_close(encoder(codes[None], moments=2).layers[0], wanted)
 
 
 def test_means_of_layers_send_gradient_with_and_without_checkpointing(encoder: ChordMixer) -> None:
@@ -425,12 +438,21 @@ def test_deviation_is_that_of_the_valid_bases(encoder: ChordMixer) -> None:
         torch.testing.assert_close(encoded.deviation()[row], alone)
 
 
-def test_a_deviation_of_nought_has_slope_nought() -> None:
-    def deviation(bases: Tensor, lengths: Tensor) -> Tensor:
-        valid = torch.arange(5) < lengths[:, None]
-        codes = torch.where(valid, 0, PAD)
-        return Encoded(bases * valid[..., None], bases[:, :1], lengths, codes).deviation()
+def of_padded(bases: Tensor, lengths: Tensor) -> Tensor:
+    valid = torch.arange(5) < lengths[:, None]
+    codes = torch.where(valid, 0, PAD)
+    return Encoded(bases * valid[..., None], bases[:, :1], lengths, codes).deviation()
 
+
+def of_packed(bases: Tensor, lengths: Tensor) -> Tensor:
+    valid, packed = torch.arange(5) < lengths[:, None], Packed(lengths, tokens=2)
+    return packed.moments(packed.rows(bases[valid], bases[0, :2].detach()), 2)[:, 1]
+
+
+@pytest.mark.parametrize("deviation", [of_padded, of_packed])
+def test_a_deviation_of_nought_has_slope_nought(
+    deviation: Callable[[Tensor, Tensor], Tensor],
+) -> None:
     alike = torch.ones(2, 5, 3, dtype=torch.float64, requires_grad=True)
     found = deviation(alike, torch.tensor([5, 1]))
     (slope,) = torch.autograd.grad(found.sum(), alike)

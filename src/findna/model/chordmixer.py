@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from findna.model.encoded import Encoded
+from findna.model.layout import Equal, Layout, Packed, Padded
 from findna.model.rotation import CACHED_ROWS, Rings, rotate_add
 from findna.sequence.alphabet import PAD, VOCABULARY
 from findna.settings import Settings
@@ -199,14 +200,13 @@ class ChordMixer(nn.Module):
             noise: (B, L, D) added to the embeddings of the bases.
             moments: of all layers, to be given as well: 1 for means, 2 for means and deviations.
         """
-        if not moments:
-            (encoded,) = self._encode(codes, lengths, noise, every=False)
-            return encoded
+        layout, rows = self._laid_out(codes, lengths, noise)
         told = []
-        for encoded in self.each_layer(codes, lengths, noise):
-            each = (encoded.mean, encoded.deviation)[:moments]
-            told.append(torch.stack([moment() for moment in each], 1))
-        return replace(encoded, layers=torch.stack(told, 1))
+        for mixed in self._mix(rows, layout.rings(self.config.offsets), every=moments > 0):
+            if moments:
+                told.append(layout.moments(mixed, moments))
+        encoded = layout.encoded(mixed)
+        return replace(encoded, layers=torch.stack(told, 1)) if moments else encoded
 
     def each_layer(
         self, codes: Tensor, lengths: Tensor | None = None, noise: Tensor | None = None
@@ -214,7 +214,9 @@ class ChordMixer(nn.Module):
         """What each layer puts out, one after the other, and last what :meth:`forward` gives: only
         one of them has to be held at a time.
         """
-        return self._encode(codes, lengths, noise, every=True)
+        layout, rows = self._laid_out(codes, lengths, noise)
+        for mixed in self._mix(rows, layout.rings(self.config.offsets), every=True):
+            yield layout.encoded(mixed)
 
     def forward_packed(self, codes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode sequences that lie one behind the other.
@@ -234,8 +236,10 @@ class ChordMixer(nn.Module):
             # Neighbours end where a sequence does.
             each = [self._letters(one[None])[0] for one in codes.split(lengths.tolist())]
             letters = torch.cat(each)
-        (found,) = self._encode_packed(letters, lengths, every=False)
-        return found
+        packed = Packed(lengths, self.config.summary_tokens)
+        rows = packed.rows(letters, self.summary)
+        (mixed,) = self._mix(rows, packed.rings(self.config.offsets), every=False)
+        return mixed[packed.bases], mixed[packed.summary]
 
     def mixed(self, letters: Tensor) -> Tensor:
         """Mixtures of letters (B, L, V) → the vectors (B, L, D) that the first layer reads: of
@@ -254,50 +258,16 @@ class ChordMixer(nn.Module):
     def _one_hot(self, codes: Tensor) -> Tensor:
         return F.one_hot(codes, VOCABULARY).to(self.embedding.weight.dtype)
 
-    def _encode(
-        self, codes: Tensor, lengths: Tensor | None, noise: Tensor | None, every: bool
-    ) -> Iterator[Encoded]:
-        batch, longest = codes.shape
+    def _laid_out(
+        self, codes: Tensor, lengths: Tensor | None, noise: Tensor | None
+    ) -> tuple[Layout, Tensor]:
+        """How a batch lies in rows, and the rows (R, D) that the first layer reads."""
         letters = self._letters(codes)
         if noise is not None:
             letters = letters + noise.to(letters.dtype)
-        if lengths is None:
-            yield from self._encode_full(letters, codes, every)
-            return
-        valid = torch.arange(longest, device=codes.device) < lengths[:, None]
-        for bases, summary in self._encode_packed(letters[valid], lengths, every):
-            padded = bases.new_zeros(batch, longest, bases.shape[-1])
-            padded = padded.masked_scatter(valid[..., None].expand_as(padded), bases)
-            yield Encoded(padded, summary, lengths, codes)
-
-    def _encode_full(self, letters: Tensor, codes: Tensor, every: bool) -> Iterator[Encoded]:
-        batch, length, width = letters.shape
-        summary = self.summary.to(letters.dtype).expand(batch, -1, -1)
-        ring = length + self.config.summary_tokens
-        rows = torch.cat([letters, summary], 1).view(batch * ring, width)
-        lengths = torch.full((batch,), length, device=letters.device)
-        for mixed in self._mix(rows, Rings(batch, ring), every):
-            by_ring = mixed.view(batch, ring, width)
-            yield Encoded(by_ring[:, :length], by_ring[:, length:], lengths, codes)
-
-    def _encode_packed(
-        self, letters: Tensor, lengths: Tensor, every: bool
-    ) -> Iterator[tuple[Tensor, Tensor]]:
         tokens = self.config.summary_tokens
-        ring_lengths = lengths + tokens
-        ends = torch.cumsum(ring_lengths, 0)
-        is_summary = torch.zeros(len(letters) + tokens * len(lengths), dtype=torch.bool)
-        is_summary = is_summary.to(letters.device)
-        places = (ends - tokens)[:, None] + torch.arange(tokens, device=letters.device)
-        is_summary[places.flatten()] = True
-        rows = letters.new_empty(len(is_summary), letters.shape[1])
-        rows = rows.index_copy(
-            0, places.flatten(), self.summary.to(letters.dtype).repeat(len(lengths), 1)
-        )
-        rows = rows.index_copy(0, (~is_summary).nonzero()[:, 0], letters)
-        rings = Rings.of(ring_lengths, self.config.offsets, equal=None)
-        for mixed in self._mix(rows, rings, every):
-            yield mixed[~is_summary], mixed[places]
+        layout = Equal(codes, tokens) if lengths is None else Padded(codes, Packed(lengths, tokens))
+        return layout, layout.rows(letters, self.summary)
 
     def _mix(self, rows: Tensor, rings: Rings, every: bool) -> Iterator[Tensor]:
         """Rows as the closing norm gives them; before that, with ``every``, as each layer does."""

@@ -1,0 +1,157 @@
+"""How the sequences of a batch lie in the rows that the layers read, and what is read back.
+
+Letters in shape comments are those of `chordmixer`. The valid bases of a sequence and its summary
+rows behind them are a ring; rings lie one behind the other, without padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from findna.model.encoded import Encoded
+from findna.model.rotation import Rings
+
+
+class Layout(Protocol):
+    """What the backbone asks of a batch, whether its sequences are equally long or not."""
+
+    def rows(self, letters: Tensor, summary: Tensor) -> Tensor:
+        """Vectors of letters (B, L, D) and the learned summary rows (S, D) → rows (R, D)."""
+        ...
+
+    def rings(self, offsets: tuple[int, ...]) -> Rings:
+        """Where the rings lie, for tracks that are rotated by `offsets`."""
+        ...
+
+    def encoded(self, rows: Tensor) -> Encoded:
+        """What the encoder says in rows (R, D)."""
+        ...
+
+    def moments(self, rows: Tensor, count: int) -> Tensor:
+        """Means, and with a `count` of 2 standard deviations as well, over the bases of each
+        sequence, (B, count, D).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Codes (B, L) of sequences of L bases each: everything is a view."""
+
+    codes: Tensor
+    tokens: int
+
+    def rows(self, letters: Tensor, summary: Tensor) -> Tensor:
+        """As :meth:`Layout.rows`."""
+        every = summary.to(letters.dtype).expand(len(letters), -1, -1)
+        return torch.cat([letters, every], 1).flatten(0, 1)
+
+    def rings(self, offsets: tuple[int, ...]) -> Rings:
+        """As :meth:`Layout.rings`."""
+        batch, length = self.codes.shape
+        return Rings(batch, length + self.tokens)
+
+    def encoded(self, rows: Tensor) -> Encoded:
+        """As :meth:`Layout.encoded`."""
+        batch, length = self.codes.shape
+        by_ring = rows.view(batch, length + self.tokens, -1)
+        lengths = torch.full((batch,), length, device=rows.device)
+        return Encoded(by_ring[:, :length], by_ring[:, length:], lengths, self.codes)
+
+    def moments(self, rows: Tensor, count: int) -> Tensor:
+        """As :meth:`Layout.moments`."""
+        encoded = self.encoded(rows)
+        return torch.stack([moment() for moment in (encoded.mean, encoded.deviation)[:count]], 1)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Sequences of `lengths` (B,) bases, one behind the other, and where they lie in the rows."""
+
+    lengths: Tensor
+    tokens: int
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """(n,) the sequence of each base."""
+        return torch.repeat_interleave(self.lengths)
+
+    @cached_property
+    def bases(self) -> Tensor:
+        """(n,) the row of each base."""
+        return torch.arange(len(self.owner), device=self.owner.device) + self.tokens * self.owner
+
+    @cached_property
+    def summary(self) -> Tensor:
+        """(B, S) the rows of the summary tokens of each sequence."""
+        ends = torch.cumsum(self.lengths + self.tokens, 0)
+        return (ends - self.tokens)[:, None] + torch.arange(self.tokens, device=ends.device)
+
+    def rows(self, letters: Tensor, summary: Tensor) -> Tensor:
+        """Vectors of letters (n, D) and the learned summary rows (S, D) → rows (R, D)."""
+        places = self.summary.flatten()
+        rows = letters.new_empty(len(letters) + len(places), letters.shape[1])
+        every = summary.to(letters.dtype).repeat(len(self.lengths), 1)
+        return rows.index_copy(0, places, every).index_copy(0, self.bases, letters)
+
+    def rings(self, offsets: tuple[int, ...]) -> Rings:
+        """As :meth:`Layout.rings`."""
+        return Rings.of(self.lengths + self.tokens, offsets, equal=None)
+
+    def moments(self, rows: Tensor, count: int) -> Tensor:
+        """As :meth:`Layout.moments`."""
+        bases = rows.index_select(0, self.bases)
+        found = [self._mean(bases)]
+        if count > 1:
+            squares = (bases - found[0].index_select(0, self.owner)).square()
+            found.append(_root(self._mean(squares)))
+        return torch.stack(found, 1)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """Values of bases (n, D) → means over each sequence (B, D)."""
+        summed = values.new_zeros(len(self.lengths), values.shape[1])
+        return summed.index_add(0, self.owner, values) / self.lengths[:, None].to(values.dtype)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Codes (B, L) with PAD behind the `lengths` (B,) valid bases of each sequence, packed."""
+
+    codes: Tensor
+    packed: Packed
+
+    @cached_property
+    def _valid(self) -> Tensor:
+        """(n,) places of the bases in the codes, one row behind the other."""
+        place = torch.arange(self.codes.shape[1], device=self.codes.device)
+        return (place < self.packed.lengths[:, None]).flatten().nonzero()[:, 0]
+
+    def rows(self, letters: Tensor, summary: Tensor) -> Tensor:
+        """As :meth:`Layout.rows`."""
+        return self.packed.rows(letters.flatten(0, 1).index_select(0, self._valid), summary)
+
+    def rings(self, offsets: tuple[int, ...]) -> Rings:
+        """As :meth:`Layout.rings`."""
+        return self.packed.rings(offsets)
+
+    def encoded(self, rows: Tensor) -> Encoded:
+        """As :meth:`Layout.encoded`."""
+        bases = rows.index_select(0, self.packed.bases)
+        padded = bases.new_zeros(self.codes.numel(), bases.shape[1])
+        padded = padded.index_copy(0, self._valid, bases).view(*self.codes.shape, -1)
+        return Encoded(padded, rows[self.packed.summary], self.packed.lengths, self.codes)
+
+    def moments(self, rows: Tensor, count: int) -> Tensor:
+        """As :meth:`Layout.moments`."""
+        return self.packed.moments(rows, count)
+
+
+def _root(squares: Tensor) -> Tensor:
+    """Square roots, with a slope of 0 where there is nothing, and not an infinite one."""
+    some = squares > 0
+    return squares.where(some, squares.new_ones(())).sqrt() * some
