@@ -29,12 +29,17 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
 
 @cache
 def _cpu_prefers_bf16() -> bool:
-    """Timed once a process: numbers that are compared must not differ in precision."""
-    return _product_time(torch.bfloat16) < 0.75 * _product_time(torch.float32)
+    """Timed once a process: numbers that are compared must not differ in precision. A small product
+    goes first: a large one takes seconds where bf16 is emulated.
+    """
+    return all(
+        _product_time(torch.bfloat16, side) < share * _product_time(torch.float32, side)
+        for side, share in ((128, 4.0), (1024, 0.75))
+    )
 
 
-def _product_time(dtype: torch.dtype) -> float:
-    left = torch.ones(1024, 1024, dtype=dtype)
+def _product_time(dtype: torch.dtype, side: int) -> float:
+    left = torch.ones(side, side, dtype=dtype)
     times = []
     for _ in range(4):
         start = time.perf_counter()

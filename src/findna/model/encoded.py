@@ -44,10 +44,8 @@ class Encoded:
 
     def deviation(self) -> Tensor:
         """Standard deviation over valid bases, (B, D); 0 with slope 0 where all are alike."""
-        apart = (self.bases - self.mean()[:, None]).masked_fill(~self.valid[..., None], 0)
-        # The norm, and not a root of a variance, whose slope at 0 is infinite.
-        norm: Tensor = torch.linalg.vector_norm(apart, dim=1)
-        return norm / self.lengths[:, None].to(norm.dtype).sqrt()
+        squares = (self.bases - self.mean()[:, None]).square() * self.valid[..., None]
+        return root(squares.sum(1) / self.lengths[:, None].to(squares.dtype))
 
     def binned(self, count: int) -> Tensor:
         """Means of ``count`` parts of equal length, (B, count, D); a part without a base is 0."""
@@ -69,3 +67,9 @@ class Encoded:
             else mixed_word_shares(self.letters, k)
         )
         return shares * words(k)
+
+
+def root(squares: Tensor) -> Tensor:
+    """Square roots, with a slope of 0 where there is nothing, and not an infinite one."""
+    some = squares > 0
+    return squares.where(some, squares.new_ones(())).sqrt() * some

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from findna.model.encoded import Encoded
+from findna.model.encoded import Encoded, root
 from findna.model.rotation import Rings
 
 
@@ -66,7 +66,11 @@ class Equal:
     def moments(self, rows: Tensor, count: int) -> Tensor:
         """As :meth:`Layout.moments`."""
         encoded = self.encoded(rows)
-        return torch.stack([moment() for moment in (encoded.mean, encoded.deviation)[:count]], 1)
+        found = [encoded.mean()]
+        if count > 1:
+            # Without padding to leave out, which half of the time would go to.
+            found.append(root((encoded.bases - found[0][:, None]).square().mean(1)))
+        return torch.stack(found, 1)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class Packed:
         found = [self._mean(bases)]
         if count > 1:
             squares = (bases - found[0].index_select(0, self.owner)).square()
-            found.append(_root(self._mean(squares)))
+            found.append(root(self._mean(squares)))
         return torch.stack(found, 1)
 
     def _mean(self, values: Tensor) -> Tensor:
@@ -149,9 +153,3 @@ class Padded:
     def moments(self, rows: Tensor, count: int) -> Tensor:
         """As :meth:`Layout.moments`."""
         return self.packed.moments(rows, count)
-
-
-def _root(squares: Tensor) -> Tensor:
-    """Square roots, with a slope of 0 where there is nothing, and not an infinite one."""
-    some = squares > 0
-    return squares.where(some, squares.new_ones(())).sqrt() * some

@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import ThreadpoolController
 
 from findna.data.labelled import Labels
 from findna.data.parts import TaskKind
@@ -157,7 +159,16 @@ def _logistic(
         warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
         weights = "balanced" if balanced else None
         model = LogisticRegression(C=strength, max_iter=_MOST_ITERATIONS, class_weight=weights)
-        return model.fit(scaled, labels)
+        with _threads().limit(limits=1, user_api="blas"):
+            return model.fit(scaled, labels)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Threads of BLAS. The solver asks for many products of a matrix and a vector, which wait for
+    memory and lose more by splitting than they gain (measured: docs/performance.md).
+    """
+    return ThreadpoolController()
 
 
 def _probabilities(model: LogisticRegression | float, scaled: Features, classes: int) -> Floats:
