@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--finetunings", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     # What two minutes are on two idle cores.
-    parser.add_argument("--steps", type=int, default=280)
+    parser.add_argument("--steps", type=int, default=1120)
     parser.add_argument("-o", "--output", type=Path, default=Path("build/gain"))
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from findna.data.similarity import words
+from findna.evaluation.comparison import holm
 from findna.files import write_json
 from findna.inference.precision import Precision
 from findna.inference.scan import FACTS, TABLE, scan
@@ -281,15 +282,6 @@ def mitochondrion(
     }
 
 
-def holm(p: Floats) -> Floats:
-    """P-values corrected for their number (Holm 1979)."""
-    order = np.argsort(p, kind="stable")
-    raised = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(raised, 1)
-    return corrected
-
-
 def judged(
     found: Mapping[str, Spans], tracks: Mapping[str, Track], gc: Track, sizes: Mapping[str, int],
     seed: int,
@@ -313,7 +305,7 @@ def judged(
     # GC itself is shown, not claimed.
     claims = (table["track"] != "GC").to_numpy()
     table["p_holm"] = np.nan
-    table.loc[claims, "p_holm"] = holm(table.loc[claims, "p"].to_numpy())
+    table.loc[claims, "p_holm"] = holm(table.loc[claims, "p"].tolist())
     return table
 
 

@@ -46,11 +46,12 @@ def pretrain(folder: Path, length: dict[str, str | int]) -> Path:
     """Pretrain on the example's training chromosomes, for a budget or for steps; the run folder.
 
     Masked bases only: in two minutes the distillation term costs more than it brings (measured, see
-    docs/decisions.md).
+    docs/decisions.md). Small batches: a slow CPU has time for a hundred of the usual ones, which is
+    too few steps.
     """
     given = {
         **length,
-        "sampling": {"contigs": CHROMOSOMES},
+        "sampling": {"contigs": CHROMOSOMES, "batch_bases": 4096},
         "validation": {"checks": 4},
         "distillation": {"distillation_weight": 0.0},
     }

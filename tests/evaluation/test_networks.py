@@ -11,7 +11,7 @@ from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
 from findna.model.presets import ModelConfig
 from findna.training.finetune_settings import FinetuneSettings
-from findna.training.fit import NonFiniteLoss
+from findna.training.stopping import NonFiniteLoss
 
 CPU = torch.device("cpu")
 SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=16, track_size=4, depth=3))

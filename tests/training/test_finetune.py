@@ -22,11 +22,11 @@ from findna.sequence.records import Record
 from findna.training import fit as fitting
 from findna.training.beginning import begin
 from findna.training.finetune import FinetuneSettings, finetune
-from findna.training.fit import NonFiniteLoss
 from findna.training.learning import Learner
 from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
 from findna.training.run_state import METRICS, read_metrics
+from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import row_losses, task_for, task_of
 
 QUICK = {

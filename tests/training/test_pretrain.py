@@ -34,12 +34,12 @@ from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
 from findna.training import examination
 from findna.training.examination import Examiner
-from findna.training.pretrain import LossNotFinite, PretrainResult, pretrain
+from findna.training.pretrain import PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
 from findna.training.self_distillation import SelfDistillation
 from findna.training.starting import preset_of, starting_model
-from findna.training.stopping import StopRequest
+from findna.training.stopping import NonFiniteLoss, StopRequest
 from findna.training.validation import held_out, masked_score
 
 GOLDEN_MASK_LOSS = 0.7788
@@ -261,7 +261,7 @@ def test_not_finite_loss_stops_and_keeps_the_last_good_checkpoint(
         return learn(self, parts, at, steps)
 
     monkeypatch.setattr(SelfDistillation, "step", breaking)
-    with pytest.raises(LossNotFinite, match="not finite at step") as caught:
+    with pytest.raises(NonFiniteLoss, match="not finite at step") as caught:
         pretrain(genome, tmp_path / "run", settings(checkpoint_minutes=0), device="cpu")
     kept, numbers = load_checkpoint(Run(tmp_path / "run", True))
     assert numbers["step"] == 2 and caught.value.exit_code == 3

@@ -47,7 +47,7 @@ from findna.training.choices import Choice, Tried, figures, most_chosen
 from findna.training.choices import in_words as words_of_choice
 from findna.training.engine import open_engine
 from findna.training.finetune_settings import FinetuneSettings
-from findna.training.fit import NonFiniteLoss, logits_of
+from findna.training.fit import logits_of
 from findna.training.folds import FoldAnswer, KeptFolds
 from findna.training.judgement import RESAMPLES, Folded, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
@@ -59,6 +59,7 @@ from findna.training.run_state import (
     open_run,
     refuse_taken,
 )
+from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import task_of
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]

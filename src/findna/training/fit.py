@@ -21,7 +21,6 @@ from findna.data.labelled import LabelledSplit
 from findna.data.parts import TaskKind
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
-from findna.files import FindnaError
 from findna.inference.answers import scores_of, task_outputs
 from findna.inference.precision import autocast
 from findna.metrics import Answers, choose_threshold, primary_metric, value
@@ -31,25 +30,12 @@ from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.rates import finetuning_adamw
 from findna.training.schedules import averaging, warmup_cosine
+from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import retasked, row_losses, row_weights, targets_of, task_of
 from findna.training.teacher import average_
 
 # A loss is looked at this often: reading it makes a GPU wait.
 _STEPS_BETWEEN_CHECKS = 20
-
-
-class NonFiniteLoss(FindnaError):
-    """Training broke down; `model` holds the best weights so far, None before the first epoch."""
-
-    exit_code = 3
-
-    def __init__(self, epoch: int, model: Model | None) -> None:
-        """`epoch` counts from 1."""
-        self.model = model
-        super().__init__(
-            f"the loss is not finite in epoch {epoch}\n"
-            "  try a lower --learning-rate, --precision fp32, or look for extreme target values"
-        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,7 @@ def fit(
             began = time.monotonic()
             loss = training.epoch(epoch)
             if not np.isfinite(loss):
-                raise NonFiniteLoss(epoch, best.model if best else None)
+                raise _broken_down(epoch, best)
             kept = training.kept
             checked = _check(kept, task, valid, precision) if valid is not None else (0.0, 0.0)
             note(
@@ -108,7 +94,7 @@ def fit(
                 seconds=time.monotonic() - began,
             )
             if not np.isfinite(checked[1]):
-                raise NonFiniteLoss(epoch, best.model if best else None)
+                raise _broken_down(epoch, best)
             if after_epoch is not None:
                 after_epoch(kept)
             if valid is None or best is None or checked > best.score:
@@ -119,6 +105,14 @@ def fit(
         threshold = _threshold(best.model, task, valid, precision)
         best.model.config = retasked(best.model, threshold=threshold)
     return best
+
+
+def _broken_down(epoch: int, best: Fit | None) -> NonFiniteLoss:
+    return NonFiniteLoss(
+        f"the loss is not finite in epoch {epoch}\n"
+        "  try a lower --learning-rate, --precision fp32, or look for extreme target values",
+        best.model if best else None,
+    )
 
 
 def _copied(model: Model) -> Model:

@@ -17,7 +17,7 @@ from findna.data.batches import PretrainBatch, make_batch
 from findna.data.holdout import Split, split_genome
 from findna.data.sampling import digests_of_beds
 from findna.data.windows import WindowSampler
-from findna.files import BadInput, FindnaError, log
+from findna.files import BadInput, log
 from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import Model
@@ -45,16 +45,10 @@ from findna.training.run_state import (
 )
 from findna.training.self_distillation import SelfDistillation, StepNumbers
 from findna.training.starting import preset_of, starting_model
-from findna.training.stopping import StopRequest
+from findna.training.stopping import NonFiniteLoss, StopRequest
 from findna.training.validation import Reference, verdict
 
 LOG_EVERY = 20
-
-
-class LossNotFinite(FindnaError):
-    """The run diverged; the last good checkpoint is kept."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def pretrain(
 
     Raises:
         BadInput: what a user can mend, with file and remedy.
-        LossNotFinite: the last good checkpoint is kept.
+        NonFiniteLoss: the last good checkpoint is kept.
         KeyboardInterrupt: after a checkpoint was written.
     """
     began = time.monotonic()
@@ -348,8 +342,8 @@ class _Job:
         if not finite or not all(p.isfinite().all() for p in self.learner.model.parameters()):
             raise self._diverged()
 
-    def _diverged(self) -> LossNotFinite:
-        return LossNotFinite(
+    def _diverged(self) -> NonFiniteLoss:
+        return NonFiniteLoss(
             f"{self.run.folder}: the loss is not finite at step {self.step}; the checkpoint of an"
             f" earlier step is kept in {self.run.folder / 'checkpoints'}\n"
             "  try a lower --learning-rate, or --precision fp32"

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop."""
+"""What ends a run early: signals that ask it to stop, and a loss that is no number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from findna.files import log
+from findna.files import FindnaError, log
+from findna.model.model import Model
+
+
+class NonFiniteLoss(FindnaError):
+    """Training broke down; `model` holds the best weights so far, where no checkpoint does."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, model: Model | None = None) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class StopRequest:

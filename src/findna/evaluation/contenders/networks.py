@@ -26,7 +26,8 @@ from findna.model.model import Model, new_model
 from findna.model.presets import ModelConfig
 from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings
-from findna.training.fit import Fit, NonFiniteLoss, fit, logits_of
+from findna.training.fit import Fit, fit, logits_of
+from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import task_for, task_of
 
 Floats = NDArray[np.float64]
