@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 import findna
+from findna.allocation import keep_freed_memory
 from findna.data.labelled import LabelledData
 from findna.data.labels import read_labelled
 from findna.evaluation.contenders.baselines import kmer_baseline
@@ -52,7 +53,7 @@ def pretrain(folder: Path, length: dict[str, str | int]) -> Path:
     given = {
         **length,
         "sampling": {"contigs": CHROMOSOMES, "batch_bases": 4096},
-        "validation": {"checks": 4},
+        "validation": {"checks": 4, "final_bases": 262_144},
         "distillation": {"distillation_weight": 0.0},
     }
     settings = PretrainSettings.resolve(given)
@@ -121,6 +122,7 @@ def main() -> int:
     parser.add_argument("--overwrite", action="store_true", help="write over an earlier demo")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    keep_freed_memory()
     began = time.monotonic()
     findna.example(given.output / "example", seed=given.seed, overwrite=given.overwrite)
     run = pretrain(

@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "findna"
 ORDER = [
-    "files", "settings", "sequence", "data", "model", "inference", "metrics", "resampling",
-    "training", "evaluation", "report", "facts", "cli",
+    "allocation", "files", "settings", "sequence", "data", "model", "inference", "metrics",
+    "resampling", "training", "evaluation", "report", "facts", "cli",
 ]  # fmt: skip
 MODULES = {
     ".".join(("findna", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from findna.allocation import keep_freed_memory
 from findna.cli.options import SettingsOptions
 from findna.files import STDIN, BadInput, FindnaError, FullDisk, log
 from findna.settings import Settings
@@ -141,7 +142,8 @@ def resolved(make: Callable[[], _S]) -> _S:
 
 
 def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
-    """Notices go to stderr; torch, if it is loaded, gets its threads."""
+    """Notices go to stderr; freed memory is kept; torch, if it is loaded, gets its threads."""
+    keep_freed_memory()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain())
     log.handlers[:] = [handler]
