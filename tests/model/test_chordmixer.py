@@ -417,6 +417,16 @@ def test_moments_of_layers_are_those_of_each_sequence(encoder: ChordMixer) -> No
         torch.testing.assert_close(encoder(codes[None], moments=2).layers[0], wanted)
 
 
+def test_moments_of_long_sequences_keep_their_digits() -> None:
+    lengths = torch.tensor([131_072, 1000, 1])
+    packed = Packed(lengths, tokens=3)
+    bases = torch.randn(int(lengths.sum()), 8, generator=torch.Generator().manual_seed(0)) + 3
+    found = packed.moments(packed.rows(bases, torch.zeros(3, 8)), 2)
+    for row, own in zip(found, bases.double().split(lengths.tolist()), strict=True):
+        wanted = torch.stack([own.mean(0), own.std(0, correction=0)])
+        torch.testing.assert_close(row.double(), wanted, rtol=2e-6, atol=1e-9)
+
+
 def test_means_of_layers_send_gradient_with_and_without_checkpointing(encoder: ChordMixer) -> None:
     codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
     slim = ChordMixer(encoder.config.model_copy(update={"checkpointing": True}))

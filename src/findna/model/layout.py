@@ -16,6 +16,9 @@ from torch import Tensor
 from findna.model.encoded import Encoded, root
 from findna.model.rotation import Rings
 
+# Bases that are summed one after the other.
+_STRETCH = 256
+
 
 class Layout(Protocol):
     """What the backbone asks of a batch, whether its sequences are equally long or not."""
@@ -116,10 +119,22 @@ class Packed:
             found.append(root(self._mean(squares)))
         return torch.stack(found, 1)
 
+    @cached_property
+    def _stretches(self) -> tuple[Tensor, Tensor]:
+        """(n,) the stretch in which each base lies, and (P,) the sequence of each stretch."""
+        counts = -(-self.lengths // _STRETCH)
+        first = torch.cumsum(counts, 0) - counts
+        starts = torch.cumsum(self.lengths, 0) - self.lengths
+        place = torch.arange(len(self.owner), device=self.owner.device) - starts[self.owner]
+        return first[self.owner] + place // _STRETCH, torch.repeat_interleave(counts)
+
     def _mean(self, values: Tensor) -> Tensor:
         """Values of bases (n, D) → means over each sequence (B, D)."""
-        summed = values.new_zeros(len(self.lengths), values.shape[1])
-        return summed.index_add(0, self.owner, values) / self.lengths[:, None].to(values.dtype)
+        stretch, whose = self._stretches
+        # One long chain of additions would lose digits with every base.
+        parts = values.new_zeros(len(whose), values.shape[1]).index_add(0, stretch, values)
+        summed = values.new_zeros(len(self.lengths), values.shape[1]).index_add(0, whose, parts)
+        return summed / self.lengths[:, None].to(values.dtype)
 
 
 @dataclass(frozen=True)
