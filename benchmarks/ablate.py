@@ -44,7 +44,7 @@ from findna.data.windows import WindowSampler
 from findna.files import write_json
 from findna.inference.embed import embeddings
 from findna.inference.precision import autocast, resolve_precision
-from findna.metrics import Answers, choose_threshold, value
+from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.model.model import Model, new_model
 from findna.model.presets import PRESETS
@@ -55,6 +55,7 @@ from findna.training.linear import tuned
 from findna.training.pretrain import pretrain
 from findna.training.recipes import PretrainSettings
 from findna.training.self_distillation import SelfDistillation
+from findna.training.thresholds import choose_threshold
 
 # Random weights, of the shape of a row.
 UNTRAINED = {"random": "masked-only", "random-stem-4": "stem-4"}

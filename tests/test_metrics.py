@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics as sk
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from findna.metrics import Answers, choose_threshold, confusion, metric_names, value
+from findna.metrics import Answers, confusion, metric_names, value
 from findna.resampling import (
     bootstrap_interval,
     measure,
@@ -254,27 +254,6 @@ def test_permutation_p_value_is_small_for_signal_and_not_for_chance():
     groups = np.repeat(np.arange(4), 10)
     assert permutation_p_value("mcc", few, permutations=200) < 0.01
     assert permutation_p_value("mcc", few, permutations=200, groups=groups) > 0.1
-
-
-def test_the_threshold_with_the_best_mcc():
-    labels, p = np.array([0, 0, 0, 0, 1, 1]), np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.35])
-    assert choose_threshold(labels, p) == pytest.approx(0.25)
-    assert value("mcc", binary(labels, p, 0.25)) == 1.0
-    assert choose_threshold(np.ones(3, np.int64), np.array([0.1, 0.2, 0.3])) == 0.5
-    # One of each class is wrong at 0.3 as at 0.85: the nearer one to 0.5 is taken.
-    assert choose_threshold(np.array([0, 1, 0, 1]), np.array([0.1, 0.5, 0.8, 0.9])) == 0.3
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=30))
-@example([(0, 0.0), (1, 5e-324)])
-@example([(0, 0.5), (1, float(np.nextafter(0.5, 1)))])
-def test_no_other_threshold_is_better(rows):
-    labels, p = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
-    if len(set(labels.tolist())) < 2:
-        return
-    best = value("mcc", binary(labels, p, choose_threshold(labels, p)))
-    assert all(best >= value("mcc", binary(labels, p, t)) - 1e-9 for t in [*p, 1.1])
 
 
 def test_a_table_that_does_not_fit_is_refused():

@@ -115,8 +115,8 @@ def _macro_f1_of(tables: Floats) -> Floats:
     return _undefined_where(_one_class(tables), _nanmean(_f1_by_class(tables)))
 
 
-def _mcc_of(tables: Floats) -> Floats:
-    """Matthews correlation for any number of classes (Gorodkin 2004)."""
+def mcc_of(tables: Floats) -> Floats:
+    """Matthews correlation (B,) of confusion tables (B, K, K), labels in rows (Gorodkin 2004)."""
     total, right = tables.sum((1, 2)), np.trace(tables, axis1=1, axis2=2)
     truth, said = tables.sum(2), tables.sum(1)
     above = right * total - (truth * said).sum(1)
@@ -301,7 +301,7 @@ _BY_TABLE = {
     "accuracy": _from_table(_accuracy_of),
     "balanced_accuracy": _from_table(_balanced_accuracy_of),
     "macro_f1": _from_table(_macro_f1_of),
-    "mcc": _from_table(_mcc_of),
+    "mcc": _from_table(mcc_of),
 }
 _METRICS: dict[TaskKind, dict[str, Callable[[Answers, Floats], Floats]]] = {
     "binary": {
@@ -318,7 +318,7 @@ _METRICS: dict[TaskKind, dict[str, Callable[[Answers, Floats], Floats]]] = {
         "exact_match": _exact_match,
         "accuracy_macro": _over_labels(_accuracy_of),
         "macro_f1": _over_labels(_positive_f1_of),
-        "mcc_macro": _over_labels(_mcc_of),
+        "mcc_macro": _over_labels(mcc_of),
         "auroc_macro": _mean_curve(_auroc_of),
         "auprc_macro": _mean_curve(_auprc_of),
     },
@@ -352,40 +352,6 @@ def value(name: str, answers: Answers) -> float | None:
     """One metric without interval; None where it is not defined."""
     found = float(resampled(name, answers, np.ones((1, len(answers))))[0])
     return None if np.isnan(found) else found
-
-
-def choose_threshold(labels: Ints, positive_scores: Floats, least: float = 0) -> float:
-    """Threshold for `score >= threshold` with the best MCC on these rows; among equals the one
-    nearest to 0.5.
-
-    Returns 0.5 when only one class is there. Candidates lie midway between neighbouring distinct
-    scores. Each class is answered at least `least` times as often as it is there, as far as equal
-    scores allow: where no threshold has any MCC, the best of all might else be one that answers a
-    single class.
-    """
-    truth = (labels == 1).astype(np.float64)
-    if truth.min(initial=1) == truth.max(initial=0):
-        return 0.5
-    hits, alarms = (
-        x[0] for x in _hits_and_alarms(truth, positive_scores, np.ones((1, len(truth))))
-    )
-    missed, spared = hits[-1] - hits, alarms[-1] - alarms
-    tables = np.stack([np.stack([spared, alarms], 1), np.stack([missed, hits], 1)], 1)
-    mcc = _mcc_of(tables)
-    distinct = np.unique(positive_scores)[::-1]
-    between = np.append(midway(distinct[1:], distinct[:-1]), distinct[-1])
-    said = np.stack([missed + spared, hits + alarms])
-    lacks = np.clip(least * np.stack([alarms[-1:], hits[-1:]]) - said, 0, None).sum(0)
-    mcc = np.where(lacks <= lacks.min(), mcc, -np.inf)
-    best = np.flatnonzero(mcc >= mcc.max() - 1e-12)
-    return float(between[best[np.abs(between[best] - 0.5).argmin()]])
-
-
-def midway(low: Floats, high: Floats) -> Floats:
-    """Thresholds that tell lower from higher scores: above `low`, not above `high`, and midway if
-    rounding leaves a number there.
-    """
-    return np.asarray(np.maximum((low + high) / 2, np.nextafter(low, high)))
 
 
 def confusion(answers: Answers) -> pd.DataFrame:

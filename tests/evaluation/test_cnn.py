@@ -16,7 +16,8 @@ from findna.evaluation.contenders.cnn import (
     network,
 )
 from findna.files import FindnaError
-from findna.metrics import Answers, choose_threshold, primary_metric, value
+from findna.metrics import Answers, primary_metric, value
+from findna.training.thresholds import choose_threshold
 
 QUICK = CnnSettings(learning_rates=(3e-3,), epochs=4, batch_rows=32)
 

@@ -14,7 +14,6 @@ from findna.data.labels import read_labelled
 from findna.files import BadInput
 from findna.inference.answers import scores_of
 from findna.inference.predict import predict
-from findna.metrics import choose_threshold
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.sequence.alphabet import reverse_complement
@@ -28,6 +27,7 @@ from findna.training.rates import trained_parts
 from findna.training.run_state import METRICS, read_metrics
 from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import row_losses, task_for, task_of
+from findna.training.thresholds import choose_threshold
 
 QUICK = {
     "epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32",

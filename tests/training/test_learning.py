@@ -10,7 +10,7 @@ from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_d
 from findna.data.labelled import LabelledData
 from findna.inference import precision
 from findna.inference.answers import scores_of
-from findna.metrics import Answers, choose_threshold, value
+from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.training import learning
 from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
@@ -21,7 +21,6 @@ from findna.training.learning import (
     MANY_ROWS,
     Learner,
     batch_rows,
-    leaves_open,
     trainings,
 )
 from findna.training.probe import FrozenRows
@@ -243,44 +242,6 @@ def test_rows_that_are_all_alike_teach_without_a_choice(caplog):
     assert "too alike to hold any back" in caplog.text
     named = learner_for(data, train="head").learn(data.splits["train"], np.zeros(16, np.int64))
     assert named.choice.train == "head"
-
-
-# ---------------------------------------------------------------- no class is shut out
-
-
-def test_every_class_is_answered_half_as_often_as_it_is_there():
-    labels, scores = np.array([0, 0, 0, 1, 1]), np.array([0.9, 0.8, 0.7, 0.2, 0.1])
-    # Every threshold between is worse than guessing: the best of all answers one class.
-    assert (scores >= choose_threshold(labels, scores)).all()
-    said = scores >= choose_threshold(labels, scores, 0.5)
-    assert said.sum() >= 1 and (~said).sum() >= 2
-    assert choose_threshold(labels, np.full(5, 0.3), 0.5) == pytest.approx(0.3)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_threshold_without_limits_is_as_it_was(seed):
-    random = np.random.default_rng(seed)
-    labels, scores = random.integers(0, 2, 30), random.random(30).round(1)
-    each = np.unique(scores)
-    mcc = [
-        value("mcc", Answers("binary", ("a", "b"), labels, np.stack([1 - scores, scores], 1), t))
-        for t in each
-    ]
-    best = max(mcc)
-    found = choose_threshold(labels, scores)
-    at = value(
-        "mcc", Answers("binary", ("a", "b"), labels, np.stack([1 - scores, scores], 1), found)
-    )
-    assert at == pytest.approx(best)
-
-
-def test_rows_that_teach_keep_both_classes_open():
-    labels, scores = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    low, high = leaves_open(labels, scores)
-    assert (low, high) == (pytest.approx(0.25), 0.6)
-    for threshold in (low, high):
-        said = scores >= threshold
-        assert said.sum() >= 1 and (~said).sum() >= 2
 
 
 @pytest.mark.parametrize("seed", range(3))

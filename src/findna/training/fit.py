@@ -23,7 +23,7 @@ from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.inference.answers import scores_of, task_outputs
 from findna.inference.precision import autocast
-from findna.metrics import Answers, choose_threshold, primary_metric, value
+from findna.metrics import Answers, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
@@ -33,6 +33,7 @@ from findna.training.schedules import averaging, warmup_cosine
 from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import retasked, row_losses, row_weights, targets_of, task_of
 from findna.training.teacher import average_
+from findna.training.thresholds import choose_threshold
 
 # A loss is looked at this often: reading it makes a GPU wait.
 _STEPS_BETWEEN_CHECKS = 20

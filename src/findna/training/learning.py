@@ -40,7 +40,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.splits import strata_of, stratified_folds, stratified_holdout
 from findna.files import log
 from findna.inference.answers import scores_of
-from findna.metrics import Answers, choose_threshold, midway, value
+from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
@@ -52,6 +52,7 @@ from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import mean_loss
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, PooledRows
 from findna.training.tasks import retasked, task_for, task_of
+from findna.training.thresholds import LEAST_ANSWERED, choose_threshold, leaves_open
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -61,7 +62,6 @@ Precision = Literal["fp32", "bf16"]
 FEW_ROWS, MANY_ROWS = 1_000, 5_000
 PARTS = 3
 LEAST_STEPS, SMALLEST_BATCH = 200, 8
-LEAST_ANSWERED = 0.5
 # Another draw than those of the folds that judge.
 _PARTS_DRAW = 2_000_003
 _ROWS_LOOKED_AT = 1024
@@ -378,21 +378,6 @@ class Learner:
         scores = scores_of(logits_of(model, some, precision), task_of(model))[:, 1]
         low, high = leaves_open(some.labels.astype(np.int64), scores)
         model.config = retasked(model, threshold=float(np.clip(threshold, low, high)))
-
-
-def leaves_open(labels: Ints, scores: Floats) -> tuple[float, float]:
-    """Lowest and highest threshold that answer each class for `LEAST_ANSWERED` of as many rows as
-    it has, at least one.
-    """
-    ordered = np.sort(scores)
-    positive = int(np.ceil(LEAST_ANSWERED * (labels == 1).sum()))
-    negative = int(np.ceil(LEAST_ANSWERED * (labels != 1).sum()))
-    high = float(ordered[-positive]) if positive else 1.0
-    if not negative:
-        return 0.0, high
-    below = ordered[negative - 1]
-    above = ordered[ordered > below]
-    return float(midway(below, above[0]) if len(above) else below), high
 
 
 def _out_of_fold(heard: Sequence[Heard], what: str) -> OutOfFold:

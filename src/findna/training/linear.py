@@ -25,7 +25,7 @@ from threadpoolctl import ThreadpoolController
 
 from findna.data.labelled import Labels
 from findna.data.parts import TaskKind
-from findna.metrics import choose_threshold
+from findna.training.thresholds import choose_threshold
 
 Floats = NDArray[np.float64]
 Features: TypeAlias = scipy.sparse.csr_matrix | NDArray[np.float32] | NDArray[np.float64]

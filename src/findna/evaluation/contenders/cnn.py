@@ -33,12 +33,13 @@ from findna.data.randomness import Purpose, row_hash
 from findna.files import FindnaError, log
 from findna.inference.answers import scores_of
 from findna.inference.devices import pick_device
-from findna.metrics import Answers, choose_threshold, primary_metric, value
+from findna.metrics import Answers, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.sequence.alphabet import PAD, VOCABULARY
 from findna.settings import Settings
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.tasks import row_losses, targets_of, task_for
+from findna.training.thresholds import choose_threshold
 
 Floats = NDArray[np.float64]
 Weights = dict[str, Tensor]

@@ -26,10 +26,10 @@ from findna.evaluation.contenders.linear import LearnedLinear
 from findna.evaluation.contenders.networks import Start
 from findna.inference.embed import Embeddings, embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
-from findna.metrics import choose_threshold
 from findna.model.heads import Pooling
 from findna.sequence.alphabet import Strand
 from findna.training.linear import mean_loss, tuned
+from findna.training.thresholds import choose_threshold
 
 Floats = NDArray[np.float64]
 

@@ -41,8 +41,8 @@ from findna.evaluation.contenders.table_files import (
 )
 from findna.evaluation.protocol import Learned
 from findna.files import BadInput, log
-from findna.metrics import choose_threshold
 from findna.sequence.alphabet import decode
+from findna.training.thresholds import choose_threshold
 
 Ints = NDArray[np.int64]
 
