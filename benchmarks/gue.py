@@ -58,7 +58,7 @@ PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 PUBLISHED = (
     "settings.yaml", "results.tsv", "table.tsv", "across.tsv", "published.tsv", "table.md",
-    "comparison.png", "log.txt", "command.txt",
+    "comparison.png", "log.txt", "command.txt", "environment.json",
 )  # fmt: skip
 
 

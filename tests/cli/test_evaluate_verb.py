@@ -85,6 +85,8 @@ def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path
     drawn = pd.read_csv(tmp_path / "tuned" / "task.csv")
     assert drawn["label"].value_counts().to_dict() == {"negative": 40, "positive": 40}
     assert list(drawn.columns) == ["id", "chrom", "start", "end", "strand", "sequence", "label"]
+    again = _call("finetune", bed, "--negatives", tmp_path / "none.fa", *tuned)
+    assert again.exit_code == 3 and "this run exists" in again.stderr
     result = _call("doctor", bed, "-g", tmp_path / "genome.fa")
     assert result.exit_code == 3 and "--negatives" in result.stderr
 
@@ -94,6 +96,7 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
     for arguments, code, words in (
         ((task, "--suite", "gue"), 3, "either labelled data or a suite"),
         ((task, "--data", task), 2, "DATA and --data both name"),
+        ((task, "--task", "tf/0"), 3, "are those of a suite"),
         (("--suite", "gue", "--task", "tf/00"), 3, "did you mean"),
         (("--suite", "gue", "--task", "tf/0", "--data", tmp_path), 3, "findna fetch"),
         (("--negatives", tmp_path / "g.fa"), 2, "--negatives goes with DATA"),

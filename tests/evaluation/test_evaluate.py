@@ -258,6 +258,9 @@ def test_what_cannot_be_evaluated_leaves_no_folder(tmp_path):
         evaluate(data, tmp_path / "out", settings=QUICK)
     with pytest.raises(BadInput, match="either labelled data or a suite"):
         evaluate(None, tmp_path / "out", settings=QUICK)
+    for given in ({"tasks": ["tf/0"]}, {"root": tmp_path}):
+        with pytest.raises(BadInput, match="are those of a suite"):
+            evaluate(task_data(), tmp_path / "out", settings=QUICK, **given)
     with pytest.raises(BadInput, match="tf/0"):
         evaluate(None, tmp_path / "out", suite="gue", tasks=["tf/00"], settings=QUICK)
     with pytest.raises(BadInput, match="no model folder"):

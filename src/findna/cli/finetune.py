@@ -12,6 +12,7 @@ from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import log
 from findna.training.finetune import FinetuneSettings
 from findna.training.finetune import finetune as run_finetuning
+from findna.training.run_state import refuse_taken
 
 
 @verb(FinetuneSettings)
@@ -46,6 +47,9 @@ def finetune(
     report.html.
     """
     settings = resolved(lambda: FinetuneSettings.parse(given, source="settings"))
+    if not resume:
+        # Drawing negatives may take minutes.
+        refuse_taken(output, overwrite)
     rows = with_negatives(data, negatives, settings.seed) if negatives else data
     with reported(output):
         run_finetuning(

@@ -154,6 +154,11 @@ def _prepared(
             "either labelled data or a suite is evaluated",
             remedy="give DATA, or --suite gue --task tf/0",
         )
+    if suite is None and (tasks or root):
+        raise BadInput(
+            "tasks and their place are those of a suite, and labelled data were given",
+            remedy="name a suite, or leave them out",
+        )
     if suite is not None:
         where = Path(root) if root else cache_folder() / "data"
         for task in tasks_of(suite, tasks):
