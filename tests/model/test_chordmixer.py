@@ -157,6 +157,29 @@ def test_packed_form_equals_padded_form(encoder: ChordMixer) -> None:
     torch.testing.assert_close(summary, batch.summary)
 
 
+def test_every_form_keeps_to_the_plain_one_in_half_precision(
+    encoder: ChordMixer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products are rounded to eight bits; what is added up and rotated stays in full."""
+    parts, lengths = sequences(), torch.tensor(LENGTHS)
+    wanted = torch.cat([plain_encode(encoder, codes)[: len(codes)] for codes in parts])
+    forms = []
+    with torch.autocast("cpu", torch.bfloat16):
+        forms.append(encoder.forward_packed(torch.cat(parts), lengths)[0])
+        for pads in (0, 50):
+            batch = encoder(padded(parts, max(LENGTHS) + pads), lengths)
+            forms.append(batch.bases[batch.valid])
+        forms.append(torch.cat([encoder(codes[None]).bases[0] for codes in parts]))
+        monkeypatch.setattr(chordmixer, "CACHED_ROWS", 7)
+        monkeypatch.setattr(rotation, "CACHED_ROWS", 7)
+        with torch.no_grad():
+            forms.append(encoder.forward_packed(torch.cat(parts), lengths)[0])
+    for form in forms:
+        assert form.dtype == torch.float32
+        torch.testing.assert_close(form, wanted, atol=0.02, rtol=0)
+        torch.testing.assert_close(form, forms[0], atol=0.01, rtol=0)
+
+
 @pytest.mark.parametrize("rows", [1, 7, 16, 61])
 def test_blocks_of_rows_change_nothing(
     encoder: ChordMixer, rows: int, monkeypatch: pytest.MonkeyPatch
