@@ -259,3 +259,15 @@ def test_permutation_p_value_is_small_for_signal_and_not_for_chance():
 def test_a_table_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="expected"):
         Answers("binary", ("a", "b"), np.zeros(3, np.int64), np.zeros((3, 1)))
+
+
+def test_the_units_of_values_are_no_reason_to_have_no_correlation():
+    random = np.random.default_rng(0)
+    truth = random.random((50, 1))
+    said = truth + 0.1 * random.random((50, 1))
+    found = value("pearson", Answers("regression", ("x",), truth, said))
+    for unit in (1e-12, 1e12):
+        small = Answers("regression", ("x",), truth * unit, said * unit)
+        assert value("pearson", small) == pytest.approx(found)
+    constant = Answers("regression", ("x",), truth, np.full((50, 1), 1e9 / 3))
+    assert value("pearson", constant) is None

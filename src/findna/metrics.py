@@ -221,10 +221,7 @@ def _indicator(answers: Answers) -> Floats:
 
 
 def _r2_of(truth: Floats, said: Floats, counts: Floats) -> Floats:
-    mean = _divide(counts @ truth, counts.sum(1))
-    spread = (counts * (truth - mean[:, None]) ** 2).sum(1)
-    # Of equal values rounding leaves a spread that is none.
-    spread = np.where(spread > 1e-20 * (counts @ truth**2), spread, 0)
+    _, spread = _centred(truth[None], counts)
     return 1 - _divide(counts @ (truth - said) ** 2, spread)
 
 
@@ -250,15 +247,17 @@ def _midranks(values: Floats, counts: Floats) -> Floats:
 
 def _correlation(x: Floats, y: Floats, counts: Floats) -> Floats:
     """Pearson correlation (B,) of x and y (B or 1, n), rows counted as often as `counts` says."""
-    total = counts.sum(1, keepdims=True)
-    x = x - (counts * x).sum(1, keepdims=True) / total
-    y = y - (counts * y).sum(1, keepdims=True) / total
-    xx, yy = (counts * x * x).sum(1), (counts * y * y).sum(1)
-    # A constant column leaves rounding noise of this order instead of a clean zero.
-    tiny = 1e-20 * counts.sum(1)
-    return _divide(
-        (counts * x * y).sum(1), np.sqrt(np.where((xx > tiny) & (yy > tiny), xx * yy, 0))
-    )
+    x, xx = _centred(x, counts)
+    y, yy = _centred(y, counts)
+    return _divide((counts * x * y).sum(1), np.sqrt(xx * yy))
+
+
+def _centred(x: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Values less their mean (B, n), and the sum of their squares (B,): 0 where all are alike."""
+    centred = x - (counts * x).sum(1, keepdims=True) / counts.sum(1, keepdims=True)
+    squares = (counts * centred**2).sum(1)
+    # Of equal values rounding leaves a spread that is none.
+    return centred, np.where(squares > 1e-20 * (counts * x**2).sum(1), squares, 0)
 
 
 def _over_targets(

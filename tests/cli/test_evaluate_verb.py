@@ -87,6 +87,10 @@ def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path
     assert list(drawn.columns) == ["id", "chrom", "start", "end", "strand", "sequence", "label"]
     again = _call("finetune", bed, "--negatives", tmp_path / "none.fa", *tuned)
     assert again.exit_code == 3 and "this run exists" in again.stderr
+    for verb in ("finetune", "evaluate"):
+        for flags in (("--group-column", "name"), ("-g", tmp_path / "other.fa")):
+            named = _call(verb, *arguments[1:], *flags, "-o", tmp_path / "named")
+            assert named.exit_code == 2 and "all rows are positives" in named.stderr, named.stderr
     result = _call("doctor", bed, "-g", tmp_path / "genome.fa")
     assert result.exit_code == 3 and "--negatives" in result.stderr
 

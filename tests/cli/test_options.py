@@ -7,9 +7,12 @@ import pytest
 import typer
 from pydantic import Field
 
+from findna.cli import options
 from findna.cli.options import SettingsOptions
+from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput
 from findna.settings import Settings
+from findna.training.finetune_settings import FinetuneSettings
 from findna.training.recipes import PretrainSettings
 
 
@@ -84,15 +87,15 @@ def test_file_then_set_then_flag(tmp_path: Path) -> None:
 
 def test_the_last_named_end_of_a_run_stands(tmp_path: Path) -> None:
     """`--budget` over the steps of a file; two ends named at once are left for the settings."""
-    options = SettingsOptions(PretrainSettings)
+    flags = SettingsOptions(PretrainSettings)
     config = tmp_path / "settings.yaml"
     config.write_text("steps: 120\npreset: small\n")
-    named: dict[str, Any] = dict.fromkeys(options.flags) | {"config": config, "set_": None}
-    assert options.take({**named, "budget": "40s"}) == {"preset": "small", "budget": "40s"}
-    assert options.take({**named, "set_": ["epochs=2"]}) == {"preset": "small", "epochs": 2}
-    over = options.take({**named, "set_": ["epochs=2"], "steps": 3})
+    named: dict[str, Any] = dict.fromkeys(flags.flags) | {"config": config, "set_": None}
+    assert flags.take({**named, "budget": "40s"}) == {"preset": "small", "budget": "40s"}
+    assert flags.take({**named, "set_": ["epochs=2"]}) == {"preset": "small", "epochs": 2}
+    over = flags.take({**named, "set_": ["epochs=2"], "steps": 3})
     assert over == {"preset": "small", "steps": 3}
-    both = options.take({**named, "budget": "40s", "steps": 3})
+    both = flags.take({**named, "budget": "40s", "steps": 3})
     with pytest.raises(BadInput, match="one of steps, epochs and budget"):
         PretrainSettings.resolve(both)
 
@@ -131,14 +134,32 @@ def test_set_wants_a_value_that_can_be_read() -> None:
         _take(set_=["steps=["])
 
 
+def test_a_section_that_a_file_leaves_empty_takes_flags() -> None:
+    given: dict[str, Any] = {"sampling": None}
+    options._put(given, ("sampling", "window"), 128)
+    assert given == {"sampling": {"window": 128}}
+
+
+def test_a_bare_number_is_seconds_and_a_seed_is_no_monster() -> None:
+    assert PretrainSettings.parse({"budget": 600}, source="x").budget == "600"
+    assert EvaluateSettings.parse({"budget": 1.5}, source="x").budget == "1.5"
+    with pytest.raises(BadInput, match="budget"):
+        PretrainSettings.parse({"budget": True}, source="x")
+    for settings, name in (
+        (PretrainSettings, "seed"), (FinetuneSettings, "seed"), (EvaluateSettings, "first_seed"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match=name):
+            settings.parse({name: 2**64}, source="x")
+
+
 def test_set_below_a_value_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="no section"):
         _take(set_=["steps=3", "steps.more=1"])
 
 
 def test_real_settings_have_no_two_flags_of_one_name() -> None:
-    options = SettingsOptions(PretrainSettings)
-    paths = [flag.path for flag in options.flags.values()]
+    flags = SettingsOptions(PretrainSettings)
+    paths = [flag.path for flag in flags.flags.values()]
     assert len(set(paths)) == len(paths)
     assert sum(1 for _ in _leaves(PretrainSettings.resolve({}).model_dump())) == len(paths)
 

@@ -544,3 +544,19 @@ def test_values_that_are_all_the_same_teach_nothing(tmp_path):
     table = csv([("ACGT", "0.1"), ("ACGG", "0.1"), ("CCGG", "0.1")])
     with pytest.raises(BadInput, match=r"all 3 training rows have the value 0.1 in label"):
         read_labelled(write(tmp_path / "t.csv", table), settings=LabelSettings(task="regression"))
+
+
+def test_a_digest_is_of_all_that_rows_are_parted_by():
+    codes = [encode("ACGT"), encode("TTTT")]
+    rows = LabelledSplit(["a", "b"], codes, np.array([0, 1]), np.array([1, 2]))
+    places = RowPlaces.of(["1", "1"], [0, 10], [4, 14], ["+", "+"])
+    changed = [
+        dataclasses.replace(rows, labels=np.array([1, 0])),
+        dataclasses.replace(rows, codes=codes[::-1]),
+        dataclasses.replace(rows, groups=np.array([0, 0])),
+        dataclasses.replace(rows, groups=np.array([0, 1])),
+        dataclasses.replace(rows, places=places),
+        dataclasses.replace(rows, places=dataclasses.replace(places, chrom=np.array(["1", "2"]))),
+    ]
+    assert len({rows.digest, *(one.digest for one in changed)}) == 7
+    assert dataclasses.replace(rows, ids=["c", "d"]).digest == rows.digest

@@ -75,7 +75,7 @@ def model(tmp_path_factory):
 class Composition:
     """Features of somebody else."""
 
-    name, draws, parts, pretraining_seeds = "letters", False, ("all",), False
+    name, draws, parts = "letters", False, ("all",)
 
     def __init__(self):
         self.forgotten = 0
@@ -311,15 +311,17 @@ def test_models_are_named_apart(tmp_path, model):
 def test_one_model_a_pretraining_seed(tmp_path, model):
     second = tmp_path / "second"
     new_model(SMALL, 6).save(second)
+    pair = [f"both={model},{second}"]
+    with pytest.raises(BadInput, match="both is 2 models, one a seed, and there are 1 seeds"):
+        evaluate(task_data(), tmp_path / "out", models=pair, settings=_linear(1), device="cpu")
+    # A third seed would be the first model once more.
     found = evaluate(
-        task_data(),
-        tmp_path / "out",
-        models=[f"both={model},{second}"],
-        settings=_linear(2),
-        device="cpu",
-    )
-    row = found.table.set_index("contender").loc["linear-both"]
-    assert row["seeds"] == 2 and bool(row["pretraining_seeds"])
+        task_data(), tmp_path / "out", models=pair, settings=_linear(3), device="cpu"
+    ).table.set_index("contender")
+    assert found.loc["linear-both", "seeds"] == 2
+    assert bool(found.loc["linear-both", "pretraining_seeds"])
+    drawn = found.index.str.startswith("linear-random")
+    assert found.loc[drawn, "seeds"].tolist() == [3]
 
 
 def test_leaking_training_rows_can_be_left_out(tmp_path):

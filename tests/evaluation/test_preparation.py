@@ -169,6 +169,21 @@ def test_few_shot_draws_rows_of_each_class_and_chooses_among_them():
     assert set(both) != set(ids_of(*found.parts(1).splits.values()))
 
 
+def test_few_shot_of_several_labels_says_what_is_drawn():
+    rows = split_of(40, 1)
+    tags = np.stack([rows.labels, np.arange(40) % 2], 1)
+    several = {
+        "train": replace(rows, labels=tags),
+        "test": replace(split_of(9, 3), labels=tags[:9]),
+    }
+    data = LabelledData(several, "multilabel", ("a", "b"))
+    found = prepare("own", data, ProtocolSettings(few_shot=2))
+    assert "2 training rows of each combination of labels" in found.protocol
+    parts = found.parts(0).splits.values()
+    drawn = np.concatenate([part.labels for part in parts])
+    assert np.unique(drawn, axis=0, return_counts=True)[1].tolist() == [2, 2, 2, 2]
+
+
 def test_reduced_rows_keep_the_classes_in_their_shares_and_are_said():
     data = data_of(train=split_of(200, 1, positive=0.25), dev=split_of(9, 2), test=split_of(9, 3))
     found = prepare("own", data, ProtocolSettings(train_rows=40))

@@ -11,7 +11,6 @@ from findna.evaluation.contenders.probes import LinearProbe, NeighbourProbe
 from findna.evaluation.contenders.tables import (
     EmbeddingTable,
     PredictionTable,
-    named_rows,
     open_answers,
     rows_to_embed,
 )
@@ -72,15 +71,15 @@ def written(frame, path):
 
 def test_ids_stay_where_they_are_unique_and_get_their_split_where_they_are_not():
     data = data_of()
-    assert named_rows(data) is data
+    assert data.named() is data
     twice = LabelledData(
         {"train": split_of("12", [0, 1]), "test": split_of("12", [0, 1])}, "binary", ("a", "b")
     )
-    assert named_rows(twice).splits["test"].ids == ["test:1", "test:2"]
+    assert twice.named().splits["test"].ids == ["test:1", "test:2"]
     within = LabelledData(
         {"train": split_of("xx", [0, 1]), "test": split_of("yz", [0, 1])}, "binary", ("a", "b")
     )
-    found = named_rows(within)
+    found = within.named()
     assert [found.splits[k].ids for k in ("train", "test")] == [
         ["train:1", "train:2"],
         ["test:1", "test:2"],

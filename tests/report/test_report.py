@@ -272,10 +272,28 @@ def test_a_network_shows_its_epoch_of_how_many(tmp_path: Path) -> None:
     assert "Learning" in page and ">1</text>" in svg and "1.005" not in svg
 
 
+@pytest.mark.parametrize(
+    ("settings", "kind", "note", "words"),
+    [
+        ({}, "binary", {}, "choose what is trained, the epoch, the strand and the threshold."),
+        ({"train": "full", "strand": "both"}, "binary", {"part": 2}, "choose the threshold."),
+        ({"train": "last", "strand": "both"}, "regression", {}, "choose the epoch."),
+    ],
+)
+def test_what_validation_chose_is_said_as_it_was(
+    tmp_path: Path, settings: dict[str, str], kind: str, note: dict[str, int], words: str
+) -> None:
+    settings = {"train": "auto", "strand": "auto", **settings}
+    fit = {"stage": "fit", "strand": "both", "train": "full", "epoch": 1, "train_loss": 0.5}
+    rows = [fit, {**fit, "stage": "choice", "validation_loss": 0.4, **note}]
+    page = _finetuned(tmp_path / "r", rows, settings, task={"kind": kind})
+    assert f"Validation rows {words} Scores on validation rows are no result." in page
+
+
 def test_an_error_of_values_is_named_as_one(tmp_path: Path) -> None:
     tried = [{"train": "probe", "strand": "both", "r2": 0.9, "loss": 6e-7, "parts": 1}]
     page = _finetuned(tmp_path / "r", task={"kind": "regression"}, tried=tried)
-    assert "<th>squared error</th>" in page and "<th>loss</th>" not in page
+    assert "<th>squared error in variances</th>" in page and "<th>loss</th>" not in page
     assert "<td>6e-07</td>" in page
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning: it learns, chooses on validation only, and tells what it did."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_d
 import findna.training.finetune as finetuning
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
+from findna.data.splits import Fold
 from findna.files import BadInput
 from findna.inference.answers import scores_of
 from findna.inference.predict import predict
@@ -20,7 +22,9 @@ from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting
 from findna.training.beginning import begin
+from findna.training.choices import Choice, Tried
 from findna.training.finetune import FinetuneSettings, finetune
+from findna.training.folds import FoldAnswer, KeptFolds
 from findna.training.learning import Learner
 from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
@@ -453,6 +457,39 @@ def test_groups_and_copies_never_straddle_a_fold(tmp_path):
     table = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")
     folds = table["fold"].to_numpy()
     assert all(len(set(folds[groups == g])) == 1 for g in range(12))
+
+
+def test_a_label_of_one_row_is_no_obstacle_to_folds(tmp_path):
+    """Held rows without it have no ranking: JSON has no −inf."""
+    rows = gc_split(24, 0, low=40, high=40)
+    tags = np.stack([rows.labels, 1 - rows.labels, np.arange(24) == 5], 1).astype(np.int64)
+    data = LabelledData({"train": relabelled(rows, tags)}, "multilabel", ("a", "b", "c"))
+    settings = FinetuneSettings(**{**QUICK, "train": "probe", "folds": 3, "repeats": 1})
+    done = finetune(
+        data, tmp_path / "run", model=small_model(), settings=settings, device="cpu"
+    ).metrics
+    assert done["metrics"]["accuracy_macro"]["value"] > 0.7
+    fold, answers = Fold(0, 0, np.ones(24, np.bool_)), np.zeros((24, 3))
+    tried = Tried(Choice("probe", "both", 0), -np.inf, 0.5, 1)
+    kept = KeptFolds(tmp_path / "other")
+    kept.keep(fold, FoldAnswer(tried.choice, 0.5, (tried,), answers, answers))
+    found = kept.found(fold)
+    assert found is not None and found.tried == (tried,)
+
+
+def test_rows_of_dev_that_join_are_told_from_those_of_train(tmp_path):
+    data = gc_data(train=24, dev=12, test=0)
+    named = {
+        name: replace(rows, ids=[str(i) for i in range(len(rows))])
+        for name, rows in data.splits.items()
+    }
+    settings = FinetuneSettings(**{**QUICK, "train": "probe", "folds": 2, "repeats": 1})
+    finetune(
+        replace(data, splits={k: v for k, v in named.items() if len(v)}), tmp_path / "run",
+        model=small_model(), settings=settings, device="cpu",
+    )  # fmt: skip
+    ids = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")["id"]
+    assert ids.is_unique and set(ids) >= {"train:0", "dev:0", "dev:11"}
 
 
 @pytest.mark.parametrize("train", ["full", "probe"])

@@ -32,7 +32,7 @@ from findna.model.model import Distilled, new_model
 from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
-from findna.training import examination
+from findna.training import examination, stopping
 from findna.training.examination import Examiner
 from findna.training.pretrain import PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
@@ -401,41 +401,62 @@ def test_metrics_hold_no_nan(genome: Genome, tmp_path: Path) -> None:
     assert "NaN" not in text and all(json.loads(line) for line in text.splitlines())
 
 
-def test_two_processes_equal_one(genome: Genome, tmp_path: Path) -> None:
-    """Started by torchrun, as a user would: windows, losses and weights are those of one."""
-    pretrain(genome, tmp_path / "one", settings(steps=3), device="cpu")
-    script = tmp_path / "two.py"
+def by_torchrun(genome: Genome, out: Path, given: PretrainSettings, before: str = "") -> None:
+    """Two processes, started as a user would on a machine without a GPU; `before` runs in each."""
+    script = out.parent / f"{out.name}.py"
     script.write_text(
-        "import sys, json\n"
-        "from findna.training.pretrain import pretrain\n"
+        "import json, os, signal, sys\n"
+        "from findna.training import pretrain as module\n"
         "from findna.training.recipes import PretrainSettings\n"
-        "given = json.loads(sys.argv[3])\n"
-        "settings = PretrainSettings.parse(given, source='x')\n"
-        "pretrain(sys.argv[1], sys.argv[2], settings, device='cpu')\n"
+        "settings = PretrainSettings.parse(json.loads(sys.argv[3]), source='x')\n"
+        f"{before}\n"
+        "module.pretrain(sys.argv[1], sys.argv[2], settings, device='auto')\n"
     )
-    source = str(genome.source)
-    given = json.dumps(settings(steps=3).model_dump(mode="json"))
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"}
+    command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    told = json.dumps(given.model_dump(mode="json"))
     done = subprocess.run(
-        [*command, str(script), source, str(tmp_path / "two"), given],
-        env=environment,
+        [sys.executable, *command, str(script), str(genome.source), str(out), told],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "USE_LIBUV": "0", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_two_processes_equal_one(genome: Genome, tmp_path: Path) -> None:
+    """Windows, losses and weights are those of one."""
+    pretrain(genome, tmp_path / "one", settings(steps=3), device="cpu")
+    by_torchrun(genome, tmp_path / "two", settings(steps=3))
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     for name, value in one.items():
         if name.startswith(("student.", "teacher.", "centre")):
             torch.testing.assert_close(value, two[name], atol=2e-3, rtol=1e-3, msg=name)
+
+
+def test_processes_stop_together_and_compute_alike(genome: Genome, tmp_path: Path) -> None:
+    """One of two is asked to stop, and would compute in another precision."""
+    second = """
+first = os.environ['RANK'] == '0'
+module.resolve_precision = lambda *_: 'fp32' if first else 'bf16'
+learn = module._Job._learn
+def asked(job, step, steps):
+    assert job.learner.precision == 'fp32'
+    if step == 2 and not first:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return learn(job, step, steps)
+module._Job._learn = asked
+def told():
+    module.pretrain(sys.argv[1], sys.argv[2], settings, device='auto')
+try:
+    told()
+except KeyboardInterrupt:
+    sys.exit(0)
+sys.exit(1)
+"""
+    by_torchrun(genome, tmp_path / "two", settings(steps=60), second)
+    kept = json.loads((tmp_path / "two" / "checkpoints" / "last" / "state.json").read_text())
+    assert (kept["step"], kept["precision"]) == (20, "fp32")
 
 
 def test_the_shared_head_belongs_to_the_paper() -> None:
@@ -547,7 +568,9 @@ def test_a_continued_network_leaves_its_task_and_keeps_its_past(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("asks", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_asks_once_and_stops_at_the_second(asks: signal.Signals) -> None:
+def test_a_signal_asks_once_and_stops_at_a_later_one(
+    asks: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def mine(*_: Any) -> None:
         raise AssertionError("not while a run listens")
 
@@ -557,6 +580,9 @@ def test_a_signal_asks_once_and_stops_at_the_second(asks: signal.Signals) -> Non
             assert not stop.asked
             signal.raise_signal(asks)
             assert stop.asked
+            # torchrun hands on what the terminal has sent to all.
+            signal.raise_signal(asks)
+            monkeypatch.setattr(stopping, "_ONE_PRESS", 0.0)
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(asks)
         assert {signal.getsignal(each) for each in before} == {mine}

@@ -1,10 +1,12 @@
 """A probe is a task head: it answers what the regression answers, whatever the task."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from labelled_rows import gc_data
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import r2_score, roc_auc_score
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.answers import scores_of, task_outputs
@@ -20,7 +22,7 @@ from findna.training import beginning, probe
 from findna.training.beginning import begin
 from findna.training.finetune import finetune
 from findna.training.finetune_settings import LAYERED, PLACED, WORDED, FinetuneSettings
-from findna.training.linear import LinearModel
+from findna.training.linear import LinearModel, mean_loss
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing
 from findna.training.tasks import task_for
 
@@ -124,7 +126,7 @@ def test_a_label_that_all_rows_have_is_sure_by_the_rule_of_succession():
 
 def test_balanced_probes_weigh_classes_alike():
     labels = (np.arange(60) % 6 == 0).astype(np.int64)
-    plain, balanced = (frozen_for("binary", labels, balanced=how)[0] for how in (False, True))
+    plain, balanced = (frozen_for("binary", labels, weights=how)[0] for how in ("none", "balanced"))
     everyone, task = np.ones(60, bool), plain.task
     means = [
         scores_of(one.logits(Probing("both", ALL, 0.01), everyone, everyone, task), task)[
@@ -133,6 +135,49 @@ def test_balanced_probes_weigh_classes_alike():
         for one in (plain, balanced)
     ]
     assert means[0] == pytest.approx(1 / 6, abs=0.01) and means[1] > 0.3
+
+
+def test_the_loss_that_chooses_is_the_loss_that_is_trained():
+    labels, said = np.array([0, 0, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
+    scores = np.stack([1 - said, said], 1)
+    losses = -np.log(np.where(labels == 1, said, 1 - said))
+    plain = mean_loss("binary", labels, scores)
+    assert plain == pytest.approx(losses.mean())
+    by_class = (losses[:3].mean() + losses[3]) / 2
+    assert mean_loss("binary", labels, scores, "balanced") == pytest.approx(by_class)
+
+
+def test_balanced_probes_are_chosen_by_classes_alike():
+    labels = (np.random.default_rng(3).random(60) < 0.2).astype(np.int64)
+    frozen, _, task = frozen_for("binary", labels, weights="balanced", readings=())
+    held = np.arange(60) % 3 == 0
+    chosen, _ = frozen.choose([held], ["forward"], [task])
+
+    def loss(strength):
+        said = frozen.logits(replace(chosen, strength=strength), ~held, held, task)
+        return mean_loss("binary", labels[held], scores_of(said, task), "balanced")
+
+    assert chosen.strength == min(STRENGTHS, key=loss)
+
+
+def test_units_of_targets_choose_nothing():
+    random = np.random.default_rng(0)
+    labels, units = random.normal(size=(20, 2)), np.array([1.0, 1e4])
+    scores = labels + random.normal(size=(20, 2))
+    one = mean_loss("regression", labels, scores)
+    assert mean_loss("regression", labels * units, scores * units) == pytest.approx(one)
+    # Of one target it is what R² lacks to 1.
+    said = mean_loss("regression", labels[:, :1], scores[:, :1])
+    assert said == pytest.approx(1 - r2_score(labels[:, 0], scores[:, 0]))
+    assert mean_loss("regression", np.ones((3, 1)), np.zeros((3, 1))) == 1
+
+
+def test_rows_that_choose_a_beginning_are_of_all_classes():
+    rows = rows_of(np.arange(60) % 5)
+    few, held = beginning._rows(rows, None, "multiclass", 0)
+    assert np.bincount(few.labels[held], minlength=5).min() >= 2
+    assert np.bincount(few.labels[~held], minlength=5).min() >= 9
+    assert beginning._rows(rows_of(np.arange(3)), None, "multiclass", 0)[1].sum() == 1
 
 
 def test_held_rows_choose_and_do_not_teach():

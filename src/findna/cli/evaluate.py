@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from findna.cli.running import Device, Negatives, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, Negatives, Output, Overwrite, positives_alone, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
@@ -93,6 +93,8 @@ def evaluate(
         data, root = root, None
     if negatives and data is None:
         raise typer.BadParameter("--negatives goes with DATA, the positives")
+    if negatives:
+        positives_alone(given, genome, negatives)
     rows = with_negatives(data, negatives, seed=0) if data and negatives else data
     result = run_evaluation(
         rows,

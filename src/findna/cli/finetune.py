@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from findna.cli.reporting import reported
-from findna.cli.running import Device, Negatives, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, Negatives, Output, Overwrite, positives_alone, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import log
@@ -47,6 +47,8 @@ def finetune(
     report.html.
     """
     settings = resolved(lambda: FinetuneSettings.parse(given, source="settings"))
+    if negatives:
+        positives_alone(given, genome, negatives)
     if not resume:
         # Drawing negatives may take minutes.
         refuse_taken(output, overwrite)

@@ -180,7 +180,8 @@ def _shown(default: Any) -> str:
 def _put(given: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     """Set a nested value, making the sections on the way."""
     for part in path[:-1]:
-        inner = given.setdefault(part, {})
+        # A section that a file names and leaves empty is None.
+        inner = given[part] = {} if given.get(part) is None else given[part]
         if not isinstance(inner, dict):
             raise typer.BadParameter(f"{part} is no section of the settings")
         given = inner

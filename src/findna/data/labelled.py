@@ -6,8 +6,9 @@ reads them from files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,18 @@ class LabelledSplit:
     def lengths(self) -> NDArray[np.int64]:
         """Bases of each sequence (n,)."""
         return np.array([len(c) for c in self.codes], np.int64)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that is learned or parted by, in its order; ids and rows are not."""
+        digest = hashlib.sha256(self.lengths.tobytes() + np.asarray(self.labels).tobytes())
+        for codes in self.codes:
+            digest.update(codes.tobytes())
+        if self.groups is not None:
+            digest.update(self.groups.tobytes())
+        if self.places is not None:
+            digest.update(self.places.frame().to_csv(index=False).encode())
+        return f"sha256:{digest.hexdigest()}"
 
     def where(self, chosen: NDArray[np.bool_]) -> LabelledSplit:
         """The rows where `chosen` (n,) is true, in order."""
@@ -85,6 +98,24 @@ class LabelledData:
     kind: TaskKind
     classes: tuple[str, ...]
     source: str = field(default="memory")
+
+    def named(self) -> LabelledData:
+        """The same data with ids that are unique over all splits: where they are not, `split:id`,
+        and where they repeat within a split, `split:row`.
+        """
+        if _unique([id for rows in self.splits.values() for id in rows.ids]):
+            return self
+        within = all(_unique(rows.ids) for rows in self.splits.values())
+        named = {
+            name: [f"{name}:{id}" for id in (rows.ids if within else rows.rows.tolist())]
+            for name, rows in self.splits.items()
+        }
+        splits = {name: replace(rows, ids=named[name]) for name, rows in self.splits.items()}
+        return replace(self, splits=splits)
+
+
+def _unique(ids: Sequence[str]) -> bool:
+    return len(set(ids)) == len(ids)
 
 
 def decide(

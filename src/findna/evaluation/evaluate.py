@@ -33,9 +33,10 @@ from findna.evaluation.contenders.probes import (
     Features,
     LinearProbe,
     NeighbourProbe,
+    NetworkFeatures,
 )
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
-from findna.evaluation.folder import digest_of_rows, open_folder, precision_of
+from findna.evaluation.folder import open_folder, precision_of
 from findna.evaluation.leakage.check import leakage
 from findna.evaluation.leakage.report import drop_leaks
 from findna.evaluation.preparation import Prepared, prepare
@@ -53,11 +54,11 @@ from findna.files import (
     read_json,
     write_json,
 )
-from findna.inference.devices import pick_device
 from findna.metrics import Answers, Metric
 from findna.model.loading import is_preset, load_model
 from findna.model.model import weights_digest
 from findna.sequence.genome import Genome
+from findna.training.engine import one_device
 from findna.training.judgement import write_table
 from findna.training.recipes import seconds
 
@@ -106,7 +107,7 @@ def evaluate(
     deadline = time.monotonic() + (seconds(settings.budget) if settings.budget else math.inf)
     if suite == PAPER:
         settings = settings.model_copy(update={"every_epoch": True})
-    where = pick_device(device)
+    where = one_device(device, "evaluation")
     precision = precision_of(Path(output), settings.precision, where, overwrite)
     settings = settings.model_copy(update={"precision": precision})
     begun = starts(models)
@@ -196,10 +197,10 @@ def _digests(
         if isinstance(table, EmbeddingTable | PredictionTable):
             found[f"table {table.name}"] = table.digest
     for task in prepared:
-        found[f"test rows of {task.name}"] = digest_of_rows(task.test)
-        found[f"train rows of {task.name}"] = digest_of_rows(task.data.splits["train"])
+        found[f"test rows of {task.name}"] = task.test.digest
+        found[f"train rows of {task.name}"] = task.data.splits["train"].digest
         if task.dev is not None:
-            found[f"dev rows of {task.name}"] = digest_of_rows(task.dev)
+            found[f"dev rows of {task.name}"] = task.dev.digest
     return found
 
 
@@ -207,11 +208,18 @@ def _refuse_early(
     prepared: Sequence[Prepared], everyone: Sequence[Contender], settings: EvaluateSettings
 ) -> None:
     """What would only be found wrong once time is spent: a seed whose rows cannot be parted, a
-    reference that nobody is.
+    model that has no seed, a reference that nobody is.
     """
     for task in prepared:
         for seed in settings.every_seed if task.draws else ():
             task.parts(seed)
+    for start in filter(None, map(_start_of, everyone)):
+        if len(start.models) > len(settings.every_seed):
+            raise BadInput(
+                f"{start.name} is {len(start.models)} models, one a seed, and there are"
+                f" {len(settings.every_seed)} seeds",
+                remedy=f"--seeds {len(start.models)}",
+            )
     names = [contender.name for contender in everyone]
     if settings.reference and settings.reference not in names:
         raise BadInput(
@@ -228,10 +236,21 @@ def _missing(
 ) -> Iterator[tuple[Contender, int]]:
     """The runs that are not there, contender after contender."""
     for contender in everyone:
-        draws = contender.draws or task.draws
-        for seed in settings.every_seed if draws else settings.every_seed[:1]:
+        for seed in _seeds(contender, task, settings):
             if not run_file(folder, task.name, contender.name, seed).exists():
                 yield contender, seed
+
+
+def _seeds(contender: Contender, task: Prepared, settings: EvaluateSettings) -> range:
+    """One if nothing is drawn; of several pretrained models each has one, as no other seed would
+    be a new model.
+    """
+    if not (contender.draws or task.draws):
+        return settings.every_seed[:1]
+    start = _start_of(contender)
+    if start and start.pretraining_seeds:
+        return settings.every_seed[: len(start.models)]
+    return settings.every_seed
 
 
 def _settled(
@@ -260,6 +279,7 @@ def _one_run(
     learned = contender.learn(parts, seed, settled)
     answers = _answered(task, learned, learned.scores(task.test))
     sizes = {name: len(rows) for name, rows in parts.splits.items()} | {"test": len(task.test)}
+    start = _start_of(contender)
     facts = RunFacts(
         suite=suite,
         task=task.name,
@@ -270,7 +290,7 @@ def _one_run(
         primary_metric=task.metric,
         sizes=sizes,
         draws=contender.draws or task.draws,
-        pretraining_seeds=_pretraining_seeds(contender),
+        pretraining_seeds=start is not None and start.pretraining_seeds,
         chosen=dict(learned.chosen),
         settings_tried=max(1, len(contender.grid)) if settled is None else 1,
         seconds=time.monotonic() - began,
@@ -308,10 +328,12 @@ def _features(everyone: Sequence[Contender]) -> list[Features]:
     return [c.source for c in everyone if isinstance(c, LinearProbe | NeighbourProbe)]
 
 
-def _pretraining_seeds(contender: Contender) -> bool:
+def _start_of(contender: Contender) -> Start | None:
+    """The networks that a contender begins with, if they are ours."""
     if isinstance(contender, FinetuneContender):
-        return contender.start.pretraining_seeds
-    return any(read.pretraining_seeds for read in _features([contender]))
+        return contender.start
+    ours = [read.start for read in _features([contender]) if isinstance(read, NetworkFeatures)]
+    return ours[0] if ours else None
 
 
 # ---------------------------------------------------------------- leakage
@@ -351,4 +373,4 @@ def _report_leakage(
 
 
 def _digests_of_splits(data: LabelledData) -> dict[str, str]:
-    return {split: digest_of_rows(rows) for split, rows in data.splits.items()}
+    return {split: rows.digest for split, rows in data.splits.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any
 import torch
 import yaml
 
-from findna.data.labelled import LabelledSplit
-from findna.evaluation.contenders.probes import digest_of
 from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput, atomic_file
 from findna.inference.precision import Precision, resolve_precision
@@ -103,12 +100,6 @@ def _refuse_other(folder: Path, known: Mapping[str, str], digests: Mapping[str, 
         raise BadInput(
             f"holds runs in which {', '.join(other)} was another", file=folder, remedy=_REMEDY
         )
-
-
-def digest_of_rows(rows: LabelledSplit) -> str:
-    """Digest of sequences and labels in their order."""
-    digest = hashlib.sha256(digest_of(rows).encode() + rows.labels.tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _refuse_strange(folder: Path) -> dict[str, Any]:

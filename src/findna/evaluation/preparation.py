@@ -20,7 +20,6 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.parts import LabelSettings
 from findna.data.similarity import identical_up_to_strand, near_duplicate_groups
 from findna.data.splits import joined_groups, parted, strata_of, stratified_holdout
-from findna.evaluation.contenders.tables import named_rows
 from findna.files import BadInput, log
 from findna.metrics import primary_metric
 
@@ -88,8 +87,10 @@ class Prepared:
     def protocol(self) -> str:
         """The protocol in a sentence."""
         if self.settings.few_shot:
-            rows = f"{self.settings.few_shot} training rows of each class drawn for each seed"
-            return f"{rows}, a fifth of them (at least one a class) choose, test read once"
+            several = self.data.kind == "multilabel"
+            each = "combination of labels (of rare ones their rarest label)" if several else "class"
+            rows = f"{self.settings.few_shot} training rows of each {each} drawn for each seed"
+            return f"{rows}, a fifth of them (at least one of each) choose, test read once"
         chooses = {
             "official": "official validation split",
             "stratified": "validation drawn from train for each seed, stratified",
@@ -133,7 +134,7 @@ def prepare(
         BadInput: the test split is the validation or training split, or the split that was asked
             for is not possible.
     """
-    data, notes = _with_test(named_rows(data), settings, tuple(notes))
+    data, notes = _with_test(data.named(), settings, tuple(notes))
     test = data.splits["test"]
     _refuse_same_rows(data)
     how = _how(data, settings)
@@ -260,7 +261,7 @@ def drawn_rows(rows: LabelledSplit, kind: str, many: int, seed: int = 0) -> NDAr
 
 
 def drawn_per_class(rows: LabelledSplit, kind: str, each: int, seed: int) -> NDArray[np.bool_]:
-    """True (n,) for `each` rows of every class (of every tenth of a regression's values).
+    """True (n,) for `each` rows of every class: of every stratum of `strata_of`.
 
     A class with fewer rows gives all it has.
     """

@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from findna.evaluation.contenders.lineup import ContenderSettings
-from findna.training.recipes import seconds
+from findna.training.recipes import as_words, seconds
 
 
 class EvaluateSettings(ContenderSettings):
     """Everything that decides what an evaluation computes."""
 
     seeds: int = Field(5, ge=1, description="Runs of each contender that draws anything.")
-    first_seed: int = Field(0, ge=0, description="The first of the seeds.")
+    first_seed: int = Field(0, ge=0, lt=2**31, description="The first of the seeds.")
     tune: Literal["first", "each"] = Field(
         "first",
         description="Try the whole grid at the first seed and keep what it chose, or at each seed.",
@@ -35,6 +35,8 @@ class EvaluateSettings(ContenderSettings):
         " pretrained model: fine-tuned, else its linear or kNN probe.",
     )
     resamples: int = Field(2000, ge=100, description="Resamples of every bootstrap.")
+
+    _as_words = field_validator("budget", mode="before")(as_words)
 
     @field_validator("budget")
     @classmethod

@@ -213,6 +213,7 @@ def _last_numbers(files: RunFiles) -> list[tuple[str, str]]:
 def _finetuning_parts(files: RunFiles) -> list[Part]:
     path = files.folder / "metrics.json"
     found = read_json(path) if path.is_file() else {}
+    settings = files.settings.get("settings") or {}
     metrics = found.get("metrics", {})
     rows = [(name, *_metric_cells(metric)) for name, metric in metrics.items()]
     facts = {key: found[key] for key in ("task", "rows") if key in found}
@@ -234,9 +235,9 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
             ("what", "value"),
             _flat(facts),
         ),
-        *_choice_part(found, files.settings.get("settings") or {}),
+        *_choice_part(found, settings),
         *_calibration_part(found),
-        *_learning_part(files),
+        *_learning_part(files, found, settings),
     ]
 
 
@@ -282,7 +283,9 @@ def _choice_part(found: Row, settings: Row) -> list[Part]:
     ]
     rows = [[_shown(value) for value in one.values()] for one in tried]
     values = found.get("task", {}).get("kind") == "regression"
-    header = ["squared error" if values and name == "loss" else name for name in tried[0]]
+    header = [
+        "squared error in variances" if values and name == "loss" else name for name in tried[0]
+    ]
     return [Part("What was trained", " ".join(rules), (), header, rows)]
 
 
@@ -294,7 +297,10 @@ def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
     if "probe" in trained:
         told = [*(["strand"] if strand else []), *(["poolings"] if pooling else []), "strength"]
         rules.append(f"A probe takes the {_listed(told, 'and')} of the lowest loss.")
-    told = [*(["the given strand alone"] if strand else []), *(["bins"] if pooling else [])]
+    told = [
+        *(["the given strand alone"] if strand else []),
+        *(["bins, deviations and k-mers"] if pooling else []),
+    ]
     if told and set(trained) - {"probe"} and settings.get("begin", "probe") == "probe":
         rules.append(
             f"A network reads {_listed(told, 'or')} only where that is clearly better: where the"
@@ -364,16 +370,26 @@ def _confusion(files: RunFiles) -> list[Markup]:
     return [Markup(draw_table(counts, header[1:], "Answers to rows that chose nothing"))]
 
 
-_LEARNING = (
-    "Validation rows choose what is trained, the epoch, the strand and the threshold; their scores"
-    " are no result."
-)
-
-
-def _learning_part(files: RunFiles) -> list[Part]:
+def _learning_part(files: RunFiles, found: Row, settings: Row) -> list[Part]:
     """Curves by epoch; nothing for a probe, which has none."""
     charts = _learning_charts(files)
-    return [Part("Learning", _LEARNING, charts)] if charts else []
+    return [Part("Learning", _learning_words(files, found, settings), charts)] if charts else []
+
+
+def _learning_words(files: RunFiles, found: Row, settings: Row) -> str:
+    """What validation rows choose: where they choose in turn, no epoch."""
+    if not any("validation_loss" in row or "part" in row for row in files.metrics):
+        return ""
+    in_turn = any("part" in row for row in files.metrics)
+    binary = found.get("task", {}).get("kind") == "binary"
+    told = [
+        *(["what is trained"] if settings.get("train", "auto") == "auto" else []),
+        *([] if in_turn else ["the epoch"]),
+        *(["the strand"] if "auto" in settings.get("strand", "auto") else []),
+        *(["the threshold"] if binary else []),
+    ]
+    chosen = f"Validation rows choose {_listed(told, 'and')}. " if told else ""
+    return f"{chosen}Scores on validation rows are no result."
 
 
 def _learning_charts(files: RunFiles) -> list[Markup]:

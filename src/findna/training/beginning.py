@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledSplit
+from findna.data.parts import TaskKind
+from findna.data.splits import strata_of, stratified_holdout
 from findna.inference.precision import autocast
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
@@ -28,7 +30,7 @@ Bools = NDArray[np.bool_]
 # A probe of these rows is as good a beginning as one of all, and they fit into memory.
 MOST_ROWS = 5_000
 _ROWS_TO_STANDARDISE = 1024
-# Where no validation rows are given, one row in so many chooses.
+# Where no validation rows are given, one part of so many chooses.
 _PARTS = 5
 
 
@@ -53,11 +55,11 @@ def begin(
         some = train.where(_spread(len(train), _ROWS_TO_STANDARDISE))
         task_head_of(model).standardise(torch.from_numpy(pooled(model, some, turned=False)))
         return model.eval()
-    rows, held = _rows(train, valid)
+    rows, held = _rows(train, valid, task.kind, settings.seed)
     with autocast(start.device, precision):
         frozen = FrozenRows(
             start, task, rows,
-            balanced=settings.class_weights == "balanced", readings=settings.readings,
+            weights=settings.class_weights, readings=settings.readings,
         )  # fmt: skip
     # Of wide readings the weakest regularisations take longest, and overfit.
     probing = frozen.prefer(held, strands or (task.strand,), task, STRENGTHS[:3])
@@ -65,11 +67,16 @@ def begin(
     return frozen.beginning(probing, learn, task)
 
 
-def _rows(train: LabelledSplit, valid: LabelledSplit | None) -> tuple[LabelledSplit, Bools]:
+def _rows(
+    train: LabelledSplit, valid: LabelledSplit | None, kind: TaskKind, seed: int
+) -> tuple[LabelledSplit, Bools]:
     """Rows for a probe, and which of them (n,) choose."""
     few = train.where(_spread(len(train), MOST_ROWS))
     if valid is None or not len(valid):
-        return few, np.arange(len(few)) % _PARTS == 0
+        each = np.arange(len(few))
+        held = stratified_holdout(strata_of(few.labels, kind), each, 1 / _PARTS, seed)
+        # Of a row a class none can be spared.
+        return few, held if held.any() else each == 0
     judges = valid.where(_spread(len(valid), MOST_ROWS))
     return few.and_then(judges), np.arange(len(few) + len(judges)) >= len(few)
 

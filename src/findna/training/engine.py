@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from findna.files import BadInput
 from findna.inference.devices import pick_device
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+T = TypeVar("T")
 
 
 def open_engine(device: str = "auto") -> Accelerator:
@@ -19,9 +23,31 @@ def open_engine(device: str = "auto") -> Accelerator:
     Raises:
         BadInput: this machine has no such device.
     """
-    if device != "auto":
-        pick_device(device)
-    return Accelerator(cpu=device == "cpu", mixed_precision="no")
+    # On a CPU accelerate counts the processes only if it is told that no other device is meant.
+    return Accelerator(cpu=pick_device(device).type == "cpu", mixed_precision="no")
+
+
+def one_device(device: str, what: str) -> torch.device:
+    """The device of work that one process does alone.
+
+    Raises:
+        BadInput: there are several processes, or this machine has no such device.
+    """
+    engine = open_engine(device)
+    if engine.num_processes > 1:
+        raise BadInput(
+            f"{what} runs in one process, not in {engine.num_processes}",
+            remedy="start it without torchrun, one run for each device",
+        )
+    return engine.device if device == "auto" else torch.device(device)
+
+
+def agreed(accelerator: Accelerator, value: T) -> T:
+    """What the first rank says, on all of them."""
+    if accelerator.num_processes == 1:
+        return value
+    told: list[T] = broadcast_object_list([value])
+    return told[0]
 
 
 def total(accelerator: Accelerator, value: Tensor) -> Tensor:

@@ -19,9 +19,8 @@ as they were.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +44,7 @@ from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
 from findna.training.choices import Choice, Tried, figures, most_chosen
 from findna.training.choices import in_words as words_of_choice
-from findna.training.engine import open_engine
+from findna.training.engine import one_device
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import logits_of
 from findna.training.folds import FoldAnswer, KeptFolds
@@ -107,7 +106,7 @@ def finetune(
     settings = FinetuneSettings.of(settings)
     if not resume:
         refuse_taken(Path(output), overwrite)
-    where = _one_device(device)
+    where = one_device(device, "fine-tuning")
     precision = _precision(Path(output), settings.precision, where, resume)
     settings = settings.model_copy(update={"precision": precision})
     genome = Genome.of(genome)
@@ -118,7 +117,7 @@ def finetune(
         "verb": "finetune",
         "data": data.source,
         "model": "a model in memory" if isinstance(model, Model) else str(model),
-        "digests": {"model": weights_digest(job.start), "rows": _digest(job.rows)},
+        "digests": {"model": weights_digest(job.start), "rows": job.rows.digest},
         "settings": settings.model_dump(mode="json"),
     }
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
@@ -131,16 +130,6 @@ def _precision(folder: Path, asked: Precision, device: torch.device, resume: boo
     if asked == "auto" and resume and can_go_on(folder):
         asked = described_in(folder)["settings"]["precision"]
     return resolve_precision(asked, device)
-
-
-def _one_device(device: str) -> torch.device:
-    engine = open_engine(device)
-    if engine.num_processes > 1:
-        raise BadInput(
-            f"fine-tuning runs in one process, not in {engine.num_processes}",
-            remedy="start it without torchrun, one run for each device",
-        )
-    return engine.device if device == "auto" else torch.device(device)
 
 
 def _start(model: Model | str | Path, seed: int) -> Model:
@@ -181,7 +170,8 @@ class _Job:
         crossed = not self.has_test and settings.folds > 0
         if crossed and self.valid is not None:
             log.info("no test split: dev rows join the training rows in cross-validation")
-            self.rows, self.valid = self.rows.and_then(self.valid), None
+            both = replace(data, splits={"train": self.rows, "dev": self.valid}).named().splits
+            self.rows, self.valid = both["train"].and_then(both["dev"]), None
         self.groups = groups_of(self.rows)
         self.folds = self._planned_folds() if crossed else []
         LengthWarning(start).look_at(self.rows.lengths)
@@ -382,14 +372,6 @@ class _Job:
             "calibration": self.calibration,
             "started_from": self.start.provenance or "random initialisation",
         }
-
-
-def _digest(rows: LabelledSplit) -> str:
-    """Digest of what folds are made of: sequences and labels in their order."""
-    digest = hashlib.sha256(rows.lengths.tobytes() + np.asarray(rows.labels).tobytes())
-    for codes in rows.codes:
-        digest.update(codes.tobytes())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _shared(test: LabelledSplit, train: LabelledSplit) -> int:

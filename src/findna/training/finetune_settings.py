@@ -11,6 +11,8 @@ from findna.inference.precision import Precision
 from findna.model.heads import Pooling
 from findna.sequence.alphabet import Strand
 
+ClassWeights = Literal["none", "balanced"]
+
 BATCH_ROWS = 32
 # What pooling auto chooses from.
 LAYERED: tuple[Pooling, ...] = ("mean", "max", "summary", "layers")
@@ -50,7 +52,7 @@ class FinetuneSettings(LabelSettings):
         description="Average both strands and augment by reverse complement, read the given strand"
         " only, or the latter where validation is clearly better for it.",
     )
-    class_weights: Literal["none", "balanced"] = Field(
+    class_weights: ClassWeights = Field(
         "none", description="Weight rows equally, or every class equally."
     )
     pooling: tuple[Pooling | Literal["auto"], ...] = Field(
@@ -95,7 +97,7 @@ class FinetuneSettings(LabelSettings):
         " alone.",
     )
     precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
-    seed: int = Field(0, ge=0, description="Seed of every draw.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every draw.")
 
     @field_validator("folds")
     @classmethod

@@ -27,7 +27,7 @@ from findna.metrics import Answers, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
-from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
+from findna.training.finetune_settings import BATCH_ROWS, ClassWeights, FinetuneSettings
 from findna.training.rates import finetuning_adamw
 from findna.training.schedules import averaging, warmup_cosine
 from findna.training.stopping import NonFiniteLoss
@@ -86,7 +86,11 @@ def fit(
             if not np.isfinite(loss):
                 raise _broken_down(epoch, best)
             kept = training.kept
-            checked = _check(kept, task, valid, precision) if valid is not None else (0.0, 0.0)
+            checked = (
+                _check(kept, task, valid, precision, settings.class_weights)
+                if valid
+                else (0.0, 0.0)
+            )
             note(
                 epoch=epoch,
                 strand=task.strand,
@@ -141,7 +145,8 @@ class _Training:
         self.rows = Ragged(train.codes, model.device)
         self.lengths = train.lengths
         self.targets = targets_of(train.labels, task).to(model.device)
-        self.weights = row_weights(train.labels, task, settings.class_weights).to(model.device)
+        weights = row_weights(train.labels, settings.class_weights)
+        self.weights = torch.from_numpy(weights.astype(np.float32)).to(model.device)
         self.batch_rows = settings.batch_rows or BATCH_ROWS
         self.steps = -(-len(train) // self.batch_rows) * settings.epochs
         self.step = 0
@@ -211,6 +216,7 @@ def _check(
     task: TaskConfig,
     valid: LabelledSplit,
     precision: Literal["fp32", "bf16"],
+    weights: ClassWeights,
 ) -> tuple[float, float]:
     """Primary metric (−inf where it is not defined) and negative loss of the validation rows."""
     logits = logits_of(model, valid, precision)
@@ -220,7 +226,9 @@ def _check(
     losses = row_losses(torch.from_numpy(logits.astype(np.float32)), targets, task.kind)
     answers = Answers(task.kind, task.classes, valid.labels, scores_of(logits, task))
     found = value(primary_metric(task.kind), answers)
-    return (-np.inf if found is None else round(found, 9)), -float(losses.mean())
+    return (-np.inf if found is None else round(found, 9)), -float(
+        (losses.numpy() * row_weights(valid.labels, weights)).mean()
+    )
 
 
 def logits_of(

@@ -47,7 +47,7 @@ class KeptFolds:
         told = {
             "choice": asdict(answer.choice),
             "threshold": answer.threshold,
-            "tried": [asdict(one) for one in answer.tried],
+            "tried": [_told(one) for one in answer.tried],
         }
         write_json(self._file(fold, "json"), told)
 
@@ -57,7 +57,7 @@ class KeptFolds:
         if not file.is_file():
             return None
         told = read_json(file)
-        tried = tuple(Tried(**{**one, "choice": _choice(one["choice"])}) for one in told["tried"])
+        tried = tuple(_tried(one) for one in told["tried"])
         with np.load(self._file(fold, "npz")) as arrays:
             logits, scores = arrays["logits"], arrays["scores"]
         return FoldAnswer(_choice(told["choice"]), told["threshold"], tried, logits, scores)
@@ -70,6 +70,17 @@ class KeptFolds:
 
     def _file(self, fold: Fold, ending: str) -> Path:
         return self.folder / f"{fold.repeat + 1}-{fold.number + 1}.{ending}"
+
+
+def _told(tried: Tried) -> dict[str, Any]:
+    """A ranking that was not defined, −inf, is null: JSON has no other word for it."""
+    told = asdict(tried)
+    return {**told, "ranking": told["ranking"] if np.isfinite(told["ranking"]) else None}
+
+
+def _tried(told: Mapping[str, Any]) -> Tried:
+    ranking = -np.inf if told["ranking"] is None else told["ranking"]
+    return Tried(**{**told, "choice": _choice(told["choice"]), "ranking": ranking})
 
 
 def _choice(told: Mapping[str, Any]) -> Choice:

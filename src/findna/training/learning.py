@@ -294,10 +294,10 @@ class Learner:
         return found
 
     def _candidate(self, choice: Choice, heard: Sequence[Heard]) -> Candidate:
-        kind, classes = self.data.kind, self.data.classes
+        kind, classes, weights = self.data.kind, self.data.classes, self.settings.class_weights
         found = [value(RANKING[kind], Answers(kind, classes, h.labels, h.scores)) for h in heard]
         ranks = [rank for rank in found if rank is not None]
-        loss = float(np.mean([mean_loss(kind, h.labels, h.scores) for h in heard]))
+        loss = float(np.mean([mean_loss(kind, h.labels, h.scores, weights) for h in heard]))
         return Candidate(choice, tuple(heard), float(np.mean(ranks)) if ranks else -np.inf, loss)
 
     def _begun(
@@ -337,13 +337,11 @@ class Learner:
         return task_for(self.data, rows, strand, self.settings)
 
     def _frozen(self, rows: LabelledSplit, task: TaskConfig) -> FrozenRows:
-        balanced = self.settings.class_weights == "balanced"
+        weights = self.settings.class_weights
         more = READINGS if self.settings.pooling == ("auto",) else ()
         readings = (*self.settings.readings, *more)
         known = self._known if self._known and self._known.holds(rows) else None
-        frozen = FrozenRows(
-            self.start, task, rows, balanced=balanced, readings=readings, known=known
-        )
+        frozen = FrozenRows(self.start, task, rows, weights=weights, readings=readings, known=known)
         self._known = frozen.known
         return frozen
 

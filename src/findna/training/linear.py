@@ -25,6 +25,8 @@ from threadpoolctl import ThreadpoolController
 
 from findna.data.labelled import Labels
 from findna.data.parts import TaskKind
+from findna.training.finetune_settings import ClassWeights
+from findna.training.tasks import row_weights
 from findna.training.thresholds import choose_threshold
 
 Floats = NDArray[np.float64]
@@ -118,19 +120,28 @@ def tuned(
     return Tuned(models[best], strengths[best], losses[best], threshold)
 
 
-def mean_loss(kind: TaskKind, labels: Labels, scores: Floats) -> float:
-    """Mean cross-entropy in nats, or mean squared error."""
-    return float(losses_of_rows(kind, labels, scores).mean())
+def mean_loss(
+    kind: TaskKind, labels: Labels, scores: Floats, weights: ClassWeights = "none"
+) -> float:
+    """Mean of `losses_of_rows`."""
+    return float(losses_of_rows(kind, labels, scores, weights).mean())
 
 
-def losses_of_rows(kind: TaskKind, labels: Labels, scores: Floats) -> Floats:
-    """Cross-entropy in nats, or squared error, of each row (n,); means over labels or targets."""
+def losses_of_rows(
+    kind: TaskKind, labels: Labels, scores: Floats, weights: ClassWeights = "none"
+) -> Floats:
+    """Cross-entropy in nats, or squared error in variances of its target, of each row (n,); means
+    over labels or targets, each times the weight of its row (`row_weights`).
+    """
     if kind == "regression":
-        return np.asarray(((scores - labels) ** 2).mean(axis=1))
+        variance = labels.var(axis=0)
+        errors = (scores - labels) ** 2 / np.where(variance > 0, variance, 1)
+        return np.asarray(errors.mean(axis=1))
     sure = np.clip(scores, 1e-12, 1 - 1e-12)
     if kind == "multilabel":
         return np.asarray(-np.log(np.where(labels == 1, sure, 1 - sure)).mean(axis=1))
-    return np.asarray(-np.log(sure[np.arange(len(labels)), labels.astype(np.int64)]))
+    losses = -np.log(sure[np.arange(len(labels)), labels.astype(np.int64)])
+    return np.asarray(losses * row_weights(labels, weights))
 
 
 def clearly_lower(losses: Floats, others: Floats) -> bool:

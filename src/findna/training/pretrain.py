@@ -24,7 +24,7 @@ from findna.model.model import Model
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in
 from findna.sequence.regions import RegionHeaders
-from findna.training.engine import open_engine, total
+from findna.training.engine import agreed, open_engine, total
 from findna.training.examination import Examiner, Figures
 from findna.training.planning import (
     TIMED_STEPS,
@@ -170,8 +170,8 @@ class _Job:
         self.settings, self.genome, self.split = settings, genome, split
         self.accelerator, self.began = accelerator, began
         self.main = accelerator.is_main_process
-        self.precision: Literal["fp32", "bf16"] = resolve_precision(
-            settings.precision, accelerator.device
+        self.precision: Literal["fp32", "bf16"] = agreed(
+            accelerator, resolve_precision(settings.precision, accelerator.device)
         )
         self.sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)
         self.learner = SelfDistillation(
@@ -294,13 +294,13 @@ class _Job:
                 if self.step % check_every == 0 and self.step < self.steps:
                     self._refuse_not_finite(numbers)
                     self._report(self._check())
-                late = self._out_of_time()
+                stopping, late = self._any_rank(stop.asked, self._out_of_time())
                 due = time.monotonic() - saved > 60 * self.settings.checkpoint_minutes
-                if stop.asked or late or due:
+                if stopping or late or due:
                     self._refuse_not_finite(numbers)
                     self._save()
                     saved = time.monotonic()
-                if stop.asked:
+                if stopping:
                     raise KeyboardInterrupt
                 if late:
                     return False
@@ -311,13 +311,16 @@ class _Job:
         examiner = self.examiner
         checks = closing_checks(self.plan.final_bases, self.settings.validation)
         closing = examiner.measuring + examiner.seconds * checks
-        late = time.monotonic() > self.deadline - closing
+        return time.monotonic() > self.deadline - closing
+
+    def _any_rank(self, *asked: bool) -> tuple[bool, ...]:
+        """What any rank asks for, told to all at the same step; now and then, as devices wait."""
         if self.accelerator.num_processes == 1:
-            return late
+            return asked
         if self.step % LOG_EVERY:
-            return False
-        votes = torch.tensor(float(late), device=self.accelerator.device)
-        return bool(total(self.accelerator, votes) > 0)
+            return (False,) * len(asked)
+        votes = torch.tensor(asked, dtype=torch.float32, device=self.accelerator.device)
+        return tuple((total(self.accelerator, votes) > 0).tolist())
 
     def _log(self, numbers: StepNumbers) -> None:
         self._refuse_not_finite(numbers)

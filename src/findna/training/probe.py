@@ -30,6 +30,7 @@ from findna.inference.devices import usual_batch_bases
 from findna.model.heads import LEAST_DEVIATION, Pooling, TaskConfig, TaskHead, channels
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
+from findna.training.finetune_settings import ClassWeights
 from findna.training.linear import LinearModel, clearly_lower, losses_of_rows
 
 Floats = NDArray[np.float64]
@@ -90,14 +91,14 @@ class FrozenRows:
         task: TaskConfig,
         rows: LabelledSplit,
         *,
-        balanced: bool = False,
+        weights: ClassWeights = "none",
         readings: Sequence[tuple[Pooling, ...]] = READINGS,
         known: PooledRows | None = None,
     ) -> None:
-        """`balanced` counts all classes alike, not all rows; `readings` are to choose from beside
+        """`weights` count all rows alike, or all classes; `readings` are to choose from beside
         the pooling of the task. `known` is what was read of these rows, and others, before.
         """
-        self.start, self.labels, self.balanced = start, rows.labels, balanced
+        self.start, self.labels, self.weights = start, rows.labels, weights
         self.readings = tuple(dict.fromkeys([task.pooling, *readings]))
         parts = tuple(dict.fromkeys(part for reading in self.readings for part in reading))
         self.task = task.model_copy(update={"pooling": parts})
@@ -158,7 +159,7 @@ class FrozenRows:
         rounds = list(zip(held, tasks, strict=True))
         said = [self.logits(probing, ~some, some, task) for some, task in rounds]
         losses = [
-            losses_of_rows(task.kind, self.labels[some], scores_of(logits, task))
+            losses_of_rows(task.kind, self.labels[some], scores_of(logits, task), self.weights)
             for (some, task), logits in zip(rounds, said, strict=True)
         ]
         return np.concatenate(losses), said
@@ -204,7 +205,7 @@ class FrozenRows:
         labels = self.labels[learn]
         linear = LinearModel.fit(
             self.read(probing)[learn], labels, task.kind, len(task.classes), probing.strength,
-            balanced=self.balanced,
+            balanced=self.weights == "balanced",
         )  # fmt: skip
         return _Head(
             linear.scaler.mean_, linear.scaler.scale_, *_coefficients(linear, task, len(labels))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from findna.data.masking import HidingSettings
 from findna.data.sampling import SamplingSettings
@@ -20,6 +20,13 @@ from findna.training.validation import ValidationSettings
 
 ENDS = ("steps", "epochs", "budget")
 SECTIONS = ("distillation", "sampling", "views", "hiding", "validation")
+
+
+def as_words(time: object) -> object:
+    """A time as settings hold it: a number from a YAML file is seconds."""
+    number = isinstance(time, int | float) and not isinstance(time, bool)
+    return str(time) if number else time
+
 
 RECIPES: dict[str, dict[str, Any]] = {
     "tiny": {},
@@ -83,7 +90,7 @@ class PretrainSettings(Settings):
     compile: Compile = Field(
         "auto", description="Compile the layers with torch.compile; auto: on a GPU."
     )
-    seed: int = Field(0, ge=0, description="Seed of weights, windows, views and hiding.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, windows, views and hiding.")
     checkpoint_minutes: float = Field(5.0, ge=0, description="Minutes between checkpoints.")
     distillation: DistillationSettings = Field(
         DistillationSettings(), description="Objective and optimizer."
@@ -92,6 +99,8 @@ class PretrainSettings(Settings):
     views: ViewSettings = Field(ViewSettings(), description="How windows are augmented.")
     hiding: HidingSettings = Field(HidingSettings(), description="Which bases are hidden.")
     validation: ValidationSettings = Field(ValidationSettings(), description="Held-out checks.")
+
+    _as_words = field_validator("budget", mode="before")(as_words)
 
     @model_validator(mode="after")
     def _one_length_of_run(self) -> PretrainSettings:

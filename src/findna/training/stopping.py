@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from findna.files import FindnaError, log
 from findna.model.model import Model
+
+_ONE_PRESS = 1.0
 
 
 class NonFiniteLoss(FindnaError):
@@ -22,16 +25,21 @@ class NonFiniteLoss(FindnaError):
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM ask; the loop stops after the step. A second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM ask; the loop stops after the step. A second one stops at once, unless it
+    comes with the first: torchrun hands on a Ctrl-C that each process has had from the terminal.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._when = 0.0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        log.info("stopping after this step; the checkpoint will be saved")
+            if time.monotonic() - self._when > _ONE_PRESS:
+                raise KeyboardInterrupt
+            return
+        self.asked, self._when = True, time.monotonic()
+        log.info("stopping as soon as a step is made; the checkpoint will be saved")
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:

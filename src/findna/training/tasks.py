@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from findna.model.model import Model
 from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import Strand
 from findna.training.calibration import prevalence_of
-from findna.training.finetune_settings import FinetuneSettings
+from findna.training.finetune_settings import ClassWeights, FinetuneSettings
 
 
 def task_of(model: Model) -> TaskConfig:
@@ -81,13 +81,12 @@ def row_losses(logits: Tensor, targets: Tensor, kind: TaskKind) -> Tensor:
 
 
 def row_weights(
-    labels: NDArray[np.int64] | NDArray[np.float64],
-    task: TaskConfig,
-    how: Literal["none", "balanced"],
-) -> Tensor:
-    """Weight (n,) of each row: 1, or such that all classes weigh the same together."""
+    labels: NDArray[np.int64] | NDArray[np.float64], how: ClassWeights
+) -> NDArray[np.float64]:
+    """Weight (n,) of each row: 1, or such that all classes that are there weigh the same together;
+    1 on average.
+    """
     if how == "none":
-        return torch.ones(len(labels))
-    counts = np.bincount(labels.astype(np.int64), minlength=len(task.classes))
-    each = len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts)
-    return torch.from_numpy(each[labels.astype(np.int64)].astype(np.float32))
+        return np.ones(len(labels))
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.asarray(len(labels) / counts[place] / len(counts))

@@ -43,7 +43,6 @@ class HuggingFaceEmbedder:
     """
 
     draws = False
-    pretraining_seeds = False
     parts = ("mean",)
 
     def __init__(

@@ -67,11 +67,6 @@ class Features(Protocol):
         """The poolings, or other choices, that validation decides between."""
         ...
 
-    @property
-    def pretraining_seeds(self) -> bool:
-        """Whether each seed has a pretrained model of its own."""
-        ...
-
     def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
         """Vectors (n, D) of rows in their order."""
         ...
@@ -106,11 +101,6 @@ class NetworkFeatures:
     def draws(self) -> bool:
         """Random weights do, one pretrained model does not."""
         return self.start.draws
-
-    @property
-    def pretraining_seeds(self) -> bool:
-        """As the start has it."""
-        return self.start.pretraining_seeds
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -53,36 +53,15 @@ _SUM_TOLERANCE = 0.01
 # ---------------------------------------------------------------- names of rows
 
 
-def named_rows(data: LabelledData) -> LabelledData:
-    """The same data with ids that are unique over all splits, as the head of this module says."""
-    every = [(name, rows) for name, rows in data.splits.items()]
-    if _unique([id for _, rows in every for id in rows.ids]):
-        return data
-    within = all(_unique(rows.ids) for _, rows in every)
-    return replace(
-        data,
-        splits={
-            name: replace(
-                rows, ids=[f"{name}:{id}" for id in (rows.ids if within else rows.rows.tolist())]
-            )
-            for name, rows in every
-        },
-    )
-
-
 def rows_to_embed(data: LabelledData) -> pd.DataFrame:
     """Columns id, split and sequence of every row: what a model made elsewhere has to answer."""
     parts = [
         pd.DataFrame(
             {"id": rows.ids, "split": name, "sequence": [decode(codes) for codes in rows.codes]}
         )
-        for name, rows in named_rows(data).splits.items()
+        for name, rows in data.named().splits.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _unique(ids: Sequence[str]) -> bool:
-    return len(set(ids)) == len(ids)
 
 
 # ---------------------------------------------------------------- the contenders
@@ -108,7 +87,6 @@ class EmbeddingTable:
     """Vectors of rows by id: the `Features` of the probes."""
 
     draws = False
-    pretraining_seeds = False
     parts = ("table",)
 
     def __init__(self, name: str, path: Path, frame: pd.DataFrame) -> None:
