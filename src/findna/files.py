@@ -54,7 +54,7 @@ class BadInput(FindnaError):
         where = [
             part
             for part in (
-                _printable(file) if file is not None else None,
+                printable(file) if file is not None else None,
                 f"record {record}" if record is not None else None,
                 f"line {line}" if line is not None else None,
             )
@@ -83,7 +83,8 @@ class FullDisk(FindnaError):
         )
 
 
-def _printable(file: str | Path) -> str:
+def printable(file: str | Path) -> str:
+    """What a person calls a path."""
     return "standard input" if str(file) == STDIN else str(file)
 
 
@@ -107,6 +108,21 @@ _GZIP = b"\x1f\x8b"
 # Read by those who read variants.
 BCF_MAGIC = b"BCF\x02"
 _PEEK = 1024
+
+
+def is_stream(path: str | Path) -> bool:
+    """Whether a path can be read only once: standard input, a pipe, `<(command)` of a shell."""
+    return str(path) == STDIN or (
+        os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+    )
+
+
+def refuse_stream(path: str | Path, what: str) -> None:
+    """`BadInput` where `what` would read a path a second time."""
+    if is_stream(path):
+        raise BadInput(
+            f"{what} reads its input more than once", file=path, remedy="write it to a file first"
+        )
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a file, a model or a run is, asked for from a notebook."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 import findna
 from findna.cli import app
+from findna.files import BadInput
 from findna.model.published import PUBLISHED
 
 
@@ -46,3 +48,15 @@ def test_what_is_no_model_is_told_without_torch(fasta: Path) -> None:
     told = f"import sys, findna; findna.info({str(fasta)!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_what_can_be_read_once_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for given in ("-", tmp_path / "pipe"):
+        with pytest.raises(BadInput, match="info reads its input more than once"):
+            findna.info(given)
+
+
+def test_columns_of_a_bed_are_those_it_has(tmp_path):
+    (tmp_path / "a.bed").write_text("chr1\t0\t9\nchr2\t5\t10\n")
+    assert findna.info(tmp_path / "a.bed")["columns"] == "chrom, start, end"

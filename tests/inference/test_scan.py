@@ -163,6 +163,16 @@ def test_bins_are_means_of_known_bases_at_multiples_of_their_width(
         assert np.isnan(row.value) if not len(known) else row.value == pytest.approx(known.mean())
 
 
+def test_a_bin_does_not_stand_over_what_was_not_asked_for(genome: Genome) -> None:
+    asked = ["long:1-103", "long:108-300"]
+    binned = quick(genome, tracks=["surprise"], bin=10, regions=asked).values["surprise"]["long"]
+    single = per_base(quick(genome, tracks=["surprise"]).values["surprise"], "long")
+    near = binned[(binned["start"] >= 90) & (binned["end"] <= 110)]
+    assert near[["start", "end"]].to_numpy().tolist() == [[90, 100], [100, 103], [107, 110]]
+    for row in near.itertuples():
+        assert row.value == pytest.approx(np.nanmean(single[row.start : row.end]), nan_ok=True)
+
+
 @given(
     width=st.integers(2, 9),
     parts=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 12)), max_size=8),

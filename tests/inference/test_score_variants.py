@@ -356,6 +356,25 @@ def test_shards_merge_to_what_one_job_writes(
         assert not one.exists() or merged.read_bytes() == one.read_bytes()
 
 
+def test_a_shard_leaves_no_index_of_what_it_replaces(
+    genome: Genome, model: Model, tmp_path: Path
+) -> None:
+    file, out = vcf(tmp_path / "x.vcf", snvs(20)), tmp_path / "o.vcf.gz"
+    score_variants(file, genome, model, out)
+    assert Path(f"{out}.tbi").exists()
+    score_variants(file, genome, model, out, shard="1/2", overwrite=True)
+    assert not Path(f"{out}.tbi").exists()
+
+
+def test_a_shard_without_rows_is_no_empty_vcf(
+    genome: Genome, model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = vcf(tmp_path / "x.vcf", snvs(20))
+    caplog.set_level(logging.INFO)
+    score_variants(file, genome, model, tmp_path / "o.vcf", shard="2/2")
+    assert "shard 2/2 holds no rows" in caplog.text and "no variants" not in caplog.text
+
+
 def test_more_shards_than_blocks_and_an_empty_vcf(
     genome: Genome, model: Model, tmp_path: Path
 ) -> None:

@@ -81,6 +81,15 @@ def looked_up(queries: Any, genome: Genome, index: SearchIndex, **options: Any) 
 # ---------------------------------------------------------------- the index
 
 
+@pytest.mark.parametrize("query", ["chr1:1-999999999", "nowhere.fa", ["chrZ:1-9"]], ids=str)
+def test_a_mistaken_query_is_told_before_an_index_is_made(
+    query: Any, genome: Genome, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput):
+        search(query, genome, MODEL, index=tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
 def test_windows_cover_every_run_and_never_leave_it() -> None:
     runs = np.array([[0, 100], [100, 110], [110, 174]])
     got = [(s.tolist(), e.tolist()) for s, e in windows_of(runs, 64, 32)]

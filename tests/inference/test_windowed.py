@@ -1,5 +1,7 @@
 """Windows of a genome: where they lie, which base takes which, and the tracks they become."""
 
+import os
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from findna.files import BadInput
 from findna.inference.predict import predict
-from findna.inference.windowed import pieces, sorted_rows, tiled, track_sizes
+from findna.inference.windowed import cut_from, pieces, sorted_rows, tiled, track_sizes
 from findna.inference.writing import track_files
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import Calibration, ProjectionConfig, TaskConfig
@@ -76,7 +78,7 @@ def test_tiles_reach_both_ends_and_leave_no_gap_but_those_asked_for(window, step
     codes = np.zeros(length, np.uint8)
     fake = type("G", (), {
         "starts": np.array([0]), "ends": np.array([length]), "chroms": ["c"],
-        "fetch": lambda _, c, s, e: type("F", (), {"codes": codes[s:e]}),
+        "fetch": lambda _, c, s, e: (codes[s:e], None, np.ones(e - s, bool)),
     })()  # fmt: skip
     found = list(tiled(fake, (window, step)))
     starts, ends = [r.start for r in found], [r.end for r in found]
@@ -92,6 +94,63 @@ def test_regions_are_joined_sorted_and_cut(genome, tmp_path):
         ("chrB", 0, 90), ("chrB", 500, 600), ("chrB", 600, 700), ("chrB", 650, 750),
         ("chrA", 100, 200),
     ]  # fmt: skip
+
+
+def test_a_region_is_cut_as_its_line_in_a_bed(genome, tmp_path):
+    bed = tmp_path / "a.bed"
+    bed.write_text("chrB\t500\t700\n")
+    assert places(tiled(genome, 90, "B:501-700")) == places(tiled(genome, 90, bed))
+    assert places(sorted_rows(genome, "chrB:501-700")) == [("chrB", 500, 700)]
+
+
+def test_a_pipe_is_read_once(genome, tmp_path):
+    text = "chrB\t500\t700\nchrA\t0\t90\n" * 700
+    (tmp_path / "a.bed").write_text(text)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(text,))
+    writer.start()
+    given, records = cut_from(tmp_path / "pipe", genome, 60)
+    assert given is genome
+    assert places(records) == places(tiled(genome, 60, tmp_path / "a.bed"))
+    writer.join()
+    (tmp_path / "b.fa").write_text(">x\nACGT\n")
+    with pytest.raises(BadInput, match="is a FASTA, whose sequences have no place"):
+        cut_from(tmp_path / "b.fa", genome, 60)
+
+
+def test_windows_that_the_genome_lacks_are_left_out_aloud(tmp_path, caplog):
+    (tmp_path / "r.fa").write_text(f">c:100-200\n{letters(100)}\n>c:500-540\n{letters(40)}\n")
+    genome, bed = Genome.open(tmp_path / "r.fa"), tmp_path / "a.bed"
+    bed.write_text("c\t150\t350\nc\t520\t560\n")
+    assert places(tiled(genome, 100, bed)) == [("c", 150, 250), ("c", 520, 560)]
+    assert "1 windows lie outside the regions" in caplog.text
+    assert "2 windows lie partly outside" in caplog.text
+    bed.write_text("c\t300\t400\n")
+    with pytest.raises(BadInput, match="nothing of it lies in"):
+        list(tiled(genome, 50, bed))
+
+
+def test_a_track_ends_where_the_last_region_does(tmp_path):
+    (tmp_path / "r.fa").write_text(f">c:100-200\n{letters(100)}\n>c:500-540\n{letters(40)}\n")
+    genome, bed = Genome.open(tmp_path / "r.fa"), tmp_path / "a.bed"
+    bed.write_text("c\t150\t210\nc\t520\t560\n")
+    predict(bed, task_model(), tmp_path / "t.bedgraph", genome=genome)
+    lines = (tmp_path / "t.bedgraph").read_text().splitlines()
+    spans = [tuple(map(int, line.split("\t")[1:3])) for line in lines if line.startswith("c\t")]
+    assert spans == [(150, 210), (520, 540)]
+
+
+def test_what_lies_behind_the_end_has_no_piece():
+    windows = [(0, 6), (4, 10), (8, 14), (12, 18)]
+    rows = [Record("r", np.zeros(6, np.uint8), "c", s, e, "+") for s, e in windows]
+    values = np.arange(4.0)[:, None]
+    found = list(pieces(iter([(rows[:2], values[:2]), (rows[2:], values[2:])]), {"c": 11}))
+    each = [
+        (int(s), int(e), float(v[0]))
+        for _, starts, ends, shown in found
+        for s, e, v in zip(starts, ends, shown, strict=True)
+    ]
+    assert each == [(0, 5, 0.0), (5, 9, 1.0), (9, 11, 2.0)]
 
 
 def test_rows_are_sorted_as_the_genome_is(genome, tmp_path):
@@ -156,7 +215,7 @@ def test_a_base_takes_the_window_in_whose_middle_it_stands(window, steps, chunk)
         (records[at : at + chunk], values[at : at + chunk]) for at in range(0, len(records), chunk)
     ]
     found = np.full(windows[-1][1], -1)
-    for chrom, begins, ends, shown in pieces(iter(chunks)):
+    for chrom, begins, ends, shown in pieces(iter(chunks), {"c": 10**6}):
         assert chrom == "c"
         for begin, end, value in zip(begins, ends, shown[:, 0], strict=True):
             assert (found[begin:end] == -1).all() and end > begin
@@ -173,7 +232,7 @@ def test_a_base_takes_the_window_in_whose_middle_it_stands(window, steps, chunk)
 def test_a_window_of_n_alone_has_no_value_and_that_is_said(caplog):
     rows = [Record("a", np.full(5, N, np.uint8), "c", 0, 5, "+"),
             Record("b", np.array([N, 0], np.uint8), "c", 5, 7, "+")]  # fmt: skip
-    values = np.concatenate([p[3][:, 0] for p in pieces(iter([(rows, np.ones((2, 1)))]))])
+    values = np.concatenate([p[3][:, 0] for p in pieces(iter([(rows, np.ones((2, 1)))]), {"c": 7})])
     assert np.isnan(values[0]) and values[1] == 1
     assert "1 windows hold nothing but N" in caplog.text
 

@@ -8,7 +8,7 @@ import numpy as np
 from findna.data.label_tables import guess_label_column
 from findna.data.labels import read_labelled
 from findna.facts.outputs import Facts, listed, model_facts, output_facts
-from findna.files import open_bytes
+from findna.files import open_bytes, refuse_stream
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, bases_in, merge, read_bed
@@ -34,6 +34,7 @@ def info(path: str | Path | None = None) -> Facts:
     if path is None:
         return {model.name: _where(model) for model in PUBLISHED.values()}
     path = Path(path)
+    refuse_stream(path, "info")
     if str(path) in PUBLISHED and not path.exists():
         return {"name": str(path), **model_facts(path)}
     written = output_facts(path)
@@ -86,7 +87,9 @@ def _bed_facts(path: Path) -> Facts:
         "intervals": f"{len(table):,}",
         "bases covered": f"{covered:,}",
         "chromosomes": ", ".join(sorted(set(table["chrom"]))[:20]),
-        "columns": ", ".join(name for name in table.columns if name != LINE),
+        "columns": ", ".join(
+            name for name in table.columns if name != LINE and (table[name] != ".").any()
+        ),
     }
 
 

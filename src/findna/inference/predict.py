@@ -199,7 +199,8 @@ def _write_tracks(
         what = f"ln odds{of} over those of training" if relative else f"probabilities{of}"
     outputs = track_files(output, task.classes[-task.outputs :])
     values = ((records, track_values(logits, task, relative)) for records, logits in answered)
-    rows = write_tracks(pieces(values), outputs, track_sizes(genome), overwrite)
+    sizes = track_sizes(genome)
+    rows = write_tracks(pieces(values, sizes), outputs, sizes, overwrite)
     if not rows:
         log.warning("the input holds no windows: the track is empty")
     log.info("%s: %s windows, %s", ", ".join(map(str, outputs)), f"{rows:,}", what)

@@ -127,7 +127,7 @@ def score_variants(
             write_scored(judged, header, fields, output, overwrite=overwrite)
         else:
             write_shard(scored, header, fields, part, witness, output, overwrite=overwrite)
-        _tell(tally, vcf.source)
+        _tell(tally, vcf.source, part)
     return table
 
 
@@ -138,10 +138,14 @@ def _refuse_place(output: str | Path | None, part: Shard | None, overwrite: bool
         refuse_output(output, overwrite)
 
 
-def _tell(tally: Tally, source: str) -> None:
+def _tell(tally: Tally, source: str, part: Shard | None) -> None:
     """What was scored and, as a warning so that it is seen, what was not."""
     if not tally.rows:
-        log.warning("%s: holds no variants", source)
+        if part is None:
+            log.warning("%s: holds no variants", source)
+        else:
+            log.info("%s: shard %d/%d holds no rows", source, part.number + 1, part.of)
+            return
     complete = tally.reasons[SCORED] == tally.reasons.total()
     (log.info if complete else log.warning)("%s: %s", source, tally.summary())
 

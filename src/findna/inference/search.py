@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,8 @@ def search(
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     settings = IndexSettings(window, step, max_n, strand, whiten)
+    # A mistake in the first query is told before hours are spent on an index.
+    records = _begun(_records(queries, genome, sequence_column, id_column))
     found = open_index(
         index, genome, network, model_name(model, network),
         regions=regions, settings=settings, batch_bases=batch_bases,
@@ -130,7 +133,6 @@ def search(
     rules = Rules(k, min_similarity, include_self, all_windows)
     loci = Loci(found, genome, open_engine(engine, found, network.device), rules)
     searcher = _Searcher(network, loci, batch_bases)
-    records = _records(queries, genome, sequence_column, id_column)
     tables = searcher.tables(records)
     if output is None:
         table = pd.concat(list(tables), ignore_index=True)
@@ -156,6 +158,11 @@ def _records(
     for query in several:
         given: Inputs = [query] if isinstance(query, Record) else query
         yield from records_from(given, genome, sequence_column, id_column)
+
+
+def _begun(records: Iterator[Record]) -> Iterator[Record]:
+    """The same records, the first of which has been read."""
+    return chain(list(islice(records, 1)), records)
 
 
 # ---------------------------------------------------------------- hits

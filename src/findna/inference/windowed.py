@@ -15,11 +15,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from findna.files import BadInput, log, open_bytes
+from findna.files import BadInput, log, open_bytes, printable
 from findna.sequence.alphabet import N
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs
-from findna.sequence.intervals import LINE, merge, read_bed, refuse_unknown
+from findna.sequence.intervals import (
+    LINE,
+    bed_from,
+    is_region,
+    merge,
+    refuse_unknown,
+    regions_bed,
+)
 from findna.sequence.records import Record, bed_records, format_of
 from findna.sequence.regions import Integers
 
@@ -55,13 +62,6 @@ def cut_from(
     if genome is None:
         genome = Genome.open(inputs)
         return genome, tiled(genome, tile)
-    with open_bytes(inputs) as stream:
-        if format_of(stream, inputs) == "fasta":
-            raise BadInput(
-                "is a FASTA: cut into windows it is the genome itself",
-                file=inputs,
-                remedy="leave out -g, or give a BED of regions",
-            )
     return genome, tiled(genome, tile, inputs)
 
 
@@ -91,7 +91,9 @@ def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterat
         genome: what is cut.
         tile: bases of a window, and from one start to the next (a window, if not given). The last
             window of a region ends with it; a region shorter than a window is one.
-        bed: overlapping regions are joined, and strand is left aside.
+        bed: a file of regions, or one region as people write it; overlapping ones are joined, and
+            strand is left aside. Windows of which the genome has no base are left out, which is
+            said.
 
     Raises:
         BadInput: sizes below 1, and all that is wrong with a BED.
@@ -101,19 +103,42 @@ def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterat
         raise BadInput(
             f"cannot cut windows of {window} bases every {step}", remedy="both are at least 1"
         )
-    return _cut(genome, _regions(genome, bed), window, step)
+    return _inside(_cut(genome, _regions(genome, bed), window, step), genome, bed)
 
 
 def _cut(
     genome: Genome, regions: Mapping[str, Integers], window: int, step: int
-) -> Iterator[Record]:
+) -> Iterator[tuple[Record, NDArray[np.bool_]]]:
+    """Windows, and which of their bases the genome has."""
     for chrom, spans in regions.items():
         for first, last in spans.tolist():
             for at in range(1 + -(-max(0, last - first - window) // step)):
                 start = max(first, min(first + at * step, last - window))
                 end = min(start + window, last)
-                codes = genome.fetch(chrom, start, end).codes
-                yield Record(f"{chrom}:{start}-{end}", codes, chrom, start, end, "+")
+                codes, _, inside = genome.fetch(chrom, start, end)
+                yield Record(f"{chrom}:{start}-{end}", codes, chrom, start, end, "+"), inside
+
+
+def _inside(
+    windows: Iterable[tuple[Record, NDArray[np.bool_]]], genome: Genome, bed: str | Path | None
+) -> Iterator[Record]:
+    """The windows of which the genome has a base; what it lacks is counted aloud."""
+    there = outside = partly = 0
+    for record, inside in windows:
+        if not inside.any():
+            outside += 1
+            continue
+        there += 1
+        partly += not inside.all()
+        yield record
+    if outside and not there:
+        raise BadInput(f"nothing of it lies in {genome.source}", file=bed)
+    if outside:
+        log.warning("%s: %s windows lie outside the regions of %s and are left out",
+                    printable(bed or ""), f"{outside:,}", genome.source)  # fmt: skip
+    if partly:
+        log.warning("%s: %s windows lie partly outside the regions of %s; N stands there",
+                    printable(bed or ""), f"{partly:,}", genome.source)  # fmt: skip
 
 
 def _regions(genome: Genome, bed: str | Path | None) -> dict[str, Integers]:
@@ -146,8 +171,21 @@ def sorted_rows(genome: Genome, bed: str | Path) -> Iterator[Record]:
 
 
 def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
-    """The rows of a BED under the genome's own names."""
-    rows = read_bed(bed)
+    """The rows of a BED, or a region as people write it, under the genome's own names.
+
+    A file is opened once: standard input and pipes cannot be read again.
+    """
+    if is_region(bed):
+        rows = regions_bed([str(bed)])
+    else:
+        with open_bytes(bed) as stream:
+            if format_of(stream, bed) == "fasta":
+                raise BadInput(
+                    "is a FASTA, whose sequences have no place in another",
+                    file=bed,
+                    remedy="give a BED of regions; or leave out -g, to cut the FASTA itself",
+                )
+            rows = bed_from(stream, bed)
     names = refuse_unknown(genome, rows, bed)
     return rows.assign(chrom=rows["chrom"].map(names))
 
@@ -174,12 +212,13 @@ def _refuse_nested(rows: pd.DataFrame, bed: str | Path) -> None:
 
 
 def pieces(
-    answered: Iterable[tuple[list[Record], NDArray[np.float64]]],
+    answered: Iterable[tuple[list[Record], NDArray[np.float64]]], sizes: Mapping[str, int]
 ) -> Iterator[Piece]:
     """Chromosome, starts, ends (n,) and values (n, K) of the bases that each window answers for.
 
     `answered` holds windows in the order of a track with values (n, K). A window without one
-    known base answers nothing: NaN.
+    known base answers nothing: NaN. One that reaches beyond `sizes`, the end of a chromosome or of
+    its last region, answers up to there.
     """
     held: Piece | None = None
     silent = 0
@@ -189,14 +228,21 @@ def pieces(
         values = np.where(unknown[:, None], np.nan, values)
         for piece in _by_chrom(records, values):
             if held is not None and held[0] != piece[0]:
-                yield held
+                yield _within(held, sizes)
                 held = None
             done, held = _parted(held, piece)
-            yield done
+            yield _within(done, sizes)
     if held is not None:
-        yield held
+        yield _within(held, sizes)
     if silent:
         log.warning("%s windows hold nothing but N and get no value", f"{silent:,}")
+
+
+def _within(piece: Piece, sizes: Mapping[str, int]) -> Piece:
+    chrom, starts, ends, values = piece
+    ends = np.minimum(ends, sizes[chrom])
+    there = starts < ends
+    return chrom, starts[there], ends[there], values[there]
 
 
 def _by_chrom(records: list[Record], values: NDArray[np.float64]) -> Iterator[Piece]:

@@ -147,7 +147,9 @@ def _not_fasta(raw: bytes, source: str | Path, line: int) -> BadInput:
         remedy = "this looks like FASTQ: turn it into FASTA with samtools fasta"
     elif text.startswith((b"LOCUS", b"ID   ")):
         remedy = "this looks like GenBank or EMBL: ask the archive for FASTA"
-    if not shown.isprintable():
+    if len(shown.split("\t")) >= 3:
+        remedy = "this looks like a BED: it needs the FASTA of its genome with -g"
+    if not shown.replace("\t", " ").isprintable():
         shown = "binary data"
     return BadInput(
         f"is not a FASTA file: it begins with {shown!r}", file=source, line=line, remedy=remedy

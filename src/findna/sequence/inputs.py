@@ -10,6 +10,7 @@ import pandas as pd
 from findna.files import BadInput, log
 from findna.sequence.alphabet import encode
 from findna.sequence.genome import Genome
+from findna.sequence.intervals import is_region
 from findna.sequence.records import Record, read_records
 from findna.sequence.regions import parse_region
 from findna.sequence.tables import find_id_column, find_sequence_column
@@ -37,7 +38,7 @@ def records_from(
         return _rows(inputs, sequence_column, id_column)
     if not isinstance(inputs, str | Path):
         return _numbered(inputs, genome)
-    if ":" in str(inputs) and not Path(inputs).exists():
+    if is_region(inputs):
         return _numbered([str(inputs)], genome)
     return read_records(inputs, genome=genome, sequence_column=sequence_column, id_column=id_column)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from findna.files import BadInput, log, open_bytes
+from findna.files import BadInput, log, open_bytes, printable
 from findna.sequence.genome import Genome
-from findna.sequence.regions import Integers
+from findna.sequence.regions import Integers, parse_region
 
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"
@@ -45,6 +45,23 @@ def read_bed(path: str | Path) -> pd.DataFrame:
         return bed_from(stream, path)
 
 
+def regions_bed(regions: Sequence[str]) -> pd.DataFrame:
+    """Regions as people write them, chr7:1,001-2,000, as a data frame like that of `read_bed`."""
+    parsed = [parse_region(text) for text in regions]
+    columns: dict[str, object] = {
+        key: [getattr(region, key) for region in parsed] for key in ("chrom", "start", "end")
+    }
+    lines = np.arange(1, len(parsed) + 1)
+    return pd.DataFrame(
+        {**columns, "name": list(regions), "score": ".", "strand": ".", LINE: lines}
+    )
+
+
+def is_region(text: str | Path) -> bool:
+    """Whether this is a region as people write it, and not a file."""
+    return ":" in str(text) and not Path(text).exists()
+
+
 def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
     """As `read_bed`, from an open stream."""
     names: list[str] = []
@@ -64,7 +81,7 @@ def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
             blocks.append(_bed_frame(rows, lines, names, source))
             rows, lines = [], []
     if not lines and not blocks:
-        log.warning("%s: holds no interval", source)
+        log.warning("%s: holds no interval", printable(source))
     blocks.append(_bed_frame(rows, lines, names or _usual_names(3), source))
     return pd.concat(blocks, ignore_index=True)
 

@@ -54,7 +54,9 @@ def parse_region(text: str) -> Region:
     if match is None:
         raise BadInput(f"{text!r} is not a region", remedy=remedy)
     region = _as_region(match)
-    if not 1 <= region.start <= region.end:
+    if region.start < 1:
+        raise BadInput(f"the region {text!r} starts before the first base, 1", remedy=remedy)
+    if region.end < region.start:
         raise BadInput(f"the region {text!r} ends before it starts", remedy=remedy)
     return Region(region.chrom, region.start - 1, region.end)
 

@@ -23,13 +23,13 @@ from typing import IO, Any
 import numpy as np
 
 from findna.files import (
-    STDIN,
     BadInput,
     FindnaError,
     OutputExists,
     atomic_folder,
     cache_folder,
     file_digest,
+    is_stream,
     log,
     open_bytes,
 )
@@ -80,15 +80,8 @@ def open_store(
     what is wrong with a file, `FullDisk`, and `FindnaError` for a cache that cannot be written.
     """
     stores = (cache or cache_folder()) / "genomes"
-    index = _index_stream if any(map(_is_stream, paths)) else _index_files
+    index = _index_stream if any(map(is_stream, paths)) else _index_files
     return read_store(index(paths, stores, chunk_size))
-
-
-def _is_stream(path: str) -> bool:
-    """Whether a path can be read only once: standard input, a pipe, `<(command)` of a shell."""
-    return path == STDIN or (
-        os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
-    )
 
 
 def read_store(folder: Path) -> Store:

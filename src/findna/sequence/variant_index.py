@@ -42,6 +42,15 @@ class Order:
         self._chrom, self._pos = chrom, pos
 
 
+def remove_indexes(output: str | Path, but: str = "") -> None:
+    """Remove the indexes of a file that is about to be another, but the one with the ending `but`,
+    which is replaced.
+    """
+    for stale in _ENDINGS:
+        if stale != but:
+            Path(f"{output}{stale}").unlink(missing_ok=True)
+
+
 def write_index(made: Path, output: Path, order: Order) -> None:
     """Index `made` under the name that the index has beside `output`; stale ones go.
 
@@ -50,9 +59,7 @@ def write_index(made: Path, output: Path, order: Order) -> None:
     """
     name = output.name.lower()
     ending = ".csi" if name.endswith(".bcf") or order.longest > _TBI_LIMIT else ".tbi"
-    for stale in _ENDINGS:
-        if stale != ending or not order.sorted:
-            output.with_name(output.name + stale).unlink(missing_ok=True)
+    remove_indexes(output, but=ending if order.sorted else "")
     if not order.sorted:
         log.warning(
             "%s: the rows are not sorted: no index is written (bcftools sort makes them so)", output

@@ -30,7 +30,7 @@ from findna.evaluation.negatives.matching import (
     either_strand,
     shares_of,
 )
-from findna.files import BadInput, atomic_file, log, open_bytes
+from findna.files import BadInput, atomic_file, log, open_bytes, refuse_stream
 from findna.sequence.alphabet import Codes, codes_of, decode, reverse_complement, soft_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import BED_COLUMNS, read_bed, subtract, to_store
@@ -135,6 +135,7 @@ def with_negatives(
         BadInput: the file has labels of several classes, so that its rows are not all positives; or
             what `matched_negatives` refuses.
     """
+    refuse_stream(positives, "--negatives")
     _refuse_labelled(Path(positives))
     genome = Genome.of(genome)
     records = list(read_records(positives, genome=genome))

@@ -20,8 +20,8 @@ from findna.files import BadInput, log
 from findna.inference.tiles import tile
 from findna.sequence.alphabet import Codes, N, codes_of, soft_of
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import read_bed, to_store
-from findna.sequence.regions import Integers, parse_region
+from findna.sequence.intervals import is_region, read_bed, regions_bed, to_store
+from findna.sequence.regions import Integers
 from findna.sequence.tracks import TrackPiece
 
 Floats = NDArray[np.float64]
@@ -82,13 +82,11 @@ def asked_runs(genome: Genome, regions: Regions) -> Integers:
 
 def _as_bed(regions: str | Path | Sequence[str]) -> tuple[pd.DataFrame, str]:
     """Regions as a data frame in the shape of a BED, and what to call them."""
-    if isinstance(regions, str) and ":" in regions and not Path(regions).exists():
-        regions = [regions]
     if isinstance(regions, str | Path):
-        return read_bed(regions), str(regions)
-    parsed = [parse_region(text) for text in regions]
-    columns = {key: [getattr(p, key) for p in parsed] for key in ("chrom", "start", "end")}
-    return pd.DataFrame(columns), "the regions"
+        if not is_region(regions):
+            return read_bed(regions), str(regions)
+        regions = [str(regions)]
+    return regions_bed(regions), "the regions"
 
 
 def _track_order(genome: Genome, runs: Integers) -> Integers:
@@ -231,7 +229,9 @@ class Bins:
     def _binned(self, piece: TrackPiece) -> TrackPiece:
         if not len(piece.starts):
             return piece
-        firsts = np.flatnonzero(np.diff(piece.starts // self.width, prepend=-1))
+        # What was not asked for parts a bin: no value may stand over it.
+        gaps = np.append(True, piece.starts[1:] != piece.ends[:-1])
+        firsts = np.flatnonzero(gaps | (np.diff(piece.starts // self.width, prepend=-1) != 0))
         known = ~np.isnan(piece.values)
         sums = np.add.reduceat(np.where(known, piece.values, 0.0).astype(np.float64), firsts)
         counts = np.add.reduceat(known.astype(np.int64), firsts)

@@ -22,6 +22,7 @@ from findna.sequence.variant_files import (
     write_scored,
     write_vcf_header_last,
 )
+from findna.sequence.variant_index import remove_indexes
 from findna.sequence.variants import Tally
 from findna.sequence.vcf import (
     InfoField,
@@ -139,6 +140,8 @@ def write_shard(
     lines = (one.row.text(scored_info(one, fields)) for one in scored)
     with atomic_file(output, overwrite) as made:
         write_vcf_header_last(lines, complete, made, bgzip=variant_format(output) == "vcf.gz")
+        # A shard has none: it is to be merged.
+        remove_indexes(output)
 
 
 # Merging --------------------------------------------------------------------------------------
