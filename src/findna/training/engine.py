@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
@@ -23,8 +24,22 @@ def open_engine(device: str = "auto") -> Accelerator:
     Raises:
         BadInput: this machine has no such device.
     """
+    wanted = pick_device(device)
+    _forget_other(wanted.type)
+    if wanted.type == "cuda" and wanted.index is not None:
+        torch.cuda.set_device(wanted)
     # On a CPU accelerate counts the processes only if it is told that no other device is meant.
-    return Accelerator(cpu=pick_device(device).type == "cpu", mixed_precision="no")
+    return Accelerator(cpu=wanted.type == "cpu", mixed_precision="no")
+
+
+def _forget_other(kind: str) -> None:
+    """A notebook may compute on one device and then on another; accelerate keeps the first for the
+    life of a process, and has no other way to be told.
+    """
+    if PartialState._shared_state:
+        known = PartialState()
+        if known.num_processes == 1 and known.device.type != kind:
+            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def one_device(device: str, what: str) -> torch.device:
