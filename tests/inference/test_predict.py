@@ -70,7 +70,7 @@ def test_text_and_data_frames_are_answered_as_records_are(caplog):
 def test_a_fasta_beside_its_genome_is_not_cut(tmp_path):
     fasta = tmp_path / "g.fa"
     fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")
-    with pytest.raises(BadInput, match="is the genome itself"):
+    with pytest.raises(BadInput, match="have no place in another"):
         predict(fasta, task_model(), genome=fasta, tile=50, device="cpu")
 
 
