@@ -21,6 +21,7 @@ import logging
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,16 @@ PUBLISHED = (
 )  # fmt: skip
 
 
+def copy_files(names: Sequence[str], folder: Path, place: Path) -> None:
+    """Copy files of a folder to another, which is made if it is not there."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copy(folder / name, place / name)
+
+
 def publish(folder: Path, place: Path) -> None:
     """Copy what a reader needs; the answers of every run stay where they are."""
-    place.mkdir(parents=True, exist_ok=True)
-    for name in PUBLISHED:
-        shutil.copy(folder / name, place / name)
+    copy_files(PUBLISHED, folder, place)
     shutil.copytree(folder / "leakage", place / "leakage", dirs_exist_ok=True)
 
 

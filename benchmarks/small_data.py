@@ -22,7 +22,6 @@ import argparse
 import json
 import multiprocessing
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from gue import COMPLETE, prepare
+from gue import COMPLETE, copy_files, prepare
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
@@ -453,9 +452,7 @@ def main() -> None:
             commands.write(f"python {shlex.join(sys.argv)}\n")
     write_tables(out)
     if given.publish:
-        given.publish.mkdir(parents=True, exist_ok=True)
-        for name in PUBLISHED:
-            shutil.copy(out / name, given.publish / name)
+        copy_files(PUBLISHED, out, given.publish)
 
 
 if __name__ == "__main__":

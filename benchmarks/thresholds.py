@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import logging
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from gue import COMPLETE, prepare
+from gue import COMPLETE, copy_files, prepare
 from numpy.typing import NDArray
 from small_data import Place, contender
 
@@ -168,9 +167,7 @@ def main() -> None:
         frame.to_csv(out / name, sep="\t", index=False, float_format="%.6g")
     (out / "table.md").write_text(markdown(table), encoding="utf-8")
     if given.publish:
-        given.publish.mkdir(parents=True, exist_ok=True)
-        for name in PUBLISHED:
-            shutil.copy(out / name, given.publish / name)
+        copy_files(PUBLISHED, out, given.publish)
 
 
 if __name__ == "__main__":

@@ -271,3 +271,11 @@ def test_the_units_of_values_are_no_reason_to_have_no_correlation():
         assert value("pearson", small) == pytest.approx(found)
     constant = Answers("regression", ("x",), truth, np.full((50, 1), 1e9 / 3))
     assert value("pearson", constant) is None
+
+
+def test_a_small_spread_about_a_large_mean_is_a_spread():
+    random = np.random.default_rng(0)
+    truth = 1e9 + 0.01 * random.random((50, 1))
+    said = truth + 0.001 * random.random((50, 1))
+    found = value("pearson", Answers("regression", ("x",), truth, said))
+    assert found == pytest.approx(np.corrcoef(truth.T, said.T)[0, 1], abs=1e-6)

@@ -257,7 +257,7 @@ def _centred(x: Floats, counts: Floats) -> tuple[Floats, Floats]:
     centred = x - (counts * x).sum(1, keepdims=True) / counts.sum(1, keepdims=True)
     squares = (counts * centred**2).sum(1)
     # Of equal values rounding leaves a spread that is none.
-    return centred, np.where(squares > 1e-20 * (counts * x**2).sum(1), squares, 0)
+    return centred, np.where(squares > 1e-26 * (counts * x**2).sum(1), squares, 0)
 
 
 def _over_targets(

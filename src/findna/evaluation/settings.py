@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from findna.evaluation.contenders.lineup import ContenderSettings
-from findna.training.recipes import as_words, seconds
+from findna.training.recipes import seconds, time_as_text
 
 
 class EvaluateSettings(ContenderSettings):
@@ -36,7 +36,7 @@ class EvaluateSettings(ContenderSettings):
     )
     resamples: int = Field(2000, ge=100, description="Resamples of every bootstrap.")
 
-    _as_words = field_validator("budget", mode="before")(as_words)
+    _budget_as_text = field_validator("budget", mode="before")(time_as_text)
 
     @field_validator("budget")
     @classmethod

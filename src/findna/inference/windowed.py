@@ -131,14 +131,17 @@ def _inside(
         there += 1
         partly += not inside.all()
         yield record
-    if outside and not there:
+    if not (outside or partly):
+        return
+    source = genome.source if bed is None else printable(bed)
+    if not there:
         raise BadInput(f"nothing of it lies in {genome.source}", file=bed)
     if outside:
         log.warning("%s: %s windows lie outside the regions of %s and are left out",
-                    printable(bed or ""), f"{outside:,}", genome.source)  # fmt: skip
+                    source, f"{outside:,}", genome.source)  # fmt: skip
     if partly:
         log.warning("%s: %s windows lie partly outside the regions of %s; N stands there",
-                    printable(bed or ""), f"{partly:,}", genome.source)  # fmt: skip
+                    source, f"{partly:,}", genome.source)  # fmt: skip
 
 
 def _regions(genome: Genome, bed: str | Path | None) -> dict[str, Integers]:

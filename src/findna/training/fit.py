@@ -86,11 +86,9 @@ def fit(
             if not np.isfinite(loss):
                 raise _broken_down(epoch, best)
             kept = training.kept
-            checked = (
-                _check(kept, task, valid, precision, settings.class_weights)
-                if valid
-                else (0.0, 0.0)
-            )
+            checked = (0.0, 0.0)
+            if valid is not None:
+                checked = _check(kept, task, valid, precision, settings.class_weights)
             note(
                 epoch=epoch,
                 strand=task.strand,
@@ -226,9 +224,8 @@ def _check(
     losses = row_losses(torch.from_numpy(logits.astype(np.float32)), targets, task.kind)
     answers = Answers(task.kind, task.classes, valid.labels, scores_of(logits, task))
     found = value(primary_metric(task.kind), answers)
-    return (-np.inf if found is None else round(found, 9)), -float(
-        (losses.numpy() * row_weights(valid.labels, weights)).mean()
-    )
+    loss = float((losses.numpy() * row_weights(valid.labels, weights)).mean())
+    return (-np.inf if found is None else round(found, 9)), -loss
 
 
 def logits_of(

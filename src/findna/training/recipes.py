@@ -22,7 +22,7 @@ ENDS = ("steps", "epochs", "budget")
 SECTIONS = ("distillation", "sampling", "views", "hiding", "validation")
 
 
-def as_words(time: object) -> object:
+def time_as_text(time: object) -> object:
     """A time as settings hold it: a number from a YAML file is seconds."""
     number = isinstance(time, int | float) and not isinstance(time, bool)
     return str(time) if number else time
@@ -100,7 +100,7 @@ class PretrainSettings(Settings):
     hiding: HidingSettings = Field(HidingSettings(), description="Which bases are hidden.")
     validation: ValidationSettings = Field(ValidationSettings(), description="Held-out checks.")
 
-    _as_words = field_validator("budget", mode="before")(as_words)
+    _budget_as_text = field_validator("budget", mode="before")(time_as_text)
 
     @model_validator(mode="after")
     def _one_length_of_run(self) -> PretrainSettings:
