@@ -2,6 +2,7 @@
 
     python benchmarks/ablate.py run ROW ... [--seed 0] [--data ../shared/data] [-o runs/recipe]
     python benchmarks/ablate.py run --model NAME=FOLDER     (judges a model trained elsewhere)
+    python benchmarks/ablate.py run random-medium           (judges random weights of a shape)
     python benchmarks/ablate.py table [-o runs/recipe] [--publish docs/results/recipe]
     python benchmarks/ablate.py list
 
@@ -47,7 +48,7 @@ from findna.inference.precision import autocast, resolve_precision
 from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.model.model import Model, new_model
-from findna.model.presets import PRESETS
+from findna.model.presets import PRESETS, ModelConfig
 from findna.report.figures import COLOURS, STYLE
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine
@@ -57,8 +58,6 @@ from findna.training.recipes import PretrainSettings
 from findna.training.self_distillation import SelfDistillation
 from findna.training.thresholds import choose_threshold
 
-# Random weights, of the shape of a row.
-UNTRAINED = {"random": "masked-only", "random-stem-4": "stem-4"}
 SETS = {
     "choose": ("prom/prom_core_all", "prom/prom_300_tata", "tf/0", "tf/3", "mouse/0"),
     "confirm": ("prom/prom_core_notata", "tf/1", "tf/2", "mouse/2", "mouse/3"),
@@ -165,12 +164,20 @@ def settings_of(row: Row, steps: int, seed: int) -> PretrainSettings:
     return PretrainSettings.resolve(given, source="a row of the study")
 
 
-def start_of(row: Row, seed: int) -> Model:
-    """Random weights of the row's shape: `tiny` as it was before the study, and what differs."""
+def shape_of(row: Row) -> ModelConfig:
+    """The row's shape: `tiny` as it was before the study, and what differs."""
     preset = PRESETS["tiny"]
     backbone = preset.backbone.model_copy(update={"stem": 0, **row.shape})
     backbone = type(backbone).model_validate(backbone.model_dump())
-    return new_model(preset.model_copy(update={"preset": "custom", "backbone": backbone}), seed)
+    return preset.model_copy(update={"preset": "custom", "backbone": backbone})
+
+
+# Shapes whose random weights can be judged.
+UNTRAINED: dict[str, ModelConfig] = {
+    "random": shape_of(ROWS["masked-only"]),
+    "random-stem-4": shape_of(ROWS["stem-4"]),
+    **{f"random-{name}": PRESETS[name] for name in ("small", "medium", "base")},
+}
 
 
 # ---------------------------------------------------------------- cost
@@ -190,7 +197,7 @@ def _clock(row: Row, genome: Genome) -> Iterator[float]:
     split = split_genome(genome, settings.sampling)
     sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)
     engine = open_engine("cpu")
-    model = start_of(row, 0)
+    model = new_model(shape_of(row), 0)
     precision = resolve_precision(settings.precision, engine.device)
     learner = SelfDistillation(model, settings.distillation, engine, precision)
     for step in range(WARM + TIMED):
@@ -287,7 +294,7 @@ def run(name: str, seed: int, given: argparse.Namespace) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     if name in UNTRAINED:
-        model = start_of(ROWS[UNTRAINED[name]], seed).eval()
+        model = new_model(UNTRAINED[name], seed).eval()
     else:
         model = load_model(folder if name in ROWS else given.model[name])
     found = {t: judged(model, given.data / "gue" / t) for t in SETS[given.sets]}
@@ -311,7 +318,7 @@ def _train(row: Row, folder: Path, seed: int, given: argparse.Namespace) -> None
     steps, ratio = steps_of(row, genome, given.steps)
     logging.info("%s: %d steps, each of %.3f base steps", folder.name, steps, ratio)
     start = folder.with_suffix(".start")
-    start_of(row, seed).save(start, overwrite=True)
+    new_model(shape_of(row), seed).save(start, overwrite=True)
     result = pretrain(
         genome,
         folder,

@@ -21,6 +21,7 @@ from findna.files import (
     atomic_file,
     atomic_folder,
     cache_folder,
+    claimed,
     file_digest,
     open_bytes,
     read_json,
@@ -274,7 +275,45 @@ def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert left_behind(target) == ["b"] and left_behind(tmp_path) == ["run"]
 
 
+def test_a_folder_that_is_replaced_is_never_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "run"
+    for content in ("old", "new"):
+        with atomic_folder(target, overwrite=True) as made:
+            (made / content).write_text("")
+        # Two renames, one after the other, would leave a moment without either.
+        monkeypatch.setattr(os, "rename", None)
+    assert left_behind(target) == ["new"] and left_behind(tmp_path) == ["run"]
+
+
+def test_a_folder_is_replaced_where_names_cannot_change_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    for content in ("old", "new"):
+        with atomic_folder(tmp_path / "run", overwrite=True) as made:
+            (made / content).write_text("")
+    assert left_behind(tmp_path / "run") == ["new"] and left_behind(tmp_path) == ["run"]
+
+
+def test_names_change_places_only_if_both_are_there(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    assert not files._exchange(tmp_path / "one", tmp_path / "missing")
+    assert left_behind(tmp_path) == ["one"]
+
+
+def test_a_file_is_claimed_once_at_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "command.txt"
+    file.write_text("kept")
+    with claimed(file), pytest.raises(BadInput, match="another process is writing"), claimed(file):
+        pass
+    with claimed(file):
+        assert file.read_text() == "kept"
+
+
 def test_a_folder_set_aside_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda *_: False)
     target, rename = tmp_path / "run", os.rename
     target.mkdir()
     (target / "a").write_text("1")

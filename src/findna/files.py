@@ -7,8 +7,10 @@ renamed when it is whole, so that a crash, a full disk or a second process leave
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import errno
+import fcntl
 import gzip
 import hashlib
 import io
@@ -242,9 +244,9 @@ def atomic_folder(
 ) -> Iterator[Path]:
     """Yield a new temporary folder beside `path`; on success it is synced and renamed to `path`.
 
-    An empty folder at `path` counts as free. With `overwrite` an existing one is set aside first
-    and deleted last; one without the file `known_by`, which every such folder holds, is somebody
-    else's and refused. Errors as for `atomic_file`.
+    An empty folder at `path` counts as free. With `overwrite` an existing one changes places with
+    the new one and is deleted last; one without the file `known_by`, which every such folder holds,
+    is somebody else's and refused. Errors as for `atomic_file`.
     """
     target = Path(path).resolve()
     if _taken(target):
@@ -272,6 +274,8 @@ def atomic_folder(
 
 
 def _move_folder(temporary: Path, target: Path, overwrite: bool) -> None:
+    if overwrite and target.is_dir() and _exchange(temporary, target):
+        return
     aside = _beside(target)
     if overwrite and _taken(target):
         os.rename(target, aside)
@@ -287,6 +291,46 @@ def _move_folder(temporary: Path, target: Path, overwrite: bool) -> None:
         shutil.rmtree(aside)
     else:
         aside.unlink(missing_ok=True)
+
+
+# Of Linux' fcntl.h and of macOS' stdio.h.
+_AT_FDCWD, _EXCHANGE = -100, 2
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step, so that a crash never finds either missing.
+
+    Returns:
+        Whether it was done: not every system and file system can.
+    """
+    system, names = ctypes.CDLL(None), (os.fsencode(one), os.fsencode(other))
+    if linux := getattr(system, "renameat2", None):
+        return linux(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_EXCHANGE)) == 0
+    macos = getattr(system, "renamex_np", None)
+    return macos is not None and macos(*names, ctypes.c_uint(_EXCHANGE)) == 0
+
+
+@contextmanager
+def claimed(file: Path) -> Iterator[None]:
+    """Hold `file` as the sign that this process writes the folder it lies in, until the block or
+    the process ends. The file is made if it is missing; without locks in the file system it is no
+    sign.
+
+    Raises:
+        BadInput: another process holds it.
+    """
+    with open(file, "ab") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                "another process is writing there",
+                file=file.parent,
+                remedy="let it end, stop it, or name another output",
+            ) from None
+        except OSError:
+            log.debug("%s: the file system has no locks", file)
+        yield
 
 
 def _taken(target: Path) -> bool:

@@ -31,6 +31,8 @@ def toy(how: str) -> None:
         resolved(lambda: S.parse({"m": 2}, source="the command line"))
     if how == "bug":
         raise RuntimeError("an accident")
+    if how == "peer":
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [::1]:9")
     if how == "interrupt":
         raise KeyboardInterrupt
     if how == "full":
@@ -60,6 +62,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("failed", 1, "error: it did not work"),
         ("settings", 2, "unknown setting"),
         ("bug", 1, "error: unexpected RuntimeError: an accident"),
+        ("peer", 1, "error: another process of this run ended; its message says why"),
         ("interrupt", 130, "interrupted"),
         ("full", 3, "error: out.tsv: the disk is full"),
         ("memory", 1, "error: out of memory"),
@@ -71,6 +74,15 @@ def test_exit_codes(how: str, code: int, said: str) -> None:
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_what_one_process_does_is_not_done_by_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = _run("data")
+    assert done.returncode == 3 and done.stdout == ""
+    assert "findna toy runs in one process, not in 2" in done.stderr
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert _run("data").stdout == "data\n"
 
 
 def test_an_unknown_option_is_usage() -> None:

@@ -157,7 +157,7 @@ def test_facts_survive_and_undefined_numbers_have_a_reason(tmp_path):
 def test_a_finished_run_is_not_written_over(tmp_path):
     run = write(tmp_path, "gue/tf/0", "kmer", 0, 0.8)
     before = run.file.read_bytes(), run.file.with_suffix(".parquet").read_bytes()
-    with pytest.raises(OutputExists, match="this run is there already"):
+    with pytest.raises(OutputExists, match="another process has written this run"):
         write(tmp_path, "gue/tf/0", "kmer", 0, 0.6)
     assert (run.file.read_bytes(), run.file.with_suffix(".parquet").read_bytes()) == before
 

@@ -477,6 +477,24 @@ def test_a_label_of_one_row_is_no_obstacle_to_folds(tmp_path):
     assert found is not None and found.tried == (tried,)
 
 
+@pytest.mark.parametrize("damaged", ["1-1.json", "1-1.npz"])
+@pytest.mark.parametrize("cut", [None, 0, 40])
+def test_a_damaged_fold_is_told(tmp_path, damaged, cut):
+    fold, answers = Fold(0, 0, np.ones(24, np.bool_)), np.zeros((24, 3))
+    choice = Choice("probe", "both", 0)
+    kept = KeptFolds(tmp_path)
+    kept.keep(fold, FoldAnswer(choice, 0.5, (Tried(choice, 0.9, 0.5, 1),), answers, answers))
+    file = kept.folder / damaged
+    if cut is not None:
+        file.write_bytes(file.read_bytes()[:cut])
+    elif damaged.endswith("json"):
+        file.write_text("{}")
+    else:
+        file.unlink()
+    with pytest.raises(BadInput, match=r"1-1.json: this fold is damaged(.|\n)*delete it and 1-1"):
+        kept.found(fold)
+
+
 def test_rows_of_dev_that_join_are_told_from_those_of_train(tmp_path):
     data = gc_data(train=24, dev=12, test=0)
     named = {

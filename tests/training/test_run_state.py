@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,16 @@ SETTINGS = {"verb": "pretrain", "settings": {"seed": 1}}
 
 
 def opened(folder: Path, **how: bool) -> Run:
-    return open_run(folder, settings=SETTINGS, device="cpu", **how)
+    with open_run(folder, settings=SETTINGS, device="cpu", **how) as run:
+        return run
+
+
+def refused(folder: Path, settings: dict[str, Any], match: str) -> None:
+    with (
+        pytest.raises(BadInput, match=match),
+        open_run(folder, settings=settings, device="cpu", resume=True),
+    ):
+        pass
 
 
 def test_an_opened_run_says_what_it_is(tmp_path: Path) -> None:
@@ -65,13 +75,58 @@ def test_a_failed_checkpoint_leaves_the_last_one(
 
 def test_resume_needs_a_checkpoint_and_the_same_settings(tmp_path: Path) -> None:
     run = opened(tmp_path / "run")
-    with pytest.raises(BadInput, match="no checkpoint"):
-        opened(tmp_path / "run", resume=True)
+    (run.folder / "model").mkdir()
+    refused(run.folder, SETTINGS, "no checkpoint")
     save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
-    with pytest.raises(BadInput, match="settings differ from those of the run: settings"):
-        open_run(run.folder, settings={**SETTINGS, "settings": {}}, device="cpu", resume=True)
-    with pytest.raises(BadInput, match="settings differ from those of the run: exclude"):
-        open_run(run.folder, settings={**SETTINGS, "exclude": "x"}, device="cpu", resume=True)
+    other = {**SETTINGS, "settings": {"seed": 2}}
+    refused(run.folder, other, r"those of the run: settings.seed \(was 1, now 2\)\n")
+    refused(run.folder, {**SETTINGS, "exclude": "x"}, r": exclude \(was None, now 'x'\)\n")
+
+
+def test_a_run_that_had_only_begun_begins_anew(tmp_path: Path) -> None:
+    """A job that is started again with --resume must not be stuck for a second that was too few."""
+    run = opened(tmp_path / "run")
+    run.metrics.write_text('{"step": 0}\n')
+    refused(run.folder, {"verb": "finetune"}, "settings differ")
+    again = opened(tmp_path / "run", resume=True)
+    assert not again.resumed and not again.metrics.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+@pytest.mark.parametrize("how", ["overwrite", "resume"])
+def test_two_processes_do_not_write_one_run(tmp_path: Path, how: str) -> None:
+    with open_run(tmp_path / "run", settings=SETTINGS, device="cpu") as run:
+        save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
+        before = sorted(run.folder.rglob("*"))
+        with pytest.raises(BadInput, match="another process is writing"):
+            opened(tmp_path / "run", **{how: True})
+        assert sorted(run.folder.rglob("*")) == before
+    assert opened(tmp_path / "run", **{how: True}).resumed == (how == "resume")
+
+
+@pytest.mark.parametrize("lost", ["state.safetensors", "state.json"])
+@pytest.mark.parametrize("cut", [None, 20])
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, lost: str, cut: int | None) -> None:
+    run = opened(tmp_path / "run")
+    save_checkpoint(run, {"w": torch.ones(100)}, {"step": 1, "words": "enough to be cut"})
+    file = run.folder / "checkpoints" / "last" / lost
+    if cut is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(BadInput, match=r"last: is damaged \((.|\n)*--overwrite"):
+        load_checkpoint(run)
+
+
+@pytest.mark.parametrize("content", [None, "", "- a list", "a: [", b"\xff"])
+def test_settings_that_are_lost_are_told(tmp_path: Path, content: str | bytes | None) -> None:
+    run = opened(tmp_path / "run")
+    save_checkpoint(run, {"w": torch.ones(1)}, {"step": 1})
+    file = run.folder / "settings.yaml"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(run.folder, SETTINGS, "settings.yaml: does not say")
 
 
 def test_every_start_leaves_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from findna.training.recipes import PretrainSettings
 from findna.training.starting import preset_of
 
 
-@verb(PretrainSettings)
+@verb(PretrainSettings, several=True)
 def pretrain(
     genome: Annotated[
         list[str], typer.Argument(metavar="GENOME.fa...", help="FASTA files, or - for stdin.")

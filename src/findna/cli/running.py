@@ -97,12 +97,13 @@ _SHARED = {
 
 
 def verb(
-    settings: type[Settings] | None = None,
+    settings: type[Settings] | None = None, *, several: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a verb: shared options, errors as one sentence, and flags from `settings`.
 
     With settings, the function takes a keyword `given`: the nested mapping of what the person
-    set, by file, by `--set` or by flag, and nothing else.
+    set, by file, by `--set` or by flag, and nothing else. `several` processes that torchrun starts
+    may work on one run; other verbs each of them would do by itself, all into one output.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -114,6 +115,8 @@ def verb(
             shared = {name: values.pop(name) for name in _SHARED}
             with_settings = {"given": flags.take(values)} if flags else {}
             _prepare(shared["threads"], shared["verbose"], shared["quiet"])
+            if not several:
+                _refuse_several(function.__name__.replace("_", "-"))
             function(**values, **with_settings)
 
         @wraps(function)
@@ -131,6 +134,15 @@ def verb(
         return guarded
 
     return decorate
+
+
+def _refuse_several(name: str) -> None:
+    count = os.environ.get("WORLD_SIZE", "")
+    if count.isdigit() and int(count) > 1:
+        raise BadInput(
+            f"findna {name} runs in one process, not in {count}",
+            remedy="start it without torchrun (which sets WORLD_SIZE); pretrain takes several",
+        )
 
 
 def _signature(function: Callable[..., None]) -> list[inspect.Parameter]:
@@ -206,6 +218,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return 141, ""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return _verdict(FullDisk(error.filename or "standard output"))
+    if _peer_is_gone(error):
+        return 1, "error: another process of this run ended; its message says why"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             1,
@@ -213,6 +227,13 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         )
     kind = type(error).__name__
     return 1, f"error: unexpected {kind}: {error}\n  --debug shows where; please report it"
+
+
+def _peer_is_gone(error: BaseException) -> bool:
+    """Whether processes that compute together lost one: gloo and NCCL have no error of its own."""
+    words = ("Connection closed by peer", "Connection reset by peer", "Socket closed")
+    gone = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return gone or type(error).__name__ in ("DistBackendError", "DistNetworkError")
 
 
 def say(facts: Mapping[str, object]) -> None:

@@ -13,7 +13,7 @@ import yaml
 from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput, atomic_file
 from findna.inference.precision import Precision, resolve_precision
-from findna.training.run_state import SETTINGS, note_start
+from findna.training.run_state import SETTINGS, differences, note_start
 
 _REMEDY = "use the same to go on, another folder, or --overwrite"
 # These may grow from one start to the next; everything else must stay as it was.
@@ -84,12 +84,11 @@ def _kept_settings(folder: Path, described: Mapping[str, Any]) -> EvaluateSettin
 
 
 def _refuse_changed(folder: Path, kept: EvaluateSettings, settings: EvaluateSettings) -> None:
-    now, before = (each.model_dump(mode="json") for each in (settings, kept))
-    changed = [k for k in now if now[k] != before[k] and k not in MAY_DIFFER]
+    before, now = (each.model_dump(mode="json", exclude=MAY_DIFFER) for each in (kept, settings))
+    changed = differences(before, now)
     if changed:
-        listed = ", ".join(f"{k} (was {before[k]!r}, now {now[k]!r})" for k in changed)
         raise BadInput(
-            f"holds an evaluation with other settings: {listed}", file=folder, remedy=_REMEDY
+            f"holds an evaluation with other settings: {changed}", file=folder, remedy=_REMEDY
         )
 
 

@@ -121,7 +121,11 @@ def write_run(
     """
     file = run_file(folder, facts.task, facts.contender, facts.seed)
     if file.exists():
-        raise OutputExists("this run is there already", file=file, remedy=_RERUN)
+        raise OutputExists(
+            "another process has written this run meanwhile",
+            file=file,
+            remedy="the same command goes on with the runs that are left",
+        )
     if len(rows) != len(answers) or not isinstance(answers.threshold, int | float):
         raise ValueError("answers to all test rows with one threshold are needed")
     stored = _as_stored(answers)

@@ -51,6 +51,7 @@ from findna.training.folds import FoldAnswer, KeptFolds
 from findna.training.judgement import RESAMPLES, Folded, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
 from findna.training.run_state import (
+    SETTINGS,
     MetricsLog,
     Run,
     can_go_on,
@@ -121,13 +122,14 @@ def finetune(
         "settings": settings.model_dump(mode="json"),
     }
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
-    run = open_run(output, settings=described, device=where, overwrite=overwrite, resume=resume)
-    return job.work(run)
+    how = {"overwrite": overwrite, "resume": resume}
+    with open_run(output, settings=described, device=where, **how) as run:
+        return job.work(run)
 
 
 def _precision(folder: Path, asked: Precision, device: torch.device, resume: bool) -> Precision:
     """A run that goes on computes as it began: how busy a machine is can make another of "auto"."""
-    if asked == "auto" and resume and can_go_on(folder):
+    if asked == "auto" and resume and (folder / SETTINGS).is_file():
         asked = described_in(folder)["settings"]["precision"]
     return resolve_precision(asked, device)
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from findna.data.splits import Fold
-from findna.files import atomic_file, read_json, write_json
+from findna.files import BadInput, atomic_file, read_json, write_json
 from findna.training.choices import Choice, Tried
 from findna.training.run_state import FOLDS
 
@@ -52,15 +53,26 @@ class KeptFolds:
         write_json(self._file(fold, "json"), told)
 
     def found(self, fold: Fold) -> FoldAnswer | None:
-        """The answer of a fold that is finished."""
-        file = self._file(fold, "json")
+        """The answer of a fold that is finished.
+
+        Raises:
+            BadInput: its files are damaged.
+        """
+        file, answers = self._file(fold, "json"), self._file(fold, "npz")
         if not file.is_file():
             return None
-        told = read_json(file)
-        tried = tuple(_tried(one) for one in told["tried"])
-        with np.load(self._file(fold, "npz")) as arrays:
-            logits, scores = arrays["logits"], arrays["scores"]
-        return FoldAnswer(_choice(told["choice"]), told["threshold"], tried, logits, scores)
+        try:
+            told = read_json(file)
+            tried = tuple(_tried(one) for one in told["tried"])
+            with np.load(answers) as arrays:
+                logits, scores = arrays["logits"], arrays["scores"]
+            return FoldAnswer(_choice(told["choice"]), told["threshold"], tried, logits, scores)
+        except (BadInput, OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+            raise BadInput(
+                f"this fold is damaged ({error})",
+                file=file,
+                remedy=f"delete it and {answers.name}: the fold is learned again",
+            ) from None
 
     def finished(self, row: Mapping[str, Any]) -> bool:
         """Whether a line of metrics.jsonl is of a finished fold."""

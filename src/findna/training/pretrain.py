@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from findna.data.batches import PretrainBatch, make_batch
 from findna.data.holdout import Split, split_genome
 from findna.data.sampling import digests_of_beds
 from findna.data.windows import WindowSampler
-from findna.files import BadInput, log
+from findna.files import BadInput, log, refuse_stream
 from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import Model
@@ -101,8 +102,7 @@ def pretrain(
     accelerator = open_engine(device)
     if accelerator.is_main_process and not resume:
         refuse_taken(Path(output), overwrite)
-    if not isinstance(genome, Genome):
-        genome = Genome.open(genome, regions=regions)
+    genome = _genome(accelerator, genome, regions)
     model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it
     # was validated on.
@@ -112,7 +112,28 @@ def pretrain(
     job = _Job(settings, genome, split, model, accelerator, began)
     described = _described(settings, genome, start_from)
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
-    return job.work(_open(accelerator, output, described, overwrite=overwrite, resume=resume))
+    with _opened(accelerator, output, described, overwrite=overwrite, resume=resume) as run:
+        return job.work(run)
+
+
+def _genome(
+    accelerator: Accelerator,
+    genome: Genome | str | Path | Sequence[str | Path],
+    regions: RegionHeaders | str | Path,
+) -> Genome:
+    """The genome, the same for all ranks."""
+    if not isinstance(genome, Genome):
+        if accelerator.num_processes > 1:
+            for path in [genome] if isinstance(genome, str | Path) else genome:
+                refuse_stream(path, f"pretraining in {accelerator.num_processes} processes")
+        genome = Genome.open(genome, regions=regions)
+    if agreed(accelerator, genome.digest) != genome.digest:
+        raise BadInput(
+            f"is another genome for process {accelerator.process_index} than for the first",
+            file=genome.source,
+            remedy="let all processes read the same files",
+        )
+    return genome
 
 
 def _check_parts(settings: PretrainSettings, processes: int) -> None:
@@ -142,17 +163,17 @@ def _described(
     }
 
 
-def _open(
+@contextmanager
+def _opened(
     accelerator: Accelerator, output: str | Path, described: dict[str, Any], **how: bool
-) -> Run:
-    """The first rank makes the folder, the others wait and look."""
-    folder = Path(output)
-    if accelerator.is_main_process:
-        run = open_run(folder, settings=described, device=accelerator.device, **how)
-    accelerator.wait_for_everyone()
-    if not accelerator.is_main_process:
-        run = Run(folder, how["resume"] and (folder / "checkpoints" / "last").is_dir())
-    return run
+) -> Iterator[Run]:
+    """The first rank makes the folder and holds it; the others hear whether the run goes on."""
+    with ExitStack() as held:
+        resumed = False
+        if accelerator.is_main_process:
+            run = open_run(output, settings=described, device=accelerator.device, **how)
+            resumed = held.enter_context(run).resumed
+        yield Run(Path(output), agreed(accelerator, resumed))
 
 
 class _Job:
@@ -197,7 +218,8 @@ class _Job:
             self.examiner.measure()
         self.plan = Plan(**state["plan"]) if state else self._planned()
         self._say_plan()
-        self.metrics = MetricsLog(self.run.metrics, until(self.step) if self.run.resumed else None)
+        rewritten = self.main and self.run.resumed
+        self.metrics = MetricsLog(self.run.metrics, until(self.step) if rewritten else None)
         self._save()
         finished = self._train()
         return self._finish(finished)
@@ -314,10 +336,12 @@ class _Job:
         return time.monotonic() > self.deadline - closing
 
     def _any_rank(self, *asked: bool) -> tuple[bool, ...]:
-        """What any rank asks for, told to all at the same step; now and then, as devices wait."""
+        """What any rank asks for, told to all at the same step; on a GPU, which waits for the
+        answer, now and then.
+        """
         if self.accelerator.num_processes == 1:
             return asked
-        if self.step % LOG_EVERY:
+        if self.accelerator.device.type != "cpu" and self.step % LOG_EVERY:
             return (False,) * len(asked)
         votes = torch.tensor(asked, dtype=torch.float32, device=self.accelerator.device)
         return tuple((total(self.accelerator, votes) > 0).tolist())
@@ -382,7 +406,9 @@ class _Job:
         save_checkpoint(self.run, self.learner.state(), numbers)
 
     def _resume(self) -> dict[str, Any]:
-        tensors, numbers = load_checkpoint(self.run)
+        # Read once: other machines need not see the folder.
+        read = load_checkpoint(self.run) if self.main else ({}, {})
+        tensors, numbers = agreed(self.accelerator, read)
         self.learner.load_state(tensors)
         self.step = int(numbers["step"])
         self.precision = numbers["precision"]

@@ -15,13 +15,15 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -31,6 +33,7 @@ from findna.files import (
     OutputExists,
     atomic_file,
     atomic_folder,
+    claimed,
     command_line,
     full_disk_told,
     read_json,
@@ -38,7 +41,8 @@ from findna.files import (
 )
 from findna.model.model import software_versions
 
-SETTINGS, METRICS = "settings.yaml", "metrics.jsonl"
+SETTINGS, METRICS, COMMAND = "settings.yaml", "metrics.jsonl", "command.txt"
+_ANEW = "--overwrite begins the run again"
 # What a run goes on from: its last step, or the folds that are finished.
 LAST, FOLDS = "checkpoints/last", "checkpoints/folds"
 
@@ -61,6 +65,7 @@ class Run:
         return self.folder / METRICS
 
 
+@contextmanager
 def open_run(
     folder: str | Path,
     *,
@@ -68,29 +73,47 @@ def open_run(
     device: torch.device | str,
     overwrite: bool = False,
     resume: bool = False,
-) -> Run:
-    """Make a run folder with what is known at the start, all of it or nothing.
+) -> Iterator[Run]:
+    """Make a run folder with what is known at the start, all of it or nothing, or go on with one;
+    inside the block no other process may.
+
+    With ``resume`` a run that was stopped before its first checkpoint begins anew.
 
     Raises:
         BadInput: the folder exists and neither ``resume`` nor ``overwrite`` was asked for, or is
-            no run, or there is no checkpoint to resume from, or the settings differ from those of
-            the run to be resumed.
+            no run, or another process writes it, or there is no checkpoint to resume from, or the
+            settings differ from those of the run to be resumed.
     """
     folder = Path(folder)
-    resumed = resume and can_go_on(folder)
-    if resume and not resumed and folder.exists():
+    resumed, only_begun = resume and can_go_on(folder), resume and _only_begun(folder)
+    if resumed or only_begun:
+        _same_settings(folder, settings)
+    elif resume and folder.exists():
         raise BadInput(
             "there is no checkpoint to resume from", file=folder, remedy="use --overwrite instead"
         )
-    if resumed:
-        _same_settings(folder, settings)
-        _describe(folder, settings, device)
-        return Run(folder, True)
-    refuse_taken(folder, overwrite)
-    with atomic_folder(folder, overwrite=overwrite) as made:
-        (made / "checkpoints").mkdir()
-        _describe(made, settings, device)
-    return Run(folder, False)
+    else:
+        refuse_taken(folder, overwrite)
+    with ExitStack() as held:
+        if (folder / COMMAND).is_file():
+            held.enter_context(claimed(folder / COMMAND))
+        if resumed:
+            _describe(folder, settings, device)
+        else:
+            with atomic_folder(folder, overwrite=overwrite or only_begun) as made:
+                (made / "checkpoints").mkdir()
+                _describe(made, settings, device)
+                held.enter_context(claimed(made / COMMAND))
+        yield Run(folder, resumed)
+
+
+def _only_begun(folder: Path) -> bool:
+    """Whether a run folder says how the run was started and holds nothing else that could be
+    lost.
+    """
+    checkpoints = folder / "checkpoints"
+    nothing = checkpoints.is_dir() and not any(checkpoints.iterdir())
+    return nothing and (folder / SETTINGS).is_file() and not (folder / "model").exists()
 
 
 def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | str) -> None:
@@ -101,7 +124,7 @@ def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | 
 
 def note_start(folder: Path, device: torch.device | str) -> None:
     """Add the command to those of earlier starts, and say in what environment this one computes."""
-    with (folder / "command.txt").open("a", encoding="utf-8") as command:
+    with (folder / COMMAND).open("a", encoding="utf-8") as command:
         command.write(command_line() + "\n")
     write_json(folder / "environment.json", environment(device))
 
@@ -129,22 +152,44 @@ def can_go_on(folder: Path) -> bool:
 
 
 def described_in(folder: Path) -> dict[str, Any]:
-    """What a run folder was started with."""
-    told: dict[str, Any] = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
+    """What a run folder was started with.
+
+    Raises:
+        BadInput: its settings are missing or no settings.
+    """
+    file = folder / SETTINGS
+    try:
+        told = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        told = None
+    if not isinstance(told, dict):
+        raise BadInput("does not say what the run was started with", file=file, remedy=_ANEW)
     return told
 
 
 def _same_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    before = described_in(folder)
-    changed = sorted(
-        key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key)
-    )
+    changed = differences(described_in(folder), settings)
     if changed:
         raise BadInput(
-            f"the settings differ from those of the run: {', '.join(changed)}",
+            f"the settings differ from those of the run: {changed}",
             file=folder / SETTINGS,
             remedy="resume with the same command, or start another run",
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between two nested mappings, in words: "settings.seed (was 0, now 1)"."""
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return ", ".join(f"{k} (was {old.get(k)!r}, now {new.get(k)!r})" for k in changed)
+
+
+def _leaves(nested: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def environment(device: torch.device | str) -> dict[str, Any]:
@@ -226,6 +271,13 @@ def save_checkpoint(run: Run, tensors: Mapping[str, Tensor], numbers: Mapping[st
 
 
 def load_checkpoint(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and numbers of the last checkpoint."""
+    """Tensors and numbers of the last checkpoint.
+
+    Raises:
+        BadInput: it is damaged.
+    """
     folder = run.folder / LAST
-    return load_file(folder / "state.safetensors"), read_json(folder / "state.json")
+    try:
+        return load_file(folder / "state.safetensors"), read_json(folder / "state.json")
+    except (OSError, SafetensorError, BadInput) as error:
+        raise BadInput(f"is damaged ({error})", file=folder, remedy=_ANEW) from None
