@@ -305,9 +305,10 @@ def _exchange(one: Path, other: Path) -> bool:
     """
     system, names = ctypes.CDLL(None), (os.fsencode(one), os.fsencode(other))
     if linux := getattr(system, "renameat2", None):
-        return linux(_AT_FDCWD, names[0], _AT_FDCWD, names[1], ctypes.c_uint(_EXCHANGE)) == 0
+        places = (_AT_FDCWD, names[0], _AT_FDCWD, names[1])
+        return bool(linux(*places, ctypes.c_uint(_EXCHANGE)) == 0)
     macos = getattr(system, "renamex_np", None)
-    return macos is not None and macos(*names, ctypes.c_uint(_EXCHANGE)) == 0
+    return macos is not None and bool(macos(*names, ctypes.c_uint(_EXCHANGE)) == 0)
 
 
 @contextmanager

@@ -317,6 +317,7 @@ def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
         ("sequence,label\nACGT,1\nACXT,0\n", r"line 3.*unknown letter 'X' at position 3"),
         ("sequence,label\nACGT,0.5\nACGT,nan\n", r"line 3: label 'nan' is not finite"),
         ("sequence,label\nACGT,0.5\nACGT,inf\n", "not finite"),
+        ("sequence,label\nACGT,0.5\nACGT,-1e300\n", r"line 3: label '-1e300' is too large"),
         ("sequence,label\n", "no rows"),
         ("", "is empty"),
         ("ACGTACGTACGT,1\nACGTACGTACGA,0\n", "header"),

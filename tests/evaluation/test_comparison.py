@@ -1,6 +1,7 @@
 """The bootstrap over seeds and rows: closed forms, a second implementation in loops, coverage."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from findna.evaluation.comparison import (
     resample,
     selected_epoch,
 )
-from findna.metrics import Answers, resampled, value
+from findna.metrics import Answers, Metric, resampled, value
 from findna.resampling import percentile_interval, resample_counts
 
 
@@ -343,6 +344,13 @@ def _differences(levels, n=300):
         yield difference(
             resample(a, "accuracy", resamples=500), resample(b, "accuracy", resamples=500)
         )
+
+
+def test_a_task_that_compares_nothing_is_no_tie():
+    found = list(_differences({"t": (0.9, 0.6), "tt": (0.75, 0.75)}))
+    undefined = replace(found[1], task="ttt", mean=Metric(None, reason="one class"), p_value=None)
+    over = across_tasks([*found, undefined])
+    assert (over.wins, over.losses, over.ties, over.tasks) == (1, 0, 1, 3)
 
 
 def test_over_tasks_wins_losses_and_ties_are_counted():

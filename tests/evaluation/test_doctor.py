@@ -97,6 +97,18 @@ def test_duplicates_classes_and_missing_classes_are_said():
     assert second.what == "no test row is of class yes"
 
 
+def test_rows_that_folds_cannot_part_stop():
+    """As fine-tuning does, which would say it once time is spent."""
+    rows = [random_codes(80) for _ in range(40)]
+    lonely = task(train=split_of(rows, [1, *[0] * 39]))
+    found = only(doctor(lonely), "folds")
+    assert found.level == "stop" and "yes" in found.what
+    alike = [rows[0]] * 40
+    assert only(doctor(task(train=split_of(alike))), "folds").level == "stop"
+    assert not findings(doctor(lonely, settings={"folds": 0}), "folds")
+    assert not findings(doctor(task(train=split_of(rows), dev=split_of(rows[:9]))), "folds")
+
+
 def test_rows_of_n_only():
     data = clean()
     train, unknown = data.splits["train"], [encode("N" * 80)] * 2

@@ -12,8 +12,9 @@ import yaml
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation import evaluate as module
 from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
+from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.lineup import starts
-from findna.evaluation.contenders.tables import PredictionTable
+from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
@@ -301,6 +302,42 @@ def test_a_table_of_predictions_takes_part(tmp_path):
     table = PredictionTable("oracle", tmp_path / "oracle.tsv", frame)
     found = evaluate(data, tmp_path / "out", settings=_linear(1), others=[table], device="cpu")
     assert found.table.set_index("contender").loc["oracle", "mean"] == 1.0
+
+
+def test_contenders_are_named_apart(tmp_path, model):
+    data = task_data()
+    ids = [id for split in data.splits.values() for id in split.ids]
+    scores = pd.DataFrame({"id": ids, "p_a": 0.5, "p_b": 0.5})
+    vectors = pd.DataFrame({"id": ids, "v0": 0.0})
+    kmer = PredictionTable("kmer", tmp_path / "kmer.tsv", scores)
+    twice = [EmbeddingTable("mine", tmp_path / f"{n}.tsv", vectors) for n in "ab"]
+    for others, features, name in (([kmer], [], "kmer"), ([], twice, "linear-mine")):
+        with pytest.raises(BadInput, match=f"several contenders are called {name}"):
+            evaluate(
+                data, tmp_path / "out", settings=_linear(1), others=others, features=features,
+                device="cpu",
+            )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_embedder_is_known_by_its_digest_not_its_name(tmp_path):
+    class Vectors(HuggingFaceEmbedder):
+        def __init__(self, digest):
+            self.name, self.digest, self._kept = "dna", digest, {}
+
+        def embed(self, codes):
+            return np.array([np.bincount(each, minlength=5)[:5] for each in codes], np.float32)
+
+    for digest in ("sha256:a", "sha256:a"):
+        evaluate(
+            task_data(), tmp_path / "out", settings=_linear(1), features=[Vectors(digest)],
+            device="cpu",
+        )  # fmt: skip
+    with pytest.raises(BadInput, match="embedder dna was another"):
+        evaluate(
+            task_data(), tmp_path / "out", settings=_linear(1), features=[Vectors("sha256:b")],
+            device="cpu",
+        )  # fmt: skip
 
 
 def test_models_are_named_apart(tmp_path, model):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 import warnings
 
@@ -178,6 +179,37 @@ def test_what_is_no_model_is_refused(transformers, tmp_path):
     with pytest.raises(BadInput, match="empty") as caught:
         HuggingFaceEmbedder(tmp_path / "empty", device="cpu")
     assert "check the name" in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["cut", "shape"])
+def test_broken_weights_are_refused(folder, tmp_path, how):
+    broken = tmp_path / "broken-dna"
+    shutil.copytree(folder, broken)
+    if how == "cut":
+        weights = broken / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:200])
+    else:
+        config = json.loads((broken / "config.json").read_text())
+        (broken / "config.json").write_text(json.dumps({**config, "hidden_size": 32}))
+    with pytest.raises(BadInput, match="broken-dna"):
+        HuggingFaceEmbedder(broken, device="cpu")
+
+
+def test_a_digest_is_of_weights_words_and_how_they_are_read(transformers, folder, tmp_path):
+    ours = HuggingFaceEmbedder(folder, device="cpu").digest
+    assert ours == HuggingFaceEmbedder(folder, device="cpu").digest
+    other = tmp_path / "tiny-dna"
+    shutil.copytree(folder, other)
+    model = transformers.BertModel.from_pretrained(other)
+    model.embeddings.word_embeddings.weight.data[7] += 0.01
+    model.save_pretrained(other)
+    digests = {
+        ours,
+        HuggingFaceEmbedder(other, device="cpu").digest,
+        HuggingFaceEmbedder(folder, device="cpu", strand="forward").digest,
+        HuggingFaceEmbedder(folder, device="cpu", max_tokens=20).digest,
+    }
+    assert len(digests) == 4
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Fetching against a server that misbehaves, and building what is published as coordinates."""
 
+import errno
 import fcntl
 import gzip
 import hashlib
@@ -202,6 +203,45 @@ def test_the_next_run_goes_on_after_one_that_gave_up(server: Server, tmp_path: P
     assert served.requests[-1] == f"bytes={len(CONTENT) // 2}-"
     assert (tmp_path / "x/data.bin").read_bytes() == CONTENT
     assert names_in(tmp_path) == {"data.bin", RECORD}
+
+
+def test_a_download_of_unknown_origin_begins_anew(server: Server, tmp_path: Path) -> None:
+    served = server.serve("/data.bin")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / ".data.bin.part").write_bytes(b"some")
+    (tmp_path / "x" / ".data.bin.part.json").write_text('{"url": "htt')
+    DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin", checksum=sha256(CONTENT)))
+    assert served.requests == [None]
+    assert (tmp_path / "x/data.bin").read_bytes() == CONTENT
+
+
+def test_where_nothing_can_be_written_it_is_said(server: Server, tmp_path: Path) -> None:
+    server.serve("/data.bin")
+    (tmp_path / "x").write_text("a file")
+    with pytest.raises(BadInput, match="cannot be written"):
+        DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin", checksum=sha256(CONTENT)))
+
+
+def test_a_folder_that_can_only_be_read_says_what_is_there(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve("/data.bin")
+    wanted = one(f"{server.url}/data.bin", checksum=sha256(CONTENT))
+    first = DataFolder(tmp_path, QUICK).fetch(wanted)
+    opening = Path.open
+
+    def read_only(path: Path, mode: str = "r", *more: object, **how: object) -> object:
+        if mode != "r":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opening(path, mode, *more, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert DataFolder(tmp_path, QUICK).fetch(wanted) == first
+
+
+def test_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no http or https address"):
+        DataFolder(tmp_path, QUICK, mirror="http://[bad")
 
 
 def test_a_server_without_ranges_is_asked_for_the_whole_again(

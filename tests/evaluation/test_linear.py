@@ -87,6 +87,15 @@ def test_values_are_those_of_ridge_in_their_own_units(rng):
     assert one.shape == (200, 1) and np.allclose(one[:, 0], ours[:, 0])
 
 
+def test_values_far_from_nought_are_learned_as_those_around_it(rng):
+    """Features are float32, which holds 1e9 to 64."""
+    features = features_of(rng).astype(np.float32)
+    values = features[:, :1].astype(np.float64)
+    near = LinearModel.fit(features, values, "regression", 1, 10.0).scores(features)
+    far = LinearModel.fit(features, values + 1e9, "regression", 1, 10.0).scores(features)
+    assert np.allclose(far - 1e9, near, atol=1e-4)
+
+
 def test_a_class_that_the_training_rows_lack_has_probability_nought(rng):
     features = features_of(rng)
     labels = classes_of(rng, features, 2) * 2

@@ -196,20 +196,24 @@ def test_the_card_of_a_task_has_its_metrics_and_its_pretraining(tmp_path: Path) 
     model = new_model(SMALL.model_copy(update={"task": task}), 0)
     metric = {"value": 0.41, "low": 0.33, "high": 0.47}
     undefined = {"value": None, "reason": "one class only"}
+    alone = {"value": 0.594, "low": None, "high": None}
     model.provenance = {
         "task_data": "/somewhere/task",
         "trained_lengths": [300, 300],
         "protocol": "test split, read once at the end",
-        "metrics": {"mcc": metric, "auroc": undefined},
+        "metrics": {"mcc": metric, "auroc": undefined, "f1": alone},
         "started_from": {"genome": "g.fa", "genome_digest": "sha256:1", "finished": True},
     }
     model.save(tmp_path / "tuned")
-    findna.export(tmp_path / "tuned", tmp_path / "m", half=True)
+    said = {"species": "Homo sapiens", "trained_on": "a few regions"}
+    findna.export(tmp_path / "tuned", tmp_path / "m", half=True, **said)
     text = card(tmp_path / "m")
+    assert "Pretrained on a few regions." in text and "* Species: Homo sapiens" in text
+    assert "| f1 | 0.594 |" in text
     assert front(text)["pipeline_tag"] == "text-classification"
     assert "fine-tuned for a binary task (a, b)" in text
     assert "| mcc | 0.410 [0.330, 0.470] |" in text
-    assert "| auroc | undefined: one class only |" in text
+    assert "| auroc | undefined (one class only) |" in text
     assert "Labels: task" in text and "g.fa, sha256:1" in text
     assert "outside 300 bp" in text and "findna predict my.fa -m m" in text
     assert "logits of the task" in text
@@ -361,6 +365,32 @@ def test_rows_are_found_by_the_weights_not_by_the_name(model: Model, tmp_path: P
     assert found.leaks.to_dict("records") == [
         {"task": "s/t", "genome": "7 of 90", "seen": "4 of 90"}
     ]
+
+
+def test_one_of_several_models_under_a_name_is_told_as_such(model: Model, tmp_path: Path) -> None:
+    second = new_model(SMALL, 12)
+    folder = evaluation(tmp_path / "e", ("both", model))
+    file = folder / "settings.yaml"
+    described = yaml.safe_load(file.read_text())
+    described["digests"]["model both 1"] = weights_digest(second)
+    file.write_text(yaml.safe_dump(described, sort_keys=False))
+    for one in (model, second):
+        found = read_evidence(folder, [weights_digest(one)])
+        assert found.protocols == ("official split", "means over 2 models, of which this is one")
+
+
+def test_a_score_without_an_interval_or_a_value_is_told_as_it_is(
+    model: Model, tmp_path: Path
+) -> None:
+    folder = evaluation(tmp_path / "e", ("mine", model))
+    table = pd.read_csv(folder / "table.tsv", sep="\t", keep_default_na=False, na_values="")
+    own = table["contender"] == "linear-mine"
+    table.loc[own, ["low", "high"]] = float("nan")
+    table.loc[table["contender"] == "kmer", "mean"] = float("nan")
+    table.loc[table["contender"] == "kmer", "undefined"] = "one class"
+    table.to_csv(folder / "table.tsv", sep="\t", index=False, na_rep="NA")
+    (row,) = read_evidence(folder, [weights_digest(model)]).table.to_dict("records")
+    assert (row["score"], row["words"]) == ("0.200", "undefined (one class)")
 
 
 def test_leaks_of_another_models_pretraining_are_not_claimed(model: Model, tmp_path: Path) -> None:

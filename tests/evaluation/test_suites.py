@@ -269,7 +269,8 @@ def test_tasks_are_found_by_name():
         ("tf/0", None, "gue/tf/0"),
         ("prom/prom_core_al", "gue", "gue/prom/prom_core_all"),
         ("human_nontata_promotors", None, PROMOTERS),
-        ("tf/0", "findna-paper", "the suites are genomic_benchmarks, gue, mtcdna, findna-paper"),
+        ("tf/0", "findna-paper", "the tasks of findna-paper are "),
+        ("9", "mtcdna", "the tasks of mtcdna are 1024, "),
         ("nothing at all", None, "the suites are genomic_benchmarks"),
     ],
 )

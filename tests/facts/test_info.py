@@ -50,6 +50,38 @@ def test_what_is_no_model_is_told_without_torch(fasta: Path) -> None:
     assert done.stdout == "False\n"
 
 
+def test_files_of_other_programs_are_none_of_ours(tmp_path: Path) -> None:
+    rows = "sequence,label\n" + "ACGTACGT,1\nTTTTACGT,0\n" * 4
+    for name, content in (("settings.yaml", "colour: red\n"), ("config.json", '{"a": 1}')):
+        folder = tmp_path / name.split(".")[0]
+        folder.mkdir()
+        (folder / "train.csv").write_text(rows)
+        (folder / name).write_text(content)
+        assert findna.info(folder)["kind"] == "labelled sequences"
+
+
+@pytest.mark.parametrize("content", ["", "- a list", "a: ["])
+def test_a_run_whose_settings_are_broken_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "command.txt").write_text("findna pretrain g.fa -o run\n")
+    (tmp_path / "settings.yaml").write_text(content)
+    with pytest.raises(BadInput, match=r"settings\.yaml: does not say"):
+        findna.info(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scan.json", "[]"),
+        ("index.json", '{"made_from": 3}'),
+        ("mutagenesis.json", '{"models": 1}'),
+    ],
+)
+def test_what_is_damaged_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadInput, match="is damaged, or of another program"):
+        findna.info(tmp_path)
+
+
 def test_what_can_be_read_once_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for given in ("-", tmp_path / "pipe"):

@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from matplotlib.textpath import TextPath
@@ -14,6 +15,7 @@ from matplotlib.textpath import TextPath
 from findna.files import BadInput
 from findna.report import write_report
 from findna.report.figures import Chart, _running_mean, draw_chart, draw_table
+from findna.training.judgement import write_table
 
 
 def _run(
@@ -117,6 +119,17 @@ def test_a_fine_tuning_report_has_its_metrics_and_confusion(tmp_path: Path) -> N
     assert "<td>last</td><td>both</td><td>–</td><td>0.5</td><td>3</td>" in page
     for text in ("strand: both", "strand: forward", "permutation p-value of mcc", "predicted"):
         assert text in page
+
+
+def test_labels_of_a_confusion_table_may_hold_anything(tmp_path: Path) -> None:
+    folder = _run(tmp_path / "r", {"verb": "finetune"}, [])
+    (folder / "metrics.json").write_text(json.dumps({"metrics": {}, "rows": {}}))
+    table = pd.DataFrame([[8, 2], [3, 7]], ["a\tb", 'the "c"'], ["a\tb", 'the "c"'])
+    table.index.name = "label"
+    write_table(table, folder / "confusion.tsv", index=True)
+    page = _text(write_report(folder))
+    assert "the &quot;c&quot;" in page or 'the "c"' in page
+    assert '""' not in page.split("Answers to rows")[1]
 
 
 def test_curves_are_those_of_runs_that_took_part_to_their_end(tmp_path: Path) -> None:

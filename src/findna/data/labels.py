@@ -309,6 +309,10 @@ def _values(part: Part) -> NDArray[np.float64]:
     )
 
 
+# What a network computes with.
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def _finite(word: str, at: int, part: Part) -> float:
     number = _as_number(word)
     if number is None:
@@ -316,4 +320,6 @@ def _finite(word: str, at: int, part: Part) -> float:
         raise part.bad(problem, at, "a regression needs a number in every row")
     if not math.isfinite(number):
         raise part.bad(f"label {word!r} is not finite", at, "remove the row or fill in a number")
+    if abs(number) > _LARGEST:
+        raise part.bad(f"label {word!r} is too large to compute with", at, "use another unit")
     return number

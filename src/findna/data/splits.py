@@ -6,7 +6,7 @@ All of it is numpy on whole tables, and every draw is a function of the seed tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,6 +182,15 @@ def parted(
     """Rows to learn from, and about `fraction` of them to choose by; see `stratified_holdout`."""
     held = stratified_holdout(strata_of(rows.labels, kind), groups, fraction, seed, part)
     return rows.where(~held), rows.where(held)
+
+
+def rows_to_cross(data: LabelledData) -> LabelledSplit:
+    """The rows of a task without a test split: those of dev join those of train."""
+    rows, dev = data.splits["train"], data.splits.get("dev")
+    if dev is None:
+        return rows
+    both = replace(data, splits={"train": rows, "dev": dev}).named().splits
+    return both["train"].and_then(both["dev"])
 
 
 def planned_folds(

@@ -365,9 +365,11 @@ def _mean_of(differences: Sequence[Difference], drawn: Floats) -> Metric:
     return percentile_interval(float(np.mean(values)), drawn, reason)
 
 
-def _outcome(found: Difference, adjusted: float | None) -> int:
-    """1 for a win, −1 for a loss, 0 for neither."""
-    if adjusted is None or adjusted >= SIGNIFICANT or found.mean.value is None:
+def _outcome(found: Difference, adjusted: float | None) -> int | None:
+    """1 for a win, −1 for a loss, 0 for neither; None where nothing is compared."""
+    if found.mean.value is None:
+        return None
+    if adjusted is None or adjusted >= SIGNIFICANT:
         return 0
     return int(np.sign(found.mean.value))
 

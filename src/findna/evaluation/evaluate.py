@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 from findna.data.labelled import LabelledData
 from findna.data.labels import read_labelled
 from findna.evaluation.comparison import SelectedEpoch, selected_epoch
+from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.lineup import contenders, folders_of, starts
 from findna.evaluation.contenders.networks import FinetuneContender, FinetunedNetwork, Start
 from findna.evaluation.contenders.probes import (
@@ -196,6 +198,8 @@ def _digests(
     for table in tables:
         if isinstance(table, EmbeddingTable | PredictionTable):
             found[f"table {table.name}"] = table.digest
+        elif isinstance(table, HuggingFaceEmbedder):
+            found[f"embedder {table.name}"] = table.digest
     for task in prepared:
         found[f"test rows of {task.name}"] = task.test.digest
         found[f"train rows of {task.name}"] = task.data.splits["train"].digest
@@ -221,6 +225,13 @@ def _refuse_early(
                 remedy=f"--seeds {len(start.models)}",
             )
     names = [contender.name for contender in everyone]
+    twice = sorted(name for name, many in Counter(names).items() if many > 1)
+    if twice:
+        raise BadInput(
+            f"several contenders are called {', '.join(twice)}",
+            remedy="-m NAME=FOLDER names a model; rename the file of a table or the folder of"
+            " another model",
+        )
     if settings.reference and settings.reference not in names:
         raise BadInput(
             f"no contender is called {settings.reference}, the --reference",

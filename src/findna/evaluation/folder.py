@@ -13,7 +13,7 @@ import yaml
 from findna.evaluation.settings import EvaluateSettings
 from findna.files import BadInput, atomic_file
 from findna.inference.precision import Precision, resolve_precision
-from findna.training.run_state import SETTINGS, differences, note_start
+from findna.training.run_state import SETTINGS, described_in, differences, note_start
 
 _REMEDY = "use the same to go on, another folder, or --overwrite"
 # These may grow from one start to the next; everything else must stay as it was.
@@ -73,10 +73,10 @@ def open_folder(
 
 def _described(folder: Path) -> dict[str, Any] | None:
     """What the folder of an evaluation says of itself; None where there is no evaluation."""
-    file = folder / SETTINGS
-    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    known = isinstance(described, dict) and described.get("verb") == "evaluate"
-    return described if known else None
+    if not (folder / SETTINGS).is_file():
+        return None
+    described = described_in(folder)
+    return described if described.get("verb") == "evaluate" else None
 
 
 def _kept_settings(folder: Path, described: Mapping[str, Any]) -> EvaluateSettings:

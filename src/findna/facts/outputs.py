@@ -9,14 +9,13 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from findna.files import BadInput, read_json
 from findna.metrics import Metric
@@ -29,6 +28,8 @@ _NAMES = 12
 # Key of an embedding's facts, in every format (docs/file-formats.md).
 _MADE_BY = "findna"
 _INDEX = "index.json"
+# None for what turns out to be something else.
+_Reader: TypeAlias = Callable[[Path], Facts | None]
 # What is told of a model that another one began with.
 _ORIGIN = {
     "name": "{}",
@@ -80,18 +81,39 @@ def told(facts: Mapping[str, Any], *but: str) -> dict[str, str]:
 def output_facts(path: Path) -> Facts | None:
     """What a file or folder that findna wrote is; None for anything else."""
     if path.is_dir():
-        return next((read(path) for name, read in _FOLDERS.items() if _holds(path, name)), None)
+        kinds = (read for name, read in _FOLDERS.items() if _holds(path, name))
+        return _read(next(kinds, None), path)
     if not path.is_file():
         return None
     with open(path, "rb") as stream:
         start = stream.read(8)
-    return next((read(path) for magic, read in _FILES.items() if start.startswith(magic)), None)
+    kinds = (read for magic, read in _FILES.items() if start.startswith(magic))
+    return _read(next(kinds, None), path)
+
+
+def _read(read: _Reader | None, path: Path) -> Facts | None:
+    """What a reader finds; what is damaged, or of another program, fails in as many ways as there
+    are readers.
+    """
+    try:
+        return read(path) if read else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+        raise BadInput(f"is damaged, or of another program ({kind}: {error})", file=path) from None
 
 
 def _holds(folder: Path, name: str) -> bool:
-    """Whether it is the folder of this file; a genome in the cache has an index.json as well."""
+    """Whether it is the folder that findna puts this file into; other programs have files of the
+    same names, and a genome in the cache an index.json as well.
+    """
     file = folder / name
-    return file.is_file() and (name != _INDEX or "made_from" in read_json(file))
+    if not file.is_file():
+        return False
+    if name == "settings.yaml":
+        return (folder / "command.txt").is_file()
+    told_by = {"config.json": "format_version", _INDEX: "made_from"}.get(name)
+    held = read_json(file) if told_by else None
+    return told_by is None or (isinstance(held, dict) and told_by in held)
 
 
 # ---------------------------------------------------------------- models
@@ -166,7 +188,9 @@ def _judged(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def run_facts(path: Path) -> Facts:
     """How far a run is, what it began with, and its model."""
-    settings = yaml.safe_load((path / "settings.yaml").read_text(encoding="utf-8"))
+    from findna.training.run_state import described_in
+
+    settings = described_in(path)
     if settings.get("verb") == "evaluate":
         return _evaluation(path)
     finished = (path / "model" / "config.json").is_file()
@@ -362,14 +386,14 @@ def _index(path: Path) -> Facts:
     return {"kind": "search index", **told({**facts, **made_from, **digests})}
 
 
-_FOLDERS: dict[str, Callable[[Path], Facts]] = {
+_FOLDERS: dict[str, _Reader] = {
     "settings.yaml": run_facts,
     "config.json": model_facts,
     "scan.json": _scan,
     "mutagenesis.json": _mutagenesis,
     _INDEX: _index,
 }
-_FILES: dict[bytes, Callable[[Path], Facts | None]] = {
+_FILES: dict[bytes, _Reader] = {
     b"PK\x03\x04": _npz,
     PARQUET_MAGIC: _parquet,
     b"\x89HDF\r\n\x1a\n": _h5ad,

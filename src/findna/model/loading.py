@@ -75,6 +75,12 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
 
 
 def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
+    if "format_version" not in described:
+        raise BadInput(
+            "is not the config.json of a findna model",
+            file=file,
+            remedy="findna evaluate --hf compares with a Hugging Face model",
+        )
     version = described.get("format_version")
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise BadInput(

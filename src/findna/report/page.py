@@ -1,5 +1,6 @@
 """report.html of a run, from the files of its folder and nothing else."""
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -365,9 +366,12 @@ def _confusion(files: RunFiles) -> list[Markup]:
     path = files.folder / "confusion.tsv"
     if not path.is_file():
         return []
-    header, *lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *lines = csv.reader(stream, delimiter="\t")
     counts = [[int(float(cell)) for cell in line[1:]] for line in lines]
-    return [Markup(draw_table(counts, header[1:], "Answers to rows that chose nothing"))]
+    # No font has a tab.
+    names = [" ".join(name.split()) for name in header[1:]]
+    return [Markup(draw_table(counts, names, "Answers to rows that chose nothing"))]
 
 
 def _learning_part(files: RunFiles, found: Row, settings: Row) -> list[Part]:

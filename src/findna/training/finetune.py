@@ -20,7 +20,7 @@ as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
 from findna.data.similarity import identical_up_to_strand
-from findna.data.splits import Fold, groups_of, planned_folds
+from findna.data.splits import Fold, groups_of, planned_folds, rows_to_cross
 from findna.files import BadInput, log, write_json
 from findna.inference.answers import scores_of
 from findna.inference.precision import Precision, resolve_precision
@@ -172,8 +172,7 @@ class _Job:
         crossed = not self.has_test and settings.folds > 0
         if crossed and self.valid is not None:
             log.info("no test split: dev rows join the training rows in cross-validation")
-            both = replace(data, splits={"train": self.rows, "dev": self.valid}).named().splits
-            self.rows, self.valid = both["train"].and_then(both["dev"]), None
+            self.rows, self.valid = rows_to_cross(data), None
         self.groups = groups_of(self.rows)
         self.folds = self._planned_folds() if crossed else []
         LengthWarning(start).look_at(self.rows.lengths)

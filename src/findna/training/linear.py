@@ -154,7 +154,11 @@ def clearly_lower(losses: Floats, others: Floats) -> bool:
 
 
 def _ridge(scaled: Features, labels: Labels, strength: float) -> Ridge:
-    return Ridge(alpha=1 / (2 * strength)).fit(scaled, labels)
+    # Around their mean: scikit-learn casts labels to the type of the features, float32.
+    mean = labels.mean(axis=0)
+    model = Ridge(alpha=1 / (2 * strength)).fit(scaled, labels - mean)
+    model.intercept_ = model.intercept_ + mean
+    return model
 
 
 def _logistic(

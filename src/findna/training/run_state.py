@@ -42,7 +42,7 @@ from findna.files import (
 from findna.model.model import software_versions
 
 SETTINGS, METRICS, COMMAND = "settings.yaml", "metrics.jsonl", "command.txt"
-_ANEW = "--overwrite begins the run again"
+_ANEW = "put it back, or begin again with --overwrite"
 # What a run goes on from: its last step, or the folds that are finished.
 LAST, FOLDS = "checkpoints/last", "checkpoints/folds"
 
@@ -152,7 +152,7 @@ def can_go_on(folder: Path) -> bool:
 
 
 def described_in(folder: Path) -> dict[str, Any]:
-    """What a run folder was started with.
+    """What the folder of a run or an evaluation was begun with.
 
     Raises:
         BadInput: its settings are missing or no settings.
@@ -163,7 +163,7 @@ def described_in(folder: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         told = None
     if not isinstance(told, dict):
-        raise BadInput("does not say what the run was started with", file=file, remedy=_ANEW)
+        raise BadInput("does not say what the folder was begun with", file=file, remedy=_ANEW)
     return told
 
 

@@ -11,7 +11,9 @@ dependency (`pip install 'findna[hf]'`) that nothing else imports.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,12 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 
 from findna.data.labelled import LabelledSplit
 from findna.evaluation.contenders.probes import digest_of
 from findna.files import BadInput, log
 from findna.inference.devices import pick_device
+from findna.model.model import weights_digest
 from findna.sequence.alphabet import Codes, Strand, decode, reverse_complement
 
 Embeddings = NDArray[np.float32]
@@ -86,7 +90,14 @@ class HuggingFaceEmbedder:
         _tell_missing(found["missing_keys"], self.name)
         self.model = model.to(self.device).float().eval()
         self.max_tokens = max_tokens or _limit(self.tokenizer, self.model)
+        self.digest = self._digest()
         self._kept: dict[str, Embeddings] = {}
+
+    def _digest(self) -> str:
+        """Of all that vectors depend on: weights, words of the tokenizer, what is read and how."""
+        words = sorted(self.tokenizer.get_vocab().items())
+        read = json.dumps([weights_digest(self.model), words, self.max_tokens, self.strand])
+        return f"sha256:{hashlib.sha256(read.encode()).hexdigest()}"
 
     def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
         """Vectors (n, D) of rows in their order, computed once."""
@@ -179,7 +190,10 @@ def _loaded(classes: Sequence[Any], source: str, options: dict[str, Any]) -> Any
     for each in classes:
         try:
             return each.from_pretrained(source, **options)
-        except (OSError, ValueError, ImportError, KeyError) as error:
+        # Weights that are cut, or of another shape, are a SafetensorError or a RuntimeError.
+        except (
+            OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError
+        ) as error:  # fmt: skip
             problems.append(error)
     reason = str(problems[0]).strip() or type(problems[0]).__name__
     remedy = (

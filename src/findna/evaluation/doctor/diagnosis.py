@@ -15,6 +15,7 @@ from pydantic import Field
 
 from findna.data.labelled import LabelledData
 from findna.data.labels import read_labelled
+from findna.data.splits import groups_of, planned_folds, rows_to_cross
 from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
 from findna.evaluation.doctor.file_checks import check_bed, check_genome, check_vcf
 from findna.evaluation.doctor.finding import Finding, counted, share
@@ -29,6 +30,7 @@ from findna.evaluation.leakage.report import (
     OVERLAPPING,
     LeakageReport,
 )
+from findna.files import BadInput
 from findna.model.loading import is_preset, model_or_preset
 from findna.model.model import Model
 from findna.sequence.genome import Genome
@@ -109,6 +111,7 @@ def doctor(
         pretrained = model if loaded is not None and not is_preset(model) else None
         report = leakage(data, model=pretrained, genome=genome, settings=settings)
         findings += check_rows(data, loaded, settings.stop_n)
+        findings += _check_folds(data, settings)
         findings += _check_leaks(data, report, settings)
     if data is not None and loaded is not None:
         findings.append(_judge(knowledge_of(loaded, data.splits["train"].codes), loaded))
@@ -120,6 +123,24 @@ def _loaded(model: Model | str | Path | None) -> Model | None:
     if model is None or isinstance(model, Model):
         return model
     return model_or_preset(model, seed=0)
+
+
+def _check_folds(data: LabelledData, settings: DoctorSettings) -> Iterator[Finding]:
+    """Whether rows can be parted as fine-tuning will, where no test split judges."""
+    if "test" in data.splits or not settings.folds:
+        return
+    rows = rows_to_cross(data)
+    try:
+        planned_folds(
+            data,
+            rows,
+            groups_of(rows),
+            folds=settings.folds,
+            repeats=settings.repeated,
+            seed=settings.seed,
+        )
+    except BadInput as error:
+        yield Finding("stop", "folds", error.problem, error.remedy or "give a test split")
 
 
 # ---------------------------------------------------------------- leaks

@@ -32,7 +32,8 @@ from rich.progress import (
 from findna.files import BadInput, log, read_json, write_json
 from findna.settings import Settings
 
-_CHUNK = 1 << 18
+# What is lost, at most, where a connection is cut.
+_CHUNK = 1 << 14
 _SECONDS_TO_CONNECT = 10.0
 _LONGEST_PAUSE = 60.0
 _WORTH_ANOTHER_TRY = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
@@ -120,7 +121,10 @@ class ResumingDownloader:
         """Headers that ask for the rest, if `part` is the beginning of this very URL."""
         if not (self._arrived() and self.origin.exists()):
             return {}
-        origin = read_json(self.origin)
+        try:
+            origin = read_json(self.origin)
+        except BadInput:  # cut, as when the machine went down: what arrived is of unknown origin
+            return {}
         if origin["url"] != url or not origin["validator"]:
             return {}
         return {"Range": f"bytes={self._arrived()}-", "If-Range": origin["validator"]}

@@ -23,7 +23,15 @@ import pooch
 
 from findna.evaluation.fetch.catalogue import Dataset, RemoteFile
 from findna.evaluation.fetch.download import DownloadSettings, ResumingDownloader, Unavailable
-from findna.files import BadInput, OutputExists, file_digest, log, read_json, write_json
+from findna.files import (
+    BadInput,
+    OutputExists,
+    file_digest,
+    full_disk_told,
+    log,
+    read_json,
+    write_json,
+)
 
 RECORD = "fetched.json"
 
@@ -173,6 +181,10 @@ class DataFolder:
 
     def _download(self, file: RemoteFile, url: str) -> Path:
         target = self.path / file.path
+        with _told_what_cannot_be_written(target):
+            return self._brought(file, url, target)
+
+    def _brought(self, file: RemoteFile, url: str, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         known = self._known(file) or self._published(file, url)
         arrived = target.with_name(f".{target.name}.arrived")
@@ -241,7 +253,11 @@ class DataFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / ".fetching").open("w")
         except OSError as error:
-            raise BadInput(f"cannot be written to: {error.strerror}", file=self.path) from None
+            if not self.path.is_dir():
+                raise BadInput(f"cannot be written to: {error.strerror}", file=self.path) from None
+            # It can be read, and all that is asked for may be there.
+            yield
+            return
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -250,13 +266,31 @@ class DataFolder:
             yield
 
 
+@contextmanager
+def _told_what_cannot_be_written(target: Path) -> Iterator[None]:
+    """A full disk is told as everywhere."""
+    try:
+        with full_disk_told(target):
+            yield
+    except OSError as error:
+        place = error.filename or target
+        raise BadInput(f"cannot be written: {error.strerror or error}", file=place) from None
+
+
 def _as_base(mirror: str | None) -> str | None:
-    if mirror is not None and urlsplit(mirror).scheme not in ("http", "https"):
+    if mirror is not None and not _is_http(mirror):
         raise BadInput(
             f"the mirror {mirror!r} is no http or https address",
             remedy="a copy of the data folder on this machine is used with -o",
         )
     return mirror.rstrip("/") if mirror else None
+
+
+def _is_http(address: str) -> bool:
+    try:
+        return urlsplit(address).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def _retrieve(url: str, arrived: Path, known: str | None, downloader: ResumingDownloader) -> None:

@@ -16,6 +16,7 @@ import yaml
 from findna.evaluation.sharing.evidence import Evidence
 from findna.evaluation.sharing.halving import Agreement
 from findna.evaluation.sharing.known import Known, Regions, RunFacts
+from findna.metrics import Metric
 from findna.model.model import software_versions
 
 _COLLAPSING = "COLLAPSING"
@@ -83,10 +84,16 @@ def _opening(known: Known, sharing: Sharing) -> str:
         f"A DNA model {what}: ChordMixer, {shape.depth} layers of width {shape.width} (preset"
         f" `{model.config.preset}`), {model.parameters_count:,} parameters."
     )
-    if about := known.model.pretraining.get("trained_on"):
+    if about := _said(known, "trained_on"):
         text += f" Pretrained on {about}."
     warnings = [f"> **Warning:** {line}" for line in _warnings(known)]
     return "\n\n".join([f"# {sharing.name}", *warnings, text])
+
+
+def _said(known: Known, what: str) -> str | None:
+    """What was said of the model when it was given away, or of the one it began from."""
+    said: str | None = {**known.model.pretraining, **known.model.provenance}.get(what)
+    return said
 
 
 def _warnings(known: Known) -> Iterable[str]:
@@ -135,7 +142,7 @@ def _data(known: Known, regions: Regions | None) -> str:
     ]
     if run is not None and run.verb == "pretrain":
         lines.insert(1, f"Bases in it: {int(run.described['genome']['bases']):,}")
-    if species := seen.get("species"):
+    if species := _said(known, "species"):
         lines.insert(0, f"Species: {species}")
     if regions is not None:
         lines.append(
@@ -210,11 +217,8 @@ def _results(known: Known, evidence: Sequence[Evidence]) -> Iterable[str]:
 
 def _judged(provenance: Mapping[str, Any]) -> str:
     """Metrics of a fine-tuned model, as its run judged them."""
-    rows = [
-        (name, f"{m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" if m.get("value") is not None
-         and m.get("low") is not None else f"undefined: {m.get('reason', '')}")
-        for name, m in (provenance.get("metrics") or {}).items()
-    ]  # fmt: skip
+    found = (provenance.get("metrics") or {}).items()
+    rows = [(name, str(Metric(**metric))) for name, metric in found]
     protocol = f"Of the task, judged by: {provenance.get('protocol', 'unknown')}."
     return f"{protocol}\n\n{_table(('metric', 'value, 95 % interval'), rows)}" if rows else protocol
 

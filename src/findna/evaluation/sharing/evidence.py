@@ -17,6 +17,7 @@ import yaml
 
 from findna.evaluation.leakage.report import IN_GENOME, IN_SEEN
 from findna.files import BadInput, open_bytes
+from findna.metrics import Metric
 
 _MODEL = re.compile(r"model (?P<name>.+) \d+")
 
@@ -44,7 +45,7 @@ def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
     """
     folder = Path(folder)
     names = _names(folder)
-    name = next((name for name, digest in names.items() if digest in digests), None)
+    name = next((name for name, found in names.items() if not found.isdisjoint(digests)), None)
     if name is None:
         raise BadInput(
             f"evaluates {', '.join(names) or 'no model'}, and none of them has the weights of this"
@@ -58,19 +59,22 @@ def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
     if own.empty:
         raise BadInput(f"has no finished row of {name}", file=folder / "table.tsv")
     rows = [_row(row, table) for row in own.to_dict("records")]
+    protocols = [*dict.fromkeys(own["protocol"])]
+    if len(names[name]) > 1:
+        protocols.append(f"means over {len(names[name])} models, of which this is one")
     if name != next(iter(names)):
         return Evidence(
             pd.DataFrame(rows),
-            tuple(dict.fromkeys(own["protocol"])),
+            tuple(protocols),
             None,
             f"the evaluation looked at the pretraining of {next(iter(names))}",
         )
     leaks = [_leak(folder / "leakage" / f"{task}.tsv", task) for task in own["task"].unique()]
-    return Evidence(pd.DataFrame(rows), tuple(dict.fromkeys(own["protocol"])), pd.DataFrame(leaks))
+    return Evidence(pd.DataFrame(rows), tuple(protocols), pd.DataFrame(leaks))
 
 
-def _names(folder: Path) -> dict[str, str]:
-    """Digest of the first model of each name, in the order in which they were given."""
+def _names(folder: Path) -> dict[str, set[str]]:
+    """Digests of the models of each name, in the order in which the names were given."""
     file = folder / "settings.yaml"
     described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
     if not isinstance(described, dict) or described.get("verb") != "evaluate":
@@ -79,10 +83,10 @@ def _names(folder: Path) -> dict[str, str]:
             file=folder,
             remedy="give a folder written by findna evaluate",
         )
-    found: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
     for key, digest in described.get("digests", {}).items():
         if match := _MODEL.fullmatch(key):
-            found.setdefault(match["name"], digest)
+            found.setdefault(match["name"], set()).add(digest)
     return found
 
 
@@ -103,9 +107,8 @@ def _row(row: Mapping[Any, Any], table: pd.DataFrame) -> dict[str, str]:
 
 
 def _score(row: Mapping[Any, Any]) -> str:
-    if pd.isna(row["mean"]):
-        return f"undefined: {row['undefined']}"
-    return f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    mean, low, high = (None if pd.isna(row[key]) else row[key] for key in ("mean", "low", "high"))
+    return str(Metric(mean, low, high, str(row["undefined"])))
 
 
 def _leak(file: Path, task: str) -> dict[str, str]:

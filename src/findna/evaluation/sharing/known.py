@@ -9,13 +9,11 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
 from findna.files import BadInput, file_digest, open_bytes, read_json
 from findna.model.loading import load_model, model_folder
 from findna.model.model import Model
 from findna.sequence.intervals import bases_in, merge, read_bed
-from findna.training.run_state import METRICS, SETTINGS, read_metrics
+from findna.training.run_state import METRICS, SETTINGS, described_in, read_metrics
 
 # Places on the machine that trained a model: what is given away names the file alone.
 _PATHS = (
@@ -104,8 +102,8 @@ def known_model(path: str | Path) -> Known:
 
 
 def _run_facts(folder: Path) -> RunFacts:
-    described = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-    if not isinstance(described, dict) or described.get("verb") not in ("pretrain", "finetune"):
+    described = described_in(folder)
+    if described.get("verb") not in ("pretrain", "finetune"):
         raise BadInput("is not the settings of a run that made a model", file=folder / SETTINGS)
     environment, judged, commands = (
         folder / name for name in ("environment.json", "metrics.json", "command.txt")

@@ -118,7 +118,7 @@ def find_suite(name: str) -> Suite:
     known = {suite.name: suite for suite in suites()}
     if name in known:
         return known[name]
-    raise _unknown("suite", name, {n: n for n in known})
+    raise _unknown("suite", name, {n: n for n in known}, _suites())
 
 
 def find_task(name: str, suite: str | None = None) -> Task:
@@ -132,7 +132,8 @@ def find_task(name: str, suite: str | None = None) -> Task:
     short = {task.path: task for task in tasks}
     found = known.get(name) or (short.get(name) if suite else None)
     if found is None:
-        raise _unknown("task", name, {n: t.name for n, t in (short | known).items()})
+        spellings = {n: t.name for n, t in (short | known).items()}
+        raise _unknown("task", name, spellings, _tasks(suite) if suite else _suites())
     return found
 
 
@@ -144,7 +145,8 @@ def tasks_of(suite: str, patterns: Sequence[str] = ()) -> list[Task]:
     tasks = find_suite(suite).tasks
     for pattern in patterns:
         if not any(_matches(task, pattern) for task in tasks):
-            raise _unknown("task", pattern, {n: t.name for t in tasks for n in (t.path, t.name)})
+            spellings = {n: t.name for t in tasks for n in (t.path, t.name)}
+            raise _unknown("task", pattern, spellings, _tasks(suite))
     return [t for t in tasks if not patterns or any(_matches(t, p) for p in patterns)]
 
 
@@ -200,12 +202,19 @@ def _matches(task: Task, pattern: str) -> bool:
     return fnmatchcase(task.path, pattern) or fnmatchcase(task.name, pattern)
 
 
-def _unknown(what: str, name: str, known: Mapping[str, str]) -> BadInput:
+def _suites() -> str:
+    return f"the suites are {', '.join(suite.name for suite in suites())}"
+
+
+def _tasks(suite: str) -> str:
+    return f"the tasks of {suite} are {', '.join(t.path for t in find_suite(suite).tasks)}"
+
+
+def _unknown(what: str, name: str, known: Mapping[str, str], otherwise: str) -> BadInput:
     """Offers what `known` (a spelling to its full name) holds near to `name`, whatever its case."""
     lower = {spelling.lower(): full for spelling, full in known.items()}
     near = dict.fromkeys(lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3))
-    every = ", ".join(suite.name for suite in suites())
-    remedy = f"did you mean {' or '.join(near)}?" if near else f"the suites are {every}"
+    remedy = f"did you mean {' or '.join(near)}?" if near else otherwise
     return BadInput(f"there is no {what} {name!r}", remedy=remedy)
 
 
