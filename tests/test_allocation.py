@@ -14,7 +14,7 @@ from findna.allocation import keep_freed_memory
 kept = sys.argv[1] == "kept" and keep_freed_memory()
 def work():
     for _ in range(20):
-        blocks = [np.ones(2**18) for _ in range(8)]  # 2 MiB each
+        blocks = [np.ones(size) for size in [2**18] * 8 + [2**23] * 2]  # 2 MiB and 64 MiB
 work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 work()

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -137,6 +138,33 @@ def test_bed_with_a_genome(tmp_path):
     assert grouped.splits["train"].groups.tolist() == [0, 1]
     with pytest.raises(BadInput, match="need a genome"):
         read_labelled(bed)
+
+
+def test_what_stands_beside_a_fasta_is_no_split_of_its_own(tmp_path):
+    for split in ("train", "test"):
+        write(tmp_path / f"{split}.fa", ">a\nACGT\n>b\nTTTT\n")
+        write(tmp_path / f"{split}.fa.fai", "a\t4\t3\t4\t5\n")
+    write(tmp_path / "train.labels.tsv", "id\tlabel\na\tyes\nb\tno\n")
+    write(tmp_path / "test.csv", "id,label\na,no\nb,yes\n")
+    found = read_labelled(tmp_path)
+    assert found.classes == ("no", "yes")
+    assert [s.labels.tolist() for s in found.splits.values()] == [[1, 0], [0, 1]]
+
+
+def test_what_can_be_read_once_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("-", tmp_path / "pipe"):
+        with pytest.raises(BadInput, match="reads its input more than once"):
+            read_labelled(path)
+
+
+@pytest.mark.parametrize("name", ["seq", "dna"])
+def test_sequences_under_any_usual_name_are_read_where_places_stand_beside_them(tmp_path, name):
+    """With -g as without: the same file must not become other rows."""
+    genome = Genome.open(write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n"))
+    rows = f"{name},label,chrom,start,end\nGGGG,1,chr1,1,4\nCCCC,0,chr1,5,8\n"
+    data = read_labelled(write(tmp_path / "t.csv", rows), genome=genome)
+    assert letters(data.splits["train"]) == ["GGGG", "CCCC"]
 
 
 def test_a_bed_in_a_class_folder_is_told(tmp_path):

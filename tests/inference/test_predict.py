@@ -284,6 +284,8 @@ def test_refusals(tmp_path):
     assert (tmp_path / "b.tsv").read_text().startswith("id\t")
     with pytest.raises(BadInput, match="no device 'tpu'"):
         pick_device("tpu")
+    with pytest.raises(BadInput, match="'cpu:x' is no device"):
+        pick_device("cpu:x")
     broken = tmp_path / "bad.fa"
     broken.write_text(">a\nACGT\n>b\nMKLV\n")
     with pytest.raises(BadInput, match="record b"):

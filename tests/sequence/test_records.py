@@ -221,6 +221,7 @@ def test_a_region_may_lie_partly_in_regions_that_were_cut(
     ("text", "words"),
     [
         ("chr1:6-9", "chr1:6-9 lies beyond chr1, which ends at 8"),
+        ("chr1:6-9,000,000,000,000", "lies beyond chr1, which ends at 8"),
         ("chr3:1-2", "no chromosome 'chr3'"),
         ("chr1:5", "'chr1:5' is not a region"),
     ],

@@ -83,6 +83,11 @@ def test_resume_needs_a_checkpoint_and_the_same_settings(tmp_path: Path) -> None
     refused(run.folder, {**SETTINGS, "exclude": "x"}, r": exclude \(was None, now 'x'\)\n")
 
 
+def test_an_empty_folder_is_no_run_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert not opened(tmp_path / "run", resume=True).resumed
+
+
 def test_a_run_that_had_only_begun_begins_anew(tmp_path: Path) -> None:
     """A job that is started again with --resume must not be stuck for a second that was too few."""
     run = opened(tmp_path / "run")
@@ -163,6 +168,7 @@ def test_a_full_disk_at_the_start_leaves_no_half_run(
 def test_the_place_of_a_run_is_free_or_a_run(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("words")
+    (tmp_path / "thesis" / "settings.yaml").write_text("of: another program")
     for taken in (tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
         with pytest.raises(BadInput, match="not written by findna"):
             opened(taken, overwrite=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from findna.data.label_tables import (
@@ -30,6 +30,8 @@ from findna.sequence.intervals import BED_COLUMNS, LINE, read_bed, refuse_unknow
 from findna.sequence.records import bed_records, read_records
 from findna.sequence.tables import need_column
 
+# What stands beside a FASTA and is none of its rows.
+_BESIDE = (".fai", ".gzi", ".regions.tsv")
 _HEADER_LABEL = re.compile(r"(?:^|[\s;|])label=([^\s|]+)", re.IGNORECASE)
 
 
@@ -65,6 +67,7 @@ def _split_entries(folder: Path, *, folders: bool) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for split, names in SPLIT_NAMES.items():
         same = [p for p in _visible(folder) if p.is_dir() == folders and _stem(p) in names]
+        same = [p for p in same if not _stands_beside(p, same)]
         if len(same) > 1:
             listed = ", ".join(p.name for p in same)
             raise BadInput(
@@ -79,6 +82,16 @@ def _split_entries(folder: Path, *, folders: bool) -> dict[str, Path]:
             remedy="add train.csv, or give the one file itself",
         )
     return found
+
+
+def _stands_beside(path: Path, files: Sequence[Path]) -> bool:
+    """Whether a file belongs to another one: its index, its regions, or the labels of a FASTA."""
+    others = [other for other in files if other != path]
+    named = any(path.name == f"{other.name}{end}" for other in others for end in _BESIDE)
+    return named or any(
+        path.name in _label_tables(other) and other.is_file() and _is_fasta(other)
+        for other in others
+    )
 
 
 def _stem(path: Path) -> str:
@@ -255,7 +268,11 @@ def _header_label(header: str, path: Path) -> str:
 
 
 def _table_beside(path: Path) -> Path | None:
-    """`reads.labels.tsv`, `reads.tsv` or the same with csv beside `reads.fa`."""
+    beside = map(path.with_name, _label_tables(path))
+    return next((table for table in beside if table.is_file()), None)
+
+
+def _label_tables(path: Path) -> list[str]:
+    """`reads.labels.tsv`, `reads.tsv` or the same with csv, of `reads.fa`."""
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    names = [f"{stem}{middle}.{end}" for middle in (".labels", "") for end in ("tsv", "csv")]
-    return next((path.with_name(n) for n in names if path.with_name(n).is_file()), None)
+    return [f"{stem}{middle}.{end}" for middle in (".labels", "") for end in ("tsv", "csv")]

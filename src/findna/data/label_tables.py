@@ -16,7 +16,13 @@ from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
 from findna.sequence.records import SequenceReader
-from findna.sequence.tables import find_id_column, find_sequence_column, need_column, open_table
+from findna.sequence.tables import (
+    find_id_column,
+    find_sequence_column,
+    need_column,
+    open_table,
+    usual_sequence_column,
+)
 
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "value", "score", "activity")
 _PLACE_NAMES = ("chrom", "chr", "chromosome", "start", "end", "strand", "region", "source")
@@ -125,8 +131,8 @@ def _place_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
 def _sequence_column(table: Cells, settings: LabelSettings, genome: Genome | None) -> str | None:
     """The column of sequences; None where rows are places in a genome instead."""
     placed = genome is not None and _place_columns(table.columns) is not None
-    named = settings.sequence_column or first_named(table.columns, ("sequence",))
-    if placed and named is None:
+    usual = usual_sequence_column(table.columns)
+    if placed and settings.sequence_column is None and usual is None:
         return None
     return table.columns[find_sequence_column(table.columns, settings.sequence_column, table.file)]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from findna.data.label_files import read_parts
 from findna.data.labelled import LabelledData, LabelledSplit, Labels
 from findna.data.parts import LabelSettings, Part, TaskKind
-from findna.files import BadInput, log
+from findna.files import BadInput, log, refuse_stream
 from findna.sequence.genome import Genome
 
 # More distinct whole numbers than this are taken for measurements, not for classes.
@@ -57,6 +57,7 @@ def read_labelled(
             of classes, a label that training rows lack.
     """
     settings = settings or LabelSettings()
+    refuse_stream(data, "what reads labels")
     parts = read_parts(data, settings, genome)
     return understand(parts, settings, source=str(data))
 

@@ -188,7 +188,7 @@ def _judged(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def run_facts(path: Path) -> Facts:
     """How far a run is, what it began with, and its model."""
-    from findna.training.run_state import described_in
+    from findna.training.run_state import can_go_on, described_in
 
     settings = described_in(path)
     if settings.get("verb") == "evaluate":
@@ -200,7 +200,11 @@ def run_facts(path: Path) -> Facts:
     facts: dict[str, object] = {
         "kind": "run",
         "verb": settings.get("verb", "?"),
-        "state": "finished" if finished else "can be resumed" if state else "has no checkpoint",
+        "state": "finished"
+        if finished
+        else "can be resumed"
+        if can_go_on(path)
+        else "has no checkpoint",
         **told({"started from": begun_with}),
     }
     if state:

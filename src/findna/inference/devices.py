@@ -27,7 +27,16 @@ def pick_device(name: str) -> torch.device:
     if not have.get(name.split(":")[0], False):
         listed = ", ".join(kind for kind, here in have.items() if here)
         raise BadInput(f"this machine has no device {name!r}", remedy=f"it has: {listed}")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadInput(f"{name!r} is no device", remedy="cuda:1 is the second GPU") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadInput(
+            f"this machine has no device {name!r}",
+            remedy=f"it has cuda:0 to cuda:{torch.cuda.device_count() - 1}",
+        )
+    return device
 
 
 def usual_batch_bases(device: torch.device) -> int:

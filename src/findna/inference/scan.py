@@ -2,9 +2,9 @@
 
 No annotation is needed. Three kinds of track:
 
-* `surprise`: -log2 P(base | the other bases of its window), bits, each known base hidden once (see
-  `masked`), a value a base or the mean of a bin. 2 bits is what a model that knows nothing gives to
-  four equally frequent letters.
+* `surprise`: -log2 P(base | the bases of its window that are not hidden with it), bits, each known
+  base hidden once (see `masked`), a value a base or the mean of a bin. 2 bits is what a model that
+  knows nothing gives to four equally frequent letters.
 * `pc1`, `pc2`, ...: principal components of the embeddings of sliding windows.
 * `p_<class>`: probabilities of a fine-tuned model for sliding windows, its second class if there
   are two; `prediction` or `prediction_<target>` of a regression.
@@ -90,7 +90,7 @@ class ScanResult:
     `table` has a row a track: what it is and how it goes with GC, lower case and N. `values` is
     track -> chromosome -> data frame of start, end (0-based half-open) and value, and `windows` the
     windows with their composition and, if asked for, `vectors` (n, D) in their order; these three
-    are None when an output was named.
+    are None when an output was named, and the last two where nothing was embedded.
     """
 
     output: Path | None

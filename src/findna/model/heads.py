@@ -94,7 +94,9 @@ class TaskConfig(Settings):
     """What a fine-tuned model answers, and how."""
 
     kind: TaskKind = Field(description="binary, multiclass, multilabel or regression.")
-    classes: tuple[str, ...] = Field(description="Sorted class names; target names for regression.")
+    classes: tuple[str, ...] = Field(
+        description="Classes in the order of the outputs; names of targets."
+    )
     pooling: tuple[Pooling, ...] = Field(
         ("mean", "max", "summary"), description="What is read of a sequence, concatenated."
     )

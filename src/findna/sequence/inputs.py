@@ -54,10 +54,12 @@ def region_record(text: str, genome: Genome | None) -> Record:
     if genome is None:
         raise BadInput(f"the region {text!r} needs a genome", remedy="give its FASTA with -g")
     chrom = genome.resolve(region.chrom)
-    codes, _, inside = genome.fetch(chrom, region.start, region.end)
-    if not inside.any() or not (inside.all() or genome.mapped):
+    last = int(genome.ends[genome.records_of(chrom)].max())
+    # Asked before letters are fetched: a mistyped end may lie terabytes away.
+    there = region.start < last and (region.end <= last or genome.mapped)
+    codes, _, inside = genome.fetch(chrom, region.start, region.end if there else region.start)
+    if not inside.any():
         where = "outside the regions of" if genome.mapped else "beyond"
-        last = int(genome.ends[genome.records_of(chrom)].max())
         raise BadInput(
             f"the region {text} lies {where} {chrom}, which ends at {last:,}",
             file=genome.source,

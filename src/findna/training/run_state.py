@@ -88,9 +88,11 @@ def open_run(
     resumed, only_begun = resume and can_go_on(folder), resume and _only_begun(folder)
     if resumed or only_begun:
         _same_settings(folder, settings)
-    elif resume and folder.exists():
+    elif resume and not _free(folder):
         raise BadInput(
-            "there is no checkpoint to resume from", file=folder, remedy="use --overwrite instead"
+            "there is no checkpoint to resume from",
+            file=folder,
+            remedy="leave out --resume; --overwrite begins anew",
         )
     else:
         refuse_taken(folder, overwrite)
@@ -133,9 +135,9 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
     """`OutputExists` for a folder that holds something, a run of ours without `overwrite`; asked
     before the work as well as when the folder is made.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if _free(folder):
         return
-    if not (folder / SETTINGS).is_file():
+    if not all((folder / name).is_file() for name in (SETTINGS, COMMAND)):
         raise OutputExists(
             "was not written by findna and is not overwritten",
             file=folder,
@@ -144,6 +146,10 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         go_on = "--resume goes on with it, " if can_go_on(folder) else ""
         raise OutputExists("this run exists", file=folder, remedy=f"{go_on}--overwrite replaces it")
+
+
+def _free(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def can_go_on(folder: Path) -> bool:

@@ -100,8 +100,8 @@ def _check_names(
 
 
 def check_vcf(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
-    """Names, whether the reference alleles are those of the genome: the verdict that
-    `score-variants` comes to, and alleles that it can give no score.
+    """Names, whether the reference alleles are those of the genome, as `score-variants` judges
+    them, and alleles that it can give no score.
     """
     if genome is None:
         yield Finding("warn", "vcf", "not checked: there is no genome", "give the FASTA with -g")

@@ -68,7 +68,7 @@ def surprise(
 ) -> Floats:
     """Bits (n, L) of every known base of n windows (n, L) that the model did not expect: NaN at N.
 
-    -log2 P(base | the rest of its window), the mean of both strands' unless `strand` is "forward".
+    -log2 P(base | what is shown of its window), mean of both strands unless `strand` is "forward".
     One base in `sets` is hidden at once. Four cost half of eight, and hide a quarter, near the
     mean of training: on yeast the bits of a base correlate by 0.984 and are 0.003 higher.
     """
