@@ -60,6 +60,18 @@ def test_files_of_other_programs_are_none_of_ours(tmp_path: Path) -> None:
         assert findna.info(folder)["kind"] == "labelled sequences"
 
 
+@pytest.mark.parametrize("checkpoint", [None, "folds", "last"])
+def test_a_run_that_stopped_says_whether_it_can_go_on(
+    tmp_path: Path, checkpoint: str | None
+) -> None:
+    (tmp_path / "command.txt").write_text("findna finetune task -o run\n")
+    (tmp_path / "settings.yaml").write_text("verb: finetune\n")
+    if checkpoint:
+        (tmp_path / "checkpoints" / checkpoint).mkdir(parents=True)
+    wanted = "can be resumed" if checkpoint else "has no checkpoint"
+    assert findna.info(tmp_path)["state"] == wanted
+
+
 @pytest.mark.parametrize("content", ["", "- a list", "a: ["])
 def test_a_run_whose_settings_are_broken_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "command.txt").write_text("findna pretrain g.fa -o run\n")

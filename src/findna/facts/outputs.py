@@ -196,15 +196,12 @@ def run_facts(path: Path) -> Facts:
     finished = (path / "model" / "config.json").is_file()
     checkpoint = path / "checkpoints" / "last" / "state.json"
     state = read_json(checkpoint) if checkpoint.is_file() else {}
+    unfinished = "can be resumed" if can_go_on(path) else "has no checkpoint"
     begun_with = settings.get("model") or settings.get("start_from")
     facts: dict[str, object] = {
         "kind": "run",
         "verb": settings.get("verb", "?"),
-        "state": "finished"
-        if finished
-        else "can be resumed"
-        if can_go_on(path)
-        else "has no checkpoint",
+        "state": "finished" if finished else unfinished,
         **told({"started from": begun_with}),
     }
     if state:
