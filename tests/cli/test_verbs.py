@@ -92,6 +92,7 @@ def test_info_of_reads_variants_and_an_evaluation(tmp_path: Path) -> None:
     (folder / "runs" / "own" / "kmer").mkdir(parents=True)
     (folder / "runs" / "own" / "kmer" / "0.json").write_text("{}")
     (folder / "settings.yaml").write_text("verb: evaluate\n")
+    (folder / "command.txt").write_text("findna evaluate own.csv -o evaluation\n")
     facts = _facts(_call("info", folder))
     assert (facts["kind"], facts["runs"]) == ("evaluation", "1")
     assert (facts["tasks"], facts["contenders"]) == ("own", "kmer")

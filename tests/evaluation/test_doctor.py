@@ -1,6 +1,7 @@
 """One screen before time is spent: each finding on data made to cause it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,7 +170,9 @@ def test_many_whole_numbers_may_be_counts(count, hint):
 def test_one_of_a_thing_is_one_thing():
     assert counted(1, "row") == "1 row" and counted(1200, "class", "classes") == "1,200 classes"
     assert share(1, 1200, "rows", "holds", "hold") == "1 of 1,200 rows holds"
-    target = LabelledData({"train": rows_of([60] * 30)}, "regression", ("y",))
+    rows = rows_of([60] * 30)
+    rows = replace(rows, labels=rows.labels[:, None].astype(float))
+    target = LabelledData({"train": rows}, "regression", ("y",))
     assert only(doctor(target), "rows").what == "train 30; regression task of 1 target"
 
 

@@ -17,12 +17,12 @@ from findna.sequence.alphabet import MASK
 from findna.sequence.genome import Genome
 from findna.training.validation import (
     HeldOut,
-    _ratio_interval,
     effective_rank,
     health,
     held_out,
     in_parts,
     masked_score,
+    ratio_interval,
     verdict,
 )
 
@@ -71,7 +71,7 @@ def test_the_seed_repeats_windows_and_hidden_bases_and_another_draws_others(tmp_
 
 def test_the_interval_is_that_of_a_ratio_over_drawn_windows() -> None:
     """Of two windows: the first twice 1 / 1, both 1 / 4, the second twice 0 / 3."""
-    assert _ratio_interval(np.array([1.0, 0.0]), np.array([1.0, 3.0]), 1000) == (0, 1)
+    assert ratio_interval(np.array([1.0, 0.0]), np.array([1.0, 3.0]), 1000) == (0, 1)
 
 
 def test_accuracy_counts_mask_positions_only(model: Model, data: HeldOut) -> None:

@@ -130,7 +130,7 @@ def finetune(
 def _precision(folder: Path, asked: Precision, device: torch.device, resume: bool) -> Precision:
     """A run that goes on computes as it began: how busy a machine is can make another of "auto"."""
     if asked == "auto" and resume and (folder / SETTINGS).is_file():
-        asked = described_in(folder)["settings"]["precision"]
+        asked = described_in(folder).get("settings", {}).get("precision", asked)
     return resolve_precision(asked, device)
 
 

@@ -64,7 +64,7 @@ class KeptFolds:
         try:
             told = read_json(file)
             tried = tuple(_tried(one) for one in told["tried"])
-            with np.load(answers) as arrays:
+            with answers.open("rb") as stream, np.load(stream) as arrays:
                 logits, scores = arrays["logits"], arrays["scores"]
             return FoldAnswer(_choice(told["choice"]), told["threshold"], tried, logits, scores)
         except (BadInput, OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:

@@ -118,7 +118,6 @@ class MaskedScore:
     count: int
 
 
-@torch.no_grad()
 def masked_score(
     network: Model,
     data: HeldOut,
@@ -128,6 +127,21 @@ def masked_score(
     resamples: int = 1000,
 ) -> MaskedScore:
     """Cross-entropy in nats and accuracy over the MASK positions of ``data``."""
+    table = masked_sums(network, data, precision=precision, batch_bases=batch_bases)
+    low, high = ratio_interval(table[:, 0], table[:, 2], resamples)
+    whole, correct, count = (float(x) for x in table.sum(0))
+    return MaskedScore(whole / count, correct / count, low, high, int(count))
+
+
+@torch.no_grad()
+def masked_sums(
+    network: Model,
+    data: HeldOut,
+    *,
+    precision: Literal["fp32", "bf16"],
+    batch_bases: int = 32_768,
+) -> NDArray[np.float64]:
+    """Of each window (n, 3): sum of cross-entropies in nats, right answers, MASK positions."""
     sums = []
     rows = max(1, batch_bases // data.codes.shape[1])
     for codes, targets, hidden in zip(
@@ -144,13 +158,10 @@ def masked_score(
                 [(loss.view_as(hidden) * hidden).sum(1), (right & hidden).sum(1), hidden.sum(1)], 1
             )
         )
-    table = torch.cat(sums).double().numpy()
-    low, high = _ratio_interval(table[:, 0], table[:, 2], resamples)
-    whole, correct, count = (float(x) for x in table.sum(0))
-    return MaskedScore(whole / count, correct / count, low, high, int(count))
+    return np.asarray(torch.cat(sums).double().numpy())
 
 
-def _ratio_interval(
+def ratio_interval(
     top: NDArray[np.float64], bottom: NDArray[np.float64], resamples: int
 ) -> tuple[float, float]:
     """95 % interval of sum(top) / sum(bottom) when whole windows are drawn again."""
