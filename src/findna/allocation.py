@@ -6,8 +6,8 @@ import ctypes
 import os
 from functools import cache
 
-# Of glibc's malloc.h. A block above the threshold (32 MiB is the highest that glibc takes) is mapped
-# by itself and given back when it is freed, unless no block at all may be.
+# Of glibc's malloc.h. A block above a threshold, at most 32 MiB, is mapped by itself and given back
+# when it is freed, unless no block at all may be.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _LARGEST_KEPT, _MOST_KEPT = 32 * 2**20, 2**31 - 1
 _NEVER, _NONE = -1, 0
