@@ -25,8 +25,8 @@ def keep_freed_memory(*, large: bool = False) -> bool:
     `large` ones as well, which costs up to a fifth more memory.
 
     A network on a CPU frees and takes the same megabytes in every layer. glibc gives them back to
-    the system and gets them page by page, which takes a tenth of the time for small blocks and
-    half of it for large ones (docs/performance.md). Changes the whole process: for programs, not
+    the system and gets them page by page, which takes a tenth of the time for small blocks and a
+    quarter for large ones (docs/performance.md). Changes the whole process: for programs, not
     for libraries.
 
     Returns:
