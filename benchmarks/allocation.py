@@ -2,10 +2,9 @@
 
     python benchmarks/allocation.py [--preset tiny] [--threads 2] [--rounds 2]
 
-Embeddings of 300 sequences of 100 to 900 bp, training steps of 32 rows of 300 bp, and passes there
-and back over 80 kb at once, whose blocks are beyond the 32 MiB that glibc can be told to keep, in
-processes of their own, in turn with and without `findna.allocation.keep_freed_memory`, which cannot
-be undone; best of all rounds. Prints a line of JSON and one for people; exit code 1 above a limit.
+Embeddings of 300 sequences of 100 to 900 bp, and training steps of 32 rows of 300 bp, in processes
+of their own, in turn with and without `findna.allocation.keep_freed_memory`, which cannot be
+undone; best of all rounds. Prints a line of JSON and one for people; exit code 1 above a limit.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,23 +22,20 @@ from timing import best_times
 
 from findna.allocation import keep_freed_memory
 from findna.inference.embed import embeddings
-from findna.model.model import Model, new_model
+from findna.model.model import new_model
 from findna.training.finetune_settings import LAYERED
 
 LIMIT, MEMORY_LIMIT = 1.0, 1.25
 SEQUENCES, LENGTHS = 300, (100, 901)
-LARGE = (160, 512)
-JOBS = ("embed", "train", "large")
+JOBS = ("embed", "train")
 
 
 def measure(preset: str, threads: int, job: str, kept: bool) -> dict[str, float]:
     """Seconds of a job in this process, and the most memory it held in MiB."""
-    if kept and not keep_freed_memory(large=job == "large"):
+    if kept and not keep_freed_memory():
         raise SystemExit("no glibc here, or the environment tunes it")
     torch.set_num_threads(threads)
     model, run = new_model(preset, 0), steps(preset, drawn("equal"), LAYERED, "fp32")
-    if job == "large":
-        run = there_and_back(model)
     if job == "embed":
         random = np.random.default_rng(0)
         lengths = random.integers(*LENGTHS, SEQUENCES)
@@ -49,12 +44,6 @@ def measure(preset: str, threads: int, job: str, kept: bool) -> dict[str, float]
     best_times({job: run}, 1)
     seconds = best_times({job: run}, 3)[job]
     return {"seconds": seconds, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-
-
-def there_and_back(model: Model) -> Callable[[], object]:
-    """Encoding of many windows in one batch, and its gradients."""
-    codes = torch.randint(4, LARGE)
-    return lambda: model.encode(codes).bases.sum().backward()
 
 
 def main() -> int:
@@ -85,9 +74,9 @@ def main() -> int:
     time = [ratios[f"{job} seconds"] for job in JOBS]
     memory = max(ratios[f"{job} mib"] for job in JOBS)
     print(
-        f"{given.preset}, freed memory kept over given back: embedding {time[0]:.2f}, training"
-        f" {time[1]:.2f} and large batches {time[2]:.2f} of the time (limit {LIMIT}),"
-        f" {memory:.2f} of the memory (limit {MEMORY_LIMIT})"
+        f"{given.preset}, freed memory kept over given back: embedding {time[0]:.2f} and training"
+        f" {time[1]:.2f} of the time (limit {LIMIT}), {memory:.2f} of the memory (limit"
+        f" {MEMORY_LIMIT})"
     )
     return int(max(time) > LIMIT or memory > MEMORY_LIMIT)
 

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from findna.allocation import keep_freed_memory
 from findna.cli.reporting import reported
 from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.files import log
@@ -41,8 +40,6 @@ def pretrain(
 
     The run folder holds the model, the settings, the numbers of the run and report.html.
     """
-    # The batches of the larger presets have blocks of more than 32 MiB.
-    keep_freed_memory(large=True)
     start = preset_of(start_from)
     settings = resolved(lambda: PretrainSettings.resolve({**start, **given}))
     with reported(output):
