@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from findna.cli import VERBS
+
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "findna"
 ORDER = [
     "allocation", "files", "settings", "sequence", "data", "model", "inference", "metrics",
@@ -55,7 +57,10 @@ def _rank(module: str) -> int:
 @pytest.mark.parametrize("module", [m for m in MODULES if m not in ("findna", "findna.__main__")])
 def test_imports_go_one_way(module: str) -> None:
     for target in _imports(module, inside_functions=False):
-        assert target != "findna" and _rank(target) <= _rank(module), f"{module} imports {target}"
+        if target == "findna":  # the public functions
+            assert module.startswith("findna.cli"), f"{module} imports what stands above it"
+        else:
+            assert _rank(target) <= _rank(module), f"{module} imports {target}"
 
 
 # Help, and what a file is, are asked for too often to wait for torch.
@@ -109,9 +114,17 @@ def test_light_parts_load_no_torch(code: str) -> None:
     assert "torch" not in _loaded_by(code)
 
 
+@pytest.mark.parametrize(
+    "verb",
+    sorted(set(VERBS) - {"pretrain", "finetune", "evaluate", "doctor", "fetch"}),  # settings
+)
+def test_help_of_a_verb_waits_for_no_library(verb: str) -> None:
+    loaded = _loaded_by(f"import findna.cli.{verb.replace('-', '_')}")
+    assert not loaded & {"torch", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib"}
+
+
 def test_every_verb_is_a_public_function() -> None:
     import findna
-    from findna.cli import VERBS
 
     verbs = {name.replace("-", "_") for name in VERBS}
     assert verbs | {"merge_shards"} <= set(findna.__all__)

@@ -1,7 +1,9 @@
 """The command line: `findna VERB ...`, one module a verb.
 
 This module is all that `findna --help` loads: verbs are named here with one sentence each, and a
-verb's module, and with it torch, is imported when the verb is called.
+verb's module is imported when the verb is called. That module imports at its top what its options
+are made of, and what does the work (mostly torch) where it is done: `findna embed --help` waits for
+none of it.
 """
 
 from importlib import import_module

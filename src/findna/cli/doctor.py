@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+import findna
 from findna.cli.running import Overwrite, resolved, verb
 from findna.evaluation.doctor.diagnosis import DoctorSettings
-from findna.evaluation.doctor.diagnosis import doctor as examine
 from findna.files import atomic_file, write_json
 
 
@@ -39,7 +39,7 @@ def doctor(
     if not any((data, genome, model, vcf, bed)):
         raise typer.BadParameter("give DATA, -g, -m, --vcf or --bed: there is nothing to look at")
     settings = resolved(lambda: DoctorSettings.parse(given, source="settings"))
-    found = examine(data, genome=genome, model=model, vcf=vcf, bed=bed, settings=settings)
+    found = findna.doctor(data, genome=genome, model=model, vcf=vcf, bed=bed, settings=settings)
     typer.echo(found.text())
     if output is not None:
         with atomic_file(output, overwrite) as made:

@@ -1,10 +1,11 @@
 """`findna embed`: one vector for every sequence."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 import typer
 
+import findna
 from findna.cli.running import (
     BatchBases,
     Device,
@@ -14,8 +15,6 @@ from findna.cli.running import (
     SomeModel,
     verb,
 )
-from findna.inference.embed import EmbedPooling, pooled_parts
-from findna.inference.embed import embed as answer
 from findna.sequence.alphabet import Strand
 
 
@@ -67,7 +66,7 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Embed every sequence of a file, in its order, one vector each (or one a base)."""
-    answer(
+    findna.embed(
         inputs,
         model,
         output,
@@ -84,10 +83,12 @@ def embed(
     )
 
 
-def _checked(pooling: str) -> list[EmbedPooling]:
+def _checked(pooling: str) -> Any:
+    from findna.inference.embed import pooled_parts
+
     names = [name.strip() for name in pooling.split(",")]
     try:
         pooled_parts(names)
     except ValueError as error:
         raise typer.BadParameter(f"--pooling: {error}") from None
-    return cast(list[EmbedPooling], names)
+    return names

@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from findna.cli.running import Device, Negatives, Output, Overwrite, positives_alone, resolved, verb
+import findna
+from findna.cli.positives import Negatives, positives_alone
+from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
-from findna.evaluation.evaluate import EvaluateSettings
-from findna.evaluation.evaluate import evaluate as run_evaluation
 from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
+from findna.evaluation.settings import EvaluateSettings
 from findna.files import FindnaError, log
-from findna.report.comparison import draw_comparison
 
 
 @verb(EvaluateSettings)
@@ -96,7 +96,7 @@ def evaluate(
     if negatives:
         positives_alone(given, genome, negatives)
     rows = with_negatives(data, negatives, seed=0) if data and negatives else data
-    result = run_evaluation(
+    result = findna.evaluate(
         rows,
         output,
         models=model or ["tiny"],
@@ -120,6 +120,8 @@ def evaluate(
     if isinstance(rows, LabelledData):
         write_task(rows, output / TASK)
     if len(result.table):
+        from findna.report.comparison import draw_comparison
+
         draw_comparison(result.table, result.published, output / "comparison.png")
         log.info("tables and picture in %s; to read: %s", output, output / "table.md")
     if result.failed:

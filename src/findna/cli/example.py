@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+import findna
 from findna.cli.running import Output, Overwrite, verb
 from findna.files import log
-from findna.sequence.simulate import write_example
 
 
 @verb()
@@ -19,5 +19,5 @@ def example(
 
     Three megabases on six chromosomes, about 6 MB on disk, the same for the same seed.
     """
-    folder = write_example(output, seed=seed, overwrite=overwrite)
+    folder = findna.example(output, seed=seed, overwrite=overwrite)
     log.info(f"wrote {folder}: see {folder / 'README.md'}")

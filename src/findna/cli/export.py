@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+import findna
 from findna.cli.running import Output, Overwrite, verb
-from findna.evaluation.sharing.export import export as run_export
 
 
 @verb()
@@ -57,7 +57,7 @@ def export(
     The card says data, recipe, cost, results with intervals, leaks and limits, from the run folder;
     where only a model is given it says what is unknown. The folder can be uploaded as it is.
     """
-    run_export(
+    findna.export(
         model,
         output,
         half=half,

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+import findna
 from findna.cli.running import Overwrite, resolved, verb
 from findna.evaluation.fetch.catalogue import MODEL, MTCDNA, catalogue, datasets
 from findna.evaluation.fetch.folder import DataFolder
 from findna.evaluation.fetch.suites import FetchSettings, Sources
-from findna.evaluation.fetch.suites import fetch as run_fetch
 from findna.files import cache_folder
 
 
@@ -81,7 +81,7 @@ def fetch(
         taxa={name: Path(path) for name, path in _pairs(taxon, key_needed=True)},
         species=species,
     )
-    run_fetch(
+    findna.fetch(
         names,
         output,
         build=build,

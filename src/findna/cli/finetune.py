@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+import findna
+from findna.cli.positives import Negatives, positives_alone
 from findna.cli.reporting import reported
-from findna.cli.running import Device, Negatives, Output, Overwrite, positives_alone, resolved, verb
+from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import log
-from findna.training.finetune import FinetuneSettings
-from findna.training.finetune import finetune as run_finetuning
+from findna.training.finetune_settings import FinetuneSettings
 from findna.training.run_state import refuse_taken
 
 
@@ -54,7 +55,7 @@ def finetune(
         refuse_taken(output, overwrite)
     rows = with_negatives(data, negatives, settings.seed) if negatives else data
     with reported(output):
-        run_finetuning(
+        findna.finetune(
             rows,
             output,
             model=model,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+import findna
 from findna.cli.running import say, verb
-from findna.facts.info import info as facts_of
 
 
 @verb()
@@ -21,4 +21,4 @@ def info(
     ] = None,
 ) -> None:
     """Say what a file, a model or a run is, one `name<TAB>value` a line."""
-    say(facts_of(path))
+    say(findna.info(path))

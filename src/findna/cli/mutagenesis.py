@@ -5,13 +5,10 @@ from typing import Annotated
 
 import typer
 
+import findna
 from findna.cli.running import BatchBases, Device, IdColumn, Output, Overwrite, SequenceColumn, verb
 from findna.files import atomic_folder, log
-from findna.inference.attribution.files import FACTS
-from findna.inference.mutagenesis import mutagenesis as mutate
-from findna.report.attribution import require_logos, write_attribution_page
 from findna.sequence.alphabet import Strand
-from findna.sequence.regions import parse_region
 
 
 @verb()
@@ -75,10 +72,13 @@ def mutagenesis(
     effects.bw where sequences have places, a heat map and a logo of the first records, and
     index.html, which says whether strands and models agree.
     """
+    from findna.inference.attribution.files import FACTS
+    from findna.report.attribution import require_logos, write_attribution_page
+
     if pictures:
         require_logos()
     with atomic_folder(output, overwrite, known_by=FACTS) as made:
-        mutate(
+        findna.mutagenesis(
             inputs[0] if len(inputs) == 1 else _regions(inputs),
             model,
             made,
@@ -100,6 +100,8 @@ def _regions(inputs: list[str]) -> list[str]:
     """Several inputs, each of them a region: a second file would be read as the letters of its
     name.
     """
+    from findna.sequence.regions import parse_region
+
     for text in inputs:
         parse_region(text)
     return inputs

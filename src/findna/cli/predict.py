@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+import findna
 from findna.cli.running import BatchBases, Device, IdColumn, Overwrite, SequenceColumn, verb
-from findna.inference.predict import predict as answer
 from findna.sequence.alphabet import Strand
 
 
@@ -57,7 +57,7 @@ def predict(
     p_CLASS is calibrated where fine-tuning had rows enough for it. A track holds ln odds of a class
     minus those of its prevalence in training, or with --prevalence probabilities.
     """
-    answer(
+    findna.predict(
         inputs,
         model,
         output,

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+import findna
 from findna.cli.reporting import reported
 from findna.cli.running import Device, Output, Overwrite, resolved, verb
 from findna.files import log
-from findna.training.pretrain import pretrain as run_pretraining
 from findna.training.recipes import PretrainSettings
 from findna.training.starting import preset_of
 
@@ -43,7 +43,7 @@ def pretrain(
     start = preset_of(start_from)
     settings = resolved(lambda: PretrainSettings.resolve({**start, **given}))
     with reported(output):
-        result = run_pretraining(
+        result = findna.pretrain(
             genome,
             output,
             settings,

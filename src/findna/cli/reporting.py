@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from findna.files import BadInput, FindnaError, FullDisk, log
-from findna.report import write_report
 
 
 @contextmanager
@@ -28,4 +27,6 @@ def reported(run: Path) -> Iterator[None]:
 def _write(run: Path) -> None:
     """The first process writes; torchrun and SLURM number them in RANK."""
     if os.environ.get("RANK", "0") == "0" and (run / "settings.yaml").is_file():
+        from findna.report import write_report
+
         log.info(f"report in {write_report(run)}")

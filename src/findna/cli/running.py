@@ -19,22 +19,8 @@ import typer
 
 from findna.allocation import keep_freed_memory
 from findna.cli.options import SettingsOptions
-from findna.data.parts import LabelSettings
 from findna.files import STDIN, BadInput, FindnaError, FullDisk, log
 from findna.settings import Settings
-
-
-def positives_alone(given: Mapping[str, Any], genome: Path | None, negatives: Path) -> None:
-    """Refuse what says how labels are read, where --negatives draws them, or another genome."""
-    named = [name for name in LabelSettings.model_fields if given.get(name) not in (None, "auto")]
-    flags = [f"--{name.replace('_', '-')}" for name in named]
-    if genome not in (None, negatives):
-        flags.append(f"--genome {genome}")
-    if flags:
-        raise typer.BadParameter(
-            "with --negatives all rows are positives, and their genome is that of the negatives:"
-            f" leave out {', '.join(flags)}"
-        )
 
 
 def _no_stream(output: Path) -> Path:
@@ -53,15 +39,6 @@ SomeModel = Annotated[
     str | None,
     typer.Option(
         "-m", "--model", help="A model, its run or its name; else the one that comes with findna."
-    ),
-]
-Negatives = Annotated[
-    Path | None,
-    typer.Option(
-        "--negatives",
-        metavar="GENOME",
-        help="DATA holds positives only (BED or sequences): draw as many negatives from this FASTA,"
-        " alike in length, GC and repeats; task.csv in the output holds all rows.",
     ),
 ]
 BatchBases = Annotated[

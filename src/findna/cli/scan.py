@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import findna
 from findna.cli.running import BatchBases, Device, Output, Overwrite, SomeModel, verb
-from findna.inference.scan import scan as into_tracks
-from findna.inference.scanning.plan import KINDS
+from findna.inference.scanning.browser import KINDS
 from findna.sequence.alphabet import Strand
 
 
@@ -87,7 +87,7 @@ def scan(
     overwrite: Overwrite = False,
 ) -> None:
     """Scan a genome into tracks: surprise of bases, components and classes of windows."""
-    into_tracks(
+    findna.scan(
         genome,
         model,
         output,

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
+import findna
 from findna.cli.running import BatchBases, Device, Overwrite, SomeModel, verb
-from findna.inference.score_variants import score_variants as score
-from findna.inference.variants.shards import merge_shards
 from findna.sequence.alphabet import Strand
 
 
@@ -65,13 +64,13 @@ def score_variants(
         given = (genome, model, circular, shard, window, batch_bases, not percentiles)
         if any(given) or strand != "both" or device != "auto":
             raise typer.BadParameter("--merge takes shards, -o and --overwrite only")
-        merge_shards(inputs, output, overwrite=overwrite)
+        findna.merge_shards(inputs, output, overwrite=overwrite)
         return
     if genome is None:
         raise typer.BadParameter("-g GENOME is needed")
     if len(inputs) != 1:
         raise typer.BadParameter("one VCF is scored at a time; --merge takes several shards")
-    score(
+    findna.score_variants(
         inputs[0],
         genome,
         model,

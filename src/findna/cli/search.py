@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import findna
 from findna.cli.running import (
     BatchBases,
     Device,
@@ -14,7 +15,6 @@ from findna.cli.running import (
     SomeModel,
     verb,
 )
-from findna.inference.search import search as find
 from findna.sequence.alphabet import Strand
 
 
@@ -87,7 +87,7 @@ def search(
     overwrite: Overwrite = False,
 ) -> None:
     """Find the regions of a genome that are most like a region or a sequence."""
-    find(
+    findna.search(
         queries,
         genome,
         model,

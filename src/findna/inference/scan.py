@@ -31,7 +31,7 @@ from findna.files import atomic_folder, log, write_json
 from findna.inference.devices import pick_device
 from findna.inference.embedding.files import Pooled, write_embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
-from findna.inference.scanning.browser import Browsed, write_browser_files
+from findna.inference.scanning.browser import Browsed, Kind, write_browser_files
 from findna.inference.scanning.components import Components, Relations
 from findna.inference.scanning.passes import (
     MAX_N,
@@ -45,7 +45,6 @@ from findna.inference.scanning.passes import (
     scan_windows,
 )
 from findna.inference.scanning.plan import (
-    Kind,
     Plan,
     pick_kinds,
     refuse_impossible,

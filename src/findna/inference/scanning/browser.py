@@ -7,7 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 from xml.sax.saxutils import quoteattr
+
+Kind = Literal["surprise", "components", "classes"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 SIZES, HUB, GENOMES, TRACKS, SESSION, README = (
     "genome.chrom.sizes",

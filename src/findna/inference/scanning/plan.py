@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from findna.files import BadInput, log
-from findna.inference.scanning.browser import Track
+from findna.inference.scanning.browser import KINDS, Kind, Track
 from findna.inference.scanning.sliding import flank_of
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
@@ -16,9 +16,6 @@ from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in
 from findna.sequence.regions import Integers
 
-Kind = Literal["surprise", "components", "classes"]
-
-KINDS: tuple[Kind, ...] = ("surprise", "components", "classes")
 # A value a base of 200 Mb is a bigWig of about 1 GB; more than that and bins of ten are the rule.
 _SINGLE_BASES, _BIN = 200_000_000, 10
 
