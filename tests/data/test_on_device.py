@@ -5,7 +5,6 @@ nothing.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from no_waiting import NoWaiting
 
 from findna.data import on_device
 from findna.data.batches import PretrainBatch, make_batch
@@ -110,32 +109,6 @@ def test_a_store_that_would_fill_the_device_stays_where_it_is(
 
 
 # Nobody waits
-
-
-class NoWaiting(TorchDispatchMode):
-    """Refuses what makes the host wait for a GPU: reading a number, or a result whose size
-    depends on numbers, or a tensor made on the host otherwise than by `sent`.
-    """
-
-    waits = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal")
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> object:
-        name = func.overloadpacket.__name__
-        by_mask = name == "index" and _by_mask(args[1])
-        from_host = name == "lift_fresh" and not _called_by("sent")
-        if name.startswith(self.waits) or by_mask or from_host:
-            raise AssertionError(f"{name} would wait")
-        return func(*args, **(kwargs or {}))
-
-
-def _by_mask(indices: Any) -> bool:
-    return any(index is not None and index.dtype == torch.bool for index in indices)
-
-
-def _called_by(function: str) -> bool:
-    return any(frame.name == function for frame in traceback.extract_stack())
 
 
 def steps(sampler: WindowSampler, device: str, watching: AbstractContextManager[Any]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from labelled_rows import gc_split, small_model
+from no_waiting import NoWaiting
 
 from findna.model.heads import TaskConfig
 from findna.model.model import new_model
@@ -70,10 +71,11 @@ def test_the_last_layers_keep_their_place_in_the_decay():
     )
 
 
-def training(**given):
+def training(rows=None, **given):
     model = small_model().with_task(TASK, 0)
-    rows = gc_split(40, 0)
-    return _Training(model, TASK, rows, settings(learning_rate=3e-3, **given), "fp32")
+    return _Training(
+        model, TASK, rows or gc_split(40, 0), settings(learning_rate=3e-3, **given), "fp32"
+    )
 
 
 def test_the_average_is_that_of_the_weights_after_each_step():
@@ -119,3 +121,11 @@ def test_the_average_is_what_is_judged_and_kept():
 def test_a_young_average_forgets_its_first_weights():
     assert averaging(0, 0.99) == pytest.approx(0.1)
     assert averaging(1000, 0.99) == 0.99
+
+
+def test_a_step_over_rows_of_one_length_waits_for_no_device():
+    run = training(rows=gc_split(40, 0, low=30, high=30))
+    (rows, turned), (more, more_turned) = list(run._batches(1))[:2]
+    run._learn(rows, turned)
+    with NoWaiting():
+        run._learn(more, more_turned)

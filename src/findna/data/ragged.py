@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from findna.data.on_device import sent
 from findna.sequence.alphabet import COMPLEMENT, PAD
 
 
@@ -19,7 +20,8 @@ class Ragged:
         self, codes: Sequence[NDArray[np.uint8]], device: torch.device | str = "cpu"
     ) -> None:
         """Join the sequences once; every batch is then one gather."""
-        counts = np.array([len(c) for c in codes], np.int64)
+        # Known here too: how long a batch is must not wait for the device.
+        self._counts = counts = np.array([len(c) for c in codes], np.int64)
         joined = np.concatenate([np.empty(0, np.uint8), *codes])
         self.flat = torch.from_numpy(joined).to(device)
         self.lengths = torch.from_numpy(counts).to(device)
@@ -38,17 +40,18 @@ class Ragged:
 
         Rows where `turned` (B,) is true are read from the other strand.
         """
-        at = torch.from_numpy(rows).to(self.flat.device)
+        device, counts = self.flat.device, self._counts[rows]
+        at = sent(rows, device)
         lengths, starts = self.lengths[at][:, None], self.starts[at][:, None]
-        place = torch.arange(int(lengths.max()), device=self.flat.device)
+        place = torch.arange(int(counts.max()), device=device)
         valid = place < lengths
         if turned is None:
             codes = self.flat[torch.where(valid, starts + place, 0)]
         else:
-            back = torch.from_numpy(turned).to(self.flat.device)[:, None]
+            back = sent(turned, device)[:, None]
             seen = torch.where(back, lengths - 1 - place, place)
             codes = self.flat[torch.where(valid, starts + seen, 0)]
             codes = torch.where(back, self._other_strand[codes.long()], codes)
-        if bool(valid.all()):
+        if counts.min() == counts.max():
             return codes.long(), None
         return torch.where(valid, codes, PAD).long(), lengths[:, 0]

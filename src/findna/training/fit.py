@@ -18,6 +18,7 @@ from torch import Tensor
 
 from findna.data.batches import by_length
 from findna.data.labelled import LabelledSplit
+from findna.data.on_device import sent
 from findna.data.parts import TaskKind
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
@@ -181,7 +182,7 @@ class _Training:
         loss = torch.zeros((), device=self.model.device)
         for part in self._parts(rows):
             codes, lengths = self.rows.batch(rows[part], None if turned is None else turned[part])
-            at = torch.from_numpy(rows[part]).to(codes.device)
+            at = sent(rows[part], codes.device)
             with autocast(codes.device, self.precision):
                 # Both strands are averaged in use; training meets them one at a time.
                 logits = self.model.task_logits(codes, lengths, strand="forward")
