@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from findna.metrics import Answers, confusion, metric_names, value
 from findna.resampling import (
+    _taken_from_other,
     bootstrap_interval,
     measure,
     percentile_interval,
@@ -279,3 +280,37 @@ def test_a_small_spread_about_a_large_mean_is_a_spread():
     said = truth + 0.001 * random.random((50, 1))
     found = value("pearson", Answers("regression", ("x",), truth, said))
     assert found == pytest.approx(np.corrcoef(truth.T, said.T)[0, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 60 + [20] * 5, [1] * 30 + [50] * 2, [10] * 20])
+def test_groups_of_any_size_give_p_values_that_mean_what_they_say(sizes):
+    """Labels and scores that agree inside groups and know nothing of each other."""
+    groups, found = np.repeat(np.arange(len(sizes)), sizes), []
+    for draw in range(150):
+        random = np.random.default_rng([7, draw])
+        labels = random.integers(0, 2, len(sizes))[groups]
+        said = random.random(len(sizes))[groups]
+        answers = binary(labels, said)
+        found.append(permutation_p_value("mcc", answers, permutations=99, seed=draw, groups=groups))
+    assert np.mean([p <= 0.05 for p in found if p is not None]) <= 0.1
+
+
+def test_a_group_takes_the_labels_of_one_other():
+    groups = np.array([5, 1, 5, 2, 2, 2, 1, 9])
+    for seed in range(20):
+        order = _taken_from_other(groups, np.random.default_rng(seed))
+        givers = {g: set(groups[order[groups == g]].tolist()) for g in np.unique(groups).tolist()}
+        assert all(len(of) == 1 for of in givers.values())
+        assert sorted(g for of in givers.values() for g in of) == [1, 2, 5, 9]
+        two = order[groups == 2]
+        assert len(set(two.tolist())) == min(3, (groups == groups[two[0]]).sum())
+
+
+def test_few_groups_give_no_interval():
+    labels, said = np.tile([0, 1], 100), np.random.default_rng(0).random(200)
+    answers = binary(labels, said)
+    four, five = np.arange(200) % 4, np.arange(200) % 5
+    assert measure(answers, groups=four)["accuracy"].low is None
+    assert measure(answers, groups=five)["accuracy"].low is not None
+    (counts,) = resample_counts(200, 30, 0, five)
+    assert (counts[:, :5].sum(1) == 4).all()

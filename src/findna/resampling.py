@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from findna.metrics import (
     Answers,
@@ -18,6 +20,8 @@ from findna.metrics import (
 
 # Counts of this many cells are held at once: 32 MB of float64.
 _CELLS_AT_ONCE = 4_000_000
+# Fewer groups say next to nothing about other groups: no interval is given.
+FEWEST_GROUPS = 5
 
 
 def measure(
@@ -28,7 +32,8 @@ def measure(
     groups: Ints | None = None,
 ) -> dict[str, Metric]:
     """All metrics of a task with 95 % percentile bootstrap intervals over rows, or over whole
-    `groups` (n,).
+    `groups` (n,): none where there are fewer than five groups, and still narrow below ten (for a
+    true value inside in 86 % of cases with five groups, 90 % with ten; measured).
 
     Several answers to the same rows (repeated cross-validation) are averaged metric by metric
     within each resample.
@@ -72,14 +77,18 @@ def resample_counts(
 ) -> Iterator[Floats]:
     """How often each of n rows stands in each resample, in chunks (b, n).
 
-    Whole groups are drawn when given.
+    Whole groups are drawn when given, one fewer than there are: means of G drawn of G groups vary
+    by (G - 1) / G of what they should. Of fewer than five groups nothing is drawn.
     """
     random = np.random.Generator(np.random.Philox(key=[seed, n]))
     member = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     units = int(member.max(initial=-1)) + 1
+    draws = units if groups is None else units - 1
+    if groups is not None and units < FEWEST_GROUPS:
+        return
     step = max(1, _CELLS_AT_ONCE // max(n, 1))
     for size in (min(step, resamples - at) for at in range(0, resamples if n else 0, step)):
-        drawn = random.integers(0, units, (size, units)) + units * np.arange(size)[:, None]
+        drawn = random.integers(0, units, (size, draws)) + units * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units)
         yield counts[:, member].astype(np.float64)
 
@@ -94,8 +103,9 @@ def permutation_p_value(
 ) -> float | None:
     """How often answers to shuffled labels score as well: (1 + those as good) / (1 + permutations).
 
-    Labels move against answers that stay as they are; no model is trained again. With groups, the
-    labels of whole groups are put in a new order, which keeps the agreement inside groups.
+    Labels move against answers that stay as they are; no model is trained again. With groups, each
+    takes the labels of another one, cut or repeated to its own size: rows of a group go on agreeing
+    as much as they do.
     """
     repeats = [answers] if isinstance(answers, Answers) else list(answers)
     plain = np.ones((1, len(repeats[0])))
@@ -140,6 +150,22 @@ def percentile_interval(found: float, drawn: Floats, reason: str) -> Metric:
     return Metric(found, float(ordered[outside - 1]), float(ordered[-outside]))
 
 
+def as_few(drawn: Floats, units: int) -> Floats:
+    """Resamples (B,) of a mean over so many tasks, or other units of which there are few, spread
+    to what Student's t says of their number.
+
+    Means of T units drawn from T vary by (T - 1) / T of what they should, and their 2.5 % are
+    those of a normal distribution: of two tasks, 95 % intervals covered the mean of all tasks 59
+    times in a hundred. Spread by t(T - 1) / z times the root of T / (T - 1), they cover it as often
+    as they say; of one unit nothing is known about others, and nothing is changed.
+    """
+    if units < 2:
+        return drawn
+    wider = stdtrit(units - 1, 0.975) / ndtri(0.975) * math.sqrt(units / (units - 1))
+    middle = np.nanmean(drawn) if np.isfinite(drawn).any() else np.nan
+    return np.asarray(middle + wider * (drawn - middle))
+
+
 def _relabelled(answers: Answers, order: Ints) -> Answers:
     return Answers(
         answers.kind, answers.classes, answers.labels[order], answers.scores, answers.threshold
@@ -150,12 +176,18 @@ def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) 
     random = np.random.Generator(np.random.Philox(key=[seed, n + 1]))
     if groups is None:
         return [random.permutation(n) for _ in range(permutations)]
-    _, member = np.unique(groups, return_inverse=True)
-    here = np.argsort(member, kind="stable")
-    orders = []
-    for _ in range(permutations):
-        shuffled = np.argsort(random.permutation(int(member.max()) + 1)[member], kind="stable")
-        order = np.empty(n, np.int64)
-        order[here] = shuffled
-        orders.append(order)
-    return orders
+    return [_taken_from_other(groups, random) for _ in range(permutations)]
+
+
+def _taken_from_other(groups: Ints, random: np.random.Generator) -> Ints:
+    """The row (n,) whose label each row takes: its group those of a group drawn for it, in random
+    order, again from the beginning where it is the larger one.
+    """
+    _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
+    shuffled = random.permutation(len(groups))
+    by_group = shuffled[np.argsort(member[shuffled], kind="stable")]
+    first = np.cumsum(size) - size
+    rank = np.empty(len(groups), np.int64)
+    rank[by_group] = np.arange(len(groups)) - np.repeat(first, size)
+    giver = random.permutation(len(size))[member]
+    return np.asarray(by_group[first[giver] + rank % size[giver]])

@@ -2,14 +2,22 @@
 
 import dataclasses
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from findna.data import similarity
 from findna.data.labelled import LabelledSplit
-from findna.data.similarity import kmer_counts, kmers, near_duplicate_groups
+from findna.data.similarity import (
+    connected,
+    kmer_counts,
+    kmers,
+    near_duplicate_groups,
+    near_duplicates_in,
+)
 from findna.data.splits import (
+    _learned_somewhere,
     cross_validation,
     groups_of,
     strata_of,
@@ -17,7 +25,7 @@ from findna.data.splits import (
     stratified_holdout,
 )
 from findna.files import BadInput
-from findna.sequence.alphabet import encode, reverse_complement
+from findna.sequence.alphabet import N, encode, reverse_complement
 
 
 def random_codes(random, length):
@@ -70,16 +78,58 @@ def test_copies_mutants_overlaps_and_strands_are_grouped_and_strangers_are_not()
     assert len(set(groups[5:].tolist())) == 3
 
 
-def test_short_and_repetitive_sequences_are_grouped_only_when_identical():
-    rows = [encode(s) for s in ("ACG", "CGT", "ACT", "A" * 60, "A" * 50 + "CGTCAGTCGT", "N" * 40)]
+def test_sequences_without_words_are_grouped_only_when_identical():
+    rows = [encode(s) for s in ("ACG", "CGT", "ACT", "N" * 40, "N" * 41, "ACGT" * 3 + "N" * 40)]
     groups = near_duplicate_groups(rows)
     assert groups[0] == groups[1]
     assert len(set(groups.tolist())) == 5
 
 
-def test_a_repeat_in_both_counts_once_and_makes_no_near_duplicates():
+def test_repeats_count_as_often_as_they_stand():
+    random = np.random.default_rng(3)
+    unit, tail = random_codes(random, 42), random_codes(random, 100)
+    for plain in (
+        np.resize(unit, 300),
+        np.resize(encode("CAT"), 300),
+        np.concatenate([tail, np.resize(encode("CA"), 200)]),
+        np.concatenate([random_codes(random, 90), np.full(110, N, np.uint8)]),
+    ):
+        changed = plain.copy()
+        changed[40] = (changed[40] + 1) % 4
+        assert near_duplicate_groups([plain, changed]).tolist() == [0, 0]
+        assert near_duplicates_in([plain, changed], np.array([0, 1]))[:, ::-1].diagonal().all()
+    a, b = (np.concatenate([random_codes(random, 100), np.resize(unit, 80)]) for _ in range(2))
+    assert near_duplicate_groups([a, b]).tolist() == [0, 1]  # 69 of 169 positions are shared
+
+
+def test_near_duplicates_are_those_of_plain_counting():
+    random = np.random.default_rng(4)
+    units = [random_codes(random, n) for n in (2, 3, 7, 30, 150)]
+    rows = []
+    for _ in range(60):
+        row = np.resize(units[random.integers(5)], random.integers(60, 160))
+        at = random.integers(0, len(row), random.integers(0, 6))
+        row = np.concatenate([row, random_codes(random, random.integers(0, 60))])
+        row[at] = random.integers(0, 5, len(at))
+        rows.append(row)
+
+    def counted(row):
+        words = [row[i : i + 12] for i in range(len(row) - 11)]
+        known = [w for w in words if (w < N).all()]
+        return Counter(min(w.tobytes(), reverse_complement(w).tobytes()) for w in known)
+
+    words = [counted(row) for row in rows]
+    shared = np.array([[(a & b).total() for b in words] for a in words])
+    total = shared.diagonal()
+    near = shared >= 0.5 * np.maximum(np.minimum(total[:, None], total), 1)
+    wanted = connected(np.argwhere(near), len(rows))
+    found = near_duplicate_groups(rows)
+    assert len(np.unique(np.stack([wanted, found], 1), axis=0)) == len(np.unique(wanted))
+
+
+def test_a_repeat_in_both_alone_makes_no_near_duplicates():
     random = np.random.default_rng(2)
-    # 49 of 149 positions lie in four copies of one unit: a third, and 15 different words.
+    # 49 of 149 positions lie in four copies of one unit: a third.
     unit = random_codes(random, 15)
     rows = [np.concatenate([random_codes(random, 100), np.tile(unit, 4)]) for _ in range(8)]
     assert len(np.unique(near_duplicate_groups(rows))) == 8
@@ -212,3 +262,39 @@ def test_rare_combinations_of_labels_are_pooled_by_their_rarest_label():
 def test_alike_values_cannot_be_cross_validated():
     with pytest.raises(BadInput, match="--folds 0"):
         list(cross_validation(np.arange(8), np.zeros(8, np.int64), folds=5, repeats=1, seed=0))
+
+
+def test_what_is_judged_was_learned():
+    """Thirty patients, three of them with the rare class: dealing alone may put all in one fold."""
+    dealt = moved = 0
+    for seed in range(120):
+        random = np.random.default_rng(seed)
+        groups = random.permutation(np.repeat(np.arange(30), random.integers(1, 12, 30)))
+        strata = (np.isin(groups, [0, 1, 2]) & (random.random(len(groups)) < 0.5)).astype(np.int64)
+        if len(np.unique(groups[strata == 1])) < 2:
+            continue
+        plain = stratified_folds(strata, groups, 2, seed)
+        dealt += len(np.unique(plain[strata == 1])) == 1
+        rounds = list(cross_validation(strata, groups, folds=2, repeats=1, seed=seed))
+        for fold in rounds:
+            assert set(strata[fold.test]) <= set(strata[fold.train])
+            assert not set(groups[fold.test]) & set(groups[fold.train])
+        moved += not np.array_equal(rounds[1].test, plain == 1)
+    assert moved >= dealt
+    groups, strata = np.repeat(np.arange(8), [9, 9, 2, 2, 2, 2, 2, 2]), np.repeat([1, 0], [18, 12])
+    fold = _learned_somewhere(np.repeat([0, 1], [18, 12]), strata, groups)
+    assert len(np.unique(fold[strata == 1])) == 2 and len(np.unique(fold[strata == 0])) == 2
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.15, 0.2, 0.3, 0.4, 0.45, 0.5, 0.7, 0.01])
+def test_as_many_rows_are_held_as_are_asked_for(fraction):
+    strata, groups = np.arange(2000) % 3, np.arange(2000)
+    parts = [stratified_holdout(strata, groups, fraction, seed=3, part=part) for part in range(2)]
+    for held in parts:
+        assert held.mean() == pytest.approx(fraction, abs=0.005)
+        assert np.bincount(strata[held]).tolist() == pytest.approx([held.sum() / 3] * 3, abs=20)
+    if fraction < 0.5:
+        assert not (parts[0] & parts[1]).any()
+    few = np.arange(2000) % 3  # three groups: one or two of them are held, never all
+    held = stratified_holdout(np.arange(2000) // 1000, few, fraction, seed=3)
+    assert len(np.unique(few[held])) == (2 if fraction >= 0.5 else 1)

@@ -1,6 +1,7 @@
 """The bootstrap over seeds and rows: closed forms, a second implementation in loops, coverage."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.stats
 from findna.evaluation.comparison import (
     Scored,
     _key,
+    _over_tasks,
     across_tasks,
     bootstrap_p_value,
     difference,
@@ -142,9 +144,9 @@ def test_seeds_alone_have_the_variance_of_a_mean_of_seeds():
     for share in shares:
         wrong = np.arange(4000) >= share * 4000
         answers.append(binary(labels, np.where(wrong, 1 - labels, labels)))
-    scored = Scored("t", "a", (0, 1, 2), tuple(answers), groups=np.zeros(4000, np.int64))
+    scored = Scored("t", "a", (0, 1, 2), tuple(answers), groups=np.arange(4000) % 10)
     drawn = resample(scored, "accuracy", resamples=200)
-    assert np.ptp(drawn.drawn, axis=1) == pytest.approx(0)  # one group: rows do not vary
+    assert np.ptp(drawn.drawn, axis=1) == pytest.approx(0)  # groups are alike: rows do not vary
     zero = Scored("t", "z", (0,), (binary(labels, 1 - labels),), scored.groups)
     many = difference(
         resample(scored, "accuracy", resamples=2000),
@@ -215,7 +217,7 @@ def test_seeds_are_paired_where_they_are_the_same():
         for share in shares + shift:
             wrong = np.arange(1000) >= share * 1000
             answers.append(binary(labels, np.where(wrong, 1 - labels, labels)))
-        return Scored("t", name, seeds, tuple(answers), np.zeros(1000, np.int64))
+        return Scored("t", name, seeds, tuple(answers), np.arange(1000) % 10)
 
     a = resample(scored("a", 0.1, (0, 1, 2, 3)), "accuracy", resamples=200)
     same = resample(scored("b", 0.0, (0, 1, 2, 3)), "accuracy", resamples=200)
@@ -370,8 +372,22 @@ def test_over_tasks_by_plain_loops():
     over = across_tasks(found, seed=4)
     chosen = np.random.default_rng([4, 3]).integers(0, 3, (3, 500))
     means = [sum(found[chosen[k, at]].drawn[at] for k in range(3)) / 3 for at in range(500)]
-    assert (over.mean.low, over.mean.high) == pytest.approx(order_statistics(means))
-    assert over.p_value == pytest.approx(bootstrap_p_value(np.array(means)))
+    # Three tasks: t with two degrees is 4.303 where a normal distribution has 1.960.
+    wide = np.mean(means) + 4.3027 / 1.95996 * math.sqrt(3 / 2) * (means - np.mean(means))
+    assert (over.mean.low, over.mean.high) == pytest.approx(order_statistics(wide), rel=1e-4)
+    assert over.p_value == pytest.approx(bootstrap_p_value(wide))
+
+
+@pytest.mark.parametrize("tasks", [2, 4, 10])
+def test_intervals_over_tasks_cover_the_mean_of_all_tasks(tasks):
+    random = np.random.default_rng(tasks)
+    covered = 0
+    for _ in range(400):
+        true = random.normal(0, 0.02, tasks)
+        drawn = true[:, None] + random.normal(0, 0.002, (tasks, 400))
+        found = percentile_interval(float(true.mean()), _over_tasks(drawn, 0), "")
+        covered += found.low <= 0 <= found.high
+    assert 0.92 <= covered / 400 <= (1 if tasks == 2 else 0.99)
 
 
 def test_one_task_is_its_own_mean():

@@ -503,3 +503,23 @@ def test_intervals_of_genomic_benchmarks_overlap_as_their_sequences_do(shared_da
     identical = count(report, "identical", "test", "train")[0]
     assert identical == 352
     assert count(report, "overlapping", "test", "train")[0] >= identical
+
+
+def test_an_unknown_letter_of_a_row_hides_nothing(genome, tmp_path):
+    """A row that was cut from the genome with its N, and one with N where the genome knows."""
+    file = tmp_path / "gaps.fa"
+    random = np.random.default_rng(8)
+    letters = random.integers(0, 4, 3000).astype(np.uint8)
+    letters[1000:1010] = 4
+    file.write_text(f">a\n{decode(letters)}\n")
+    with_gap, masked, other = letters[950:1150], letters[2000:2200].copy(), letters[200:400].copy()
+    masked[50:60] = 4
+    other[50:60] = 3 - other[50:60]
+    opened = Genome.open(file)
+    found = locate([with_gap, masked, other], opened, opened.runs, mismatch_share=0.02)
+    assert found.inside.tolist() == [True, True, False] and not found.unknown.any()
+    inside, _, _ = contained_in([with_gap, masked, other], [letters])
+    assert inside.tolist() == [True, True, False]
+    # The end of one row and the beginning of the next are no place for a row with N between.
+    seam = np.concatenate([letters[-60:], np.full(1, 4, np.uint8), letters[:60]])
+    assert not contained_in([seam], [letters, letters])[0].any()

@@ -119,23 +119,24 @@ def test_what_is_read_gives_the_metrics_that_were_written(tmp_path, kind, groupe
     assert (run.groups() is None) == (not grouped)
 
 
-def test_the_stored_table_has_words_and_float32(tmp_path):
+def test_the_stored_table_has_words_and_all_digits(tmp_path):
     run = write(tmp_path, "gue/tf/0", "kmer", 3, 0.8)
     assert run.file == tmp_path / "runs" / "gue" / "tf" / "0" / "kmer" / "3.json"
     table = pd.read_parquet(run.file.with_suffix(".parquet"))
     assert list(table) == ["id", "row", "label", "p_no", "p_yes"]
-    assert table["p_yes"].dtype == np.float32
+    assert table["p_yes"].dtype == np.float64
     assert set(table["label"]) == {"no", "yes"}
 
 
-def test_an_answer_on_the_threshold_is_judged_as_it_is_stored(tmp_path):
-    """0.3 as float32 is above 0.3: what is decided must not change between memory and file."""
+def test_answers_are_judged_as_they_are_stored(tmp_path):
+    """Below 0.3 by less than float32 tells, and close to 1 by less: neither changes in the file."""
     labels = np.array([0, 1, 0, 1])
-    p = np.array([0.3, 0.3, 0.1, 0.9]) - 1e-10
+    p = np.array([0.3 - 1e-10, 1 - 1e-12, 1 - 1e-11, 1 - 1e-13])
     answers = Answers("binary", ("no", "yes"), labels, np.stack([1 - p, p], 1), 0.3)
     run = write_run(tmp_path, facts(), answers, split(labels), resamples=5)
-    assert run.answers().predicted.tolist() == [1, 1, 0, 1] != answers.predicted.tolist()
+    assert run.answers().scores.tolist() == answers.scores.tolist()
     assert run.record.metrics["accuracy"]["value"] == 0.75
+    assert run.record.metrics["auroc"]["value"] == 1
 
 
 def test_facts_survive_and_undefined_numbers_have_a_reason(tmp_path):

@@ -91,7 +91,7 @@ def test_the_gradient_is_the_slope_of_the_loss(loss, monkeypatch):
     caught = []
     monkeypatch.setattr(
         calibrating, "minimize",
-        lambda f, start, **_: caught.append(f) or type("Found", (), {"x": start})(),
+        lambda f, start, **_: caught.append(f) or type("Found", (), {"x": start, "fun": 0.0})(),
     )  # fmt: skip
     random = np.random.default_rng(4)
     logits = random.normal(0, 1, (2, 50, 1 if loss == "_sigmoid_loss" else 3))
@@ -117,7 +117,20 @@ def test_separable_rows_do_not_explode():
     classes = np.arange(120) % 3
     many = fit_calibration("multiclass", np.eye(3)[classes][None], classes)
     sure = softmax(np.array(many.scale) * np.eye(3) + many.shift, axis=1).max()
-    assert 0.9 < sure <= 41 / 43 + 1e-6
+    assert 0.9 < sure <= 121 / 122 + 1e-6
+
+
+@pytest.mark.parametrize("classes", [3, 6, 12])
+def test_honest_logits_of_several_classes_stay_as_they_are(classes):
+    """Some 30 rows a class: what is softened must not pull good probabilities down."""
+    slopes = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        logits = 4 * random.normal(size=(30 * classes, classes))
+        chances = softmax(logits, axis=1)
+        labels = np.array([random.choice(classes, p=p) for p in chances])
+        slopes.append(fit_calibration("multiclass", logits[None], labels).scale[0])
+    assert 0.9 < np.mean(slopes) < 1.15
 
 
 def test_what_knows_nothing_answers_the_prevalence():
@@ -374,3 +387,25 @@ def test_calibration_is_kept_in_the_folder(tmp_path):
     task = BINARY.model_copy(update={"calibration": kept})
     new_model(SMALL, 0).with_task(task, 0).save(tmp_path / "m")
     assert load_model(tmp_path / "m").config.task == task
+
+
+def test_the_order_of_tied_rows_says_nothing():
+    labels, said = np.repeat([1, 0], 500), np.full((1000, 2), 0.5)
+    assert honesty("binary", labels, said)["expected_calibration_error"] == pytest.approx(0)
+    few = np.random.default_rng(0).integers(0, 4, 1000) / 10
+    both = np.stack([1 - few, few], 1)
+    found = {
+        honesty("binary", labels[order], both[order])["expected_calibration_error"]
+        for order in (np.arange(1000), np.argsort(labels), np.argsort(-labels))
+    }
+    assert max(found) - min(found) < 1e-12
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.03, 0.01, 0.003])
+def test_logits_that_hardly_spread_are_spread(spread):
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        x = random.normal(size=300)
+        labels = (random.random(300) < expit(1.5 * x)).astype(np.int64)
+        found = fit_calibration("binary", (spread * x)[None, :, None], labels)
+        assert found.scale[0] * spread == pytest.approx(1.5, abs=0.8)

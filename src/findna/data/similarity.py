@@ -1,10 +1,13 @@
 """K-mers of many sequences at once, and which sequences are near-duplicates.
 
 A sequence and its reverse complement are one. Otherwise two sequences are near-duplicates when they
-share at least half of the k-mer positions of the shorter one (k = 12, strands put together): about
-95 % identity over the whole length, or exact overlap of half the length. Candidates come from
-one-permutation min-hash (Li, Owen and Zhang 2012) with 64 bins; each candidate pair is then counted
-exactly. A sequence within another one of more than ten times its length may be missed.
+share at least half of the k-mer positions of the shorter one (k = 12, strands put together, none
+over an N; a word that stands m and n times is shared min(m, n) times): about 95 % identity over the
+whole length, or exact overlap of half the length. Candidates come from one-permutation min-hash
+(Li, Owen and Zhang 2012) with 64 bins over words and their number in the sequence, so that repeats
+count as often as they stand; each candidate pair is then counted exactly. A sequence within another
+one of more than ten times its length may be missed, and of a large family a pair that shares hardly
+more than half.
 """
 
 from __future__ import annotations
@@ -132,7 +135,7 @@ def near_duplicate_groups(codes: Sequence[Codes]) -> Ints:
     _, first, member = np.unique(kind, return_index=True, return_inverse=True)
     distinct = [codes[i] for i in first.tolist()]
     everywhere = np.ones((len(distinct), 1), np.bool_)
-    pairs = _candidates(_signatures(distinct), _positions(distinct), everywhere)
+    pairs = _candidates(*_signatures(distinct), everywhere)
     near = [part[_share_enough(distinct, part)] for part in _pieces(pairs)]
     return connected(np.concatenate([np.empty((0, 2), np.int64), *near]), len(first))[member]
 
@@ -157,7 +160,7 @@ def near_duplicates_in(codes: Sequence[Codes], part: Ints) -> Bools:
 def _near_in(distinct: Sequence[Codes], has: Bools) -> Bools:
     """As `near_duplicates_in` for sequences that all differ; `has` (n, parts): where they stand."""
     found = np.zeros_like(has)
-    pairs = _candidates(_signatures(distinct), _positions(distinct), has)
+    pairs = _candidates(*_signatures(distinct), has)
     # In random order, because most pairs of a family need not be counted once some are found.
     key = pairs.astype(np.uint64)
     shuffled = pairs[np.argsort(_mix(key[:, 0] << np.uint64(32) | key[:, 1]))]
@@ -190,26 +193,22 @@ def _share_enough(codes: Sequence[Codes], pairs: Ints) -> Bools:
     at = at.reshape(-1, 2)
     chosen = [codes[i] for i in rows.tolist()]
     table = kmer_counts(chosen, DUPLICATE_K, canonical=True)
-    table.data[:] = 1
-    shared = np.asarray(table[at[:, 0]].multiply(table[at[:, 1]]).sum(1)).ravel()
-    return np.asarray(shared >= SHARED_POSITIONS * _positions(chosen)[at].min(1))
-
-
-def _positions(codes: Sequence[Codes]) -> Ints:
-    """K-mer positions of each sequence (n,), at least one."""
-    return np.maximum(lengths_of(codes) - DUPLICATE_K + 1, 1)
+    positions = np.maximum(np.asarray(table.sum(1)).ravel(), 1)
+    shared = np.asarray(table[at[:, 0]].minimum(table[at[:, 1]]).sum(1)).ravel()
+    return np.asarray(shared >= SHARED_POSITIONS * positions[at].min(1))
 
 
 # ---------------------------------------------------------------- min-hash
 
 
-def _signatures(codes: Sequence[Codes]) -> Hashes:
-    """Smallest hash in each of 64 bins of each sequence's k-mers (n, 64).
-
-    The largest number where a bin is empty.
+def _signatures(codes: Sequence[Codes]) -> tuple[Hashes, Ints]:
+    """Smallest hash in each of 64 bins of each sequence's k-mers (n, 64), the largest number where
+    a bin is empty; and k-mer positions of each (n,), at least one.
     """
     parts = [_signatures_at_once(codes[a:b]) for a, b in _blocks(lengths_of(codes))]
-    return np.concatenate([np.empty((0, _BINS), np.uint64), *parts])
+    signatures = [np.empty((0, _BINS), np.uint64), *(signature for signature, _ in parts)]
+    positions = [np.empty(0, np.int64), *(counts for _, counts in parts)]
+    return np.concatenate(signatures), np.concatenate(positions)
 
 
 def _blocks(lengths: Ints) -> list[tuple[int, int]]:
@@ -219,13 +218,22 @@ def _blocks(lengths: Ints) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _signatures_at_once(codes: Sequence[Codes]) -> Hashes:
+def _signatures_at_once(codes: Sequence[Codes]) -> tuple[Hashes, Ints]:
     found = kmers(codes, DUPLICATE_K, canonical=True)
-    mixed = _mix(found.word.astype(np.uint64))
+    place = np.sort(found.row << 2 * DUPLICATE_K | found.word)
+    row, word = place >> 2 * DUPLICATE_K, place & (1 << 2 * DUPLICATE_K) - 1
+    mixed = _mix((_number_in_run(place) << 2 * DUPLICATE_K | word).astype(np.uint64))
     bins = (mixed >> np.uint64(58)).astype(np.int64)
     signature = np.full((found.rows, _BINS), _EMPTY)
-    np.minimum.at(signature.reshape(-1), found.row * _BINS + bins, mixed)
-    return signature
+    np.minimum.at(signature.reshape(-1), row * _BINS + bins, mixed)
+    return signature, np.maximum(np.bincount(row, minlength=found.rows), 1)
+
+
+def _number_in_run(values: Ints) -> Ints:
+    """Of sorted values (M,), how many equal ones stand before each."""
+    place = np.arange(len(values))
+    begins = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+    return place - np.maximum.accumulate(np.where(begins, place, 0))
 
 
 def _mix(x: Hashes) -> Hashes:

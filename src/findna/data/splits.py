@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from findna.files import BadInput, log
 
 # A combination of labels with fewer rows is no stratum.
 _FEW_ALIKE = 10
+# Folds that a held share is made of, if a few of them come near enough.
+_FOLDS_A_SHARE = 20
 
 
 def joined_groups(one: Ints, other: Ints) -> Ints:
@@ -126,12 +129,15 @@ def stratified_holdout(
     there are fewer groups than parts, they come again. A stratum that would lie in held rows only
     stays with the others: it must be learned.
     """
-    folds = max(2, round(1 / fraction))
-    deal, part = divmod(part, folds)
+    share = Fraction(fraction).limit_denominator(max(_FOLDS_A_SHARE, round(1 / fraction)))
+    folds = share.denominator
+    deal, part = divmod(part, folds // share.numerator)
     fold = stratified_folds(strata, groups, folds, seed, repeat=1_000_003 + deal)
     present = [len(np.unique(strata[fold == number])) for number in range(folds)]
     with_rows = max(1, int(np.count_nonzero(present)))
-    held = fold == np.argsort(-np.array(present), kind="stable")[part % with_rows]
+    many = max(1, min(round(share * with_rows), with_rows - 1))
+    chosen = (part * many + np.arange(many)) % with_rows
+    held = np.isin(fold, np.argsort(-np.array(present), kind="stable")[chosen])
     return np.asarray(held & np.isin(strata, strata[~held]))
 
 
@@ -161,8 +167,36 @@ def cross_validation(
     folds = min(folds, _smallest_spread(strata, groups, names))
     for repeat in range(repeats):
         fold = stratified_folds(strata, groups, folds, seed, repeat)
+        fold = _learned_somewhere(fold, strata, groups)
         for number in range(folds):
             yield Fold(repeat, number, fold == number)
+
+
+def _learned_somewhere(fold: Ints, strata: Ints, groups: Ints) -> Ints:
+    """The folds (n,) again, and of each stratum that lies in one of them only the smallest group
+    that helps moved to the fold with the fewest rows: what is judged must have been learned.
+    """
+    for stratum in _in_one_fold(fold, strata).tolist():
+        names, size = np.unique(groups[strata == stratum], return_counts=True)
+        for name in names[np.argsort(size, kind="stable")].tolist():
+            moved = _moved(fold, groups == name)
+            if len(_in_one_fold(moved, strata)) < len(_in_one_fold(fold, strata)):
+                fold = moved
+                break
+    return fold
+
+
+def _in_one_fold(fold: Ints, strata: Ints) -> Ints:
+    pairs = np.unique(np.stack([strata, fold], 1), axis=0)
+    found, folds = np.unique(pairs[:, 0], return_counts=True)
+    return np.asarray(found[folds == 1])
+
+
+def _moved(fold: Ints, rows: Bools) -> Ints:
+    """The folds with rows (n,) of one of them in the one with the fewest other rows."""
+    held = np.bincount(fold[~rows], minlength=int(fold.max()) + 1).astype(np.float64)
+    held[fold[rows]] = np.inf
+    return np.where(rows, held.argmin(), fold)
 
 
 def groups_of(rows: LabelledSplit) -> Ints:

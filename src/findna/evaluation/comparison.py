@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.metrics import Answers, Metric, primary_metric, resampled, value, why_undefined
-from findna.resampling import percentile_interval, resample_counts
+from findna.resampling import as_few, percentile_interval, resample_counts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -184,7 +184,7 @@ def resample(
         scored,
         name,
         np.array([np.nan if v is None else v for v in values]),
-        np.concatenate(drawn, axis=1) if drawn else np.full((len(values), 0), np.nan),
+        np.concatenate(drawn, axis=1) if drawn else np.full((len(values), resamples), np.nan),
         seed,
     )
 
@@ -323,9 +323,11 @@ def across_tasks(
 ) -> AcrossTasks:
     """Mean difference over T tasks, with T tasks drawn anew in each resample of rows and seeds.
 
-    Drawing tasks and, inside them, rows and seeds counts the spread inside a task twice: the
-    interval is a little too wide rather than too narrow. Wins and losses are counted by `adjusted`
-    p-values: those of Holm's method over these tasks, unless they belong to a larger family.
+    The interval is about tasks like these, and as wide as T of them make it (`resampling.as_few`);
+    drawing tasks and, inside them, rows and seeds counts the spread inside a task twice, so that it
+    is a little too wide rather than too narrow. Of one task it is about that task. Wins and losses
+    are counted by `adjusted` p-values: those of Holm's method over these tasks, unless they belong
+    to a larger family.
 
     Raises:
         ValueError: no tasks, a task twice, or pairs, metrics or numbers of resamples that differ.
@@ -355,7 +357,7 @@ def across_tasks(
 def _over_tasks(drawn: Floats, seed: int) -> Floats:
     """Mean over T drawn tasks (B,) of differences (T, B)."""
     chosen = np.random.default_rng([seed, len(drawn)]).integers(0, len(drawn), drawn.shape)
-    return np.asarray(np.take_along_axis(drawn, chosen, axis=0).mean(axis=0))
+    return as_few(np.take_along_axis(drawn, chosen, axis=0).mean(axis=0), len(drawn))
 
 
 def _mean_of(differences: Sequence[Difference], drawn: Floats) -> Metric:

@@ -4,8 +4,8 @@
     runs/<task>/<contender>/<seed>.parquet   id, row, group, label, and p_<class> or value_<target>
 
 The answers are written first and the JSON last, each atomically: where there is a JSON the run is
-whole, so that an interrupted evaluation goes on at the next run. Answers are stored as float32 and
-metrics are computed from what is stored; everything here can be computed anew from the files.
+whole, so that an interrupted evaluation goes on at the next run. Answers are stored with all their
+digits: everything here can be computed anew from the files.
 """
 
 from __future__ import annotations
@@ -128,8 +128,7 @@ def write_run(
         )
     if len(rows) != len(answers) or not isinstance(answers.threshold, int | float):
         raise ValueError("answers to all test rows with one threshold are needed")
-    stored = _as_stored(answers)
-    found = measure(stored, resamples=resamples, groups=rows.groups)
+    found = measure(answers, resamples=resamples, groups=rows.groups)
     record = RunRecord(
         **dict(facts),
         kind=answers.kind,
@@ -139,19 +138,13 @@ def write_run(
         metrics={name: metric.as_dict() for name, metric in found.items()},
     )
     with atomic_file(_answers_file(file), overwrite=True) as made:
-        _table(stored, rows).to_parquet(made, index=False)
+        _table(answers, rows).to_parquet(made, index=False)
     write_json(file, record.model_dump(mode="json"))
     return Run(record, file)
 
 
 def _answers_file(file: Path) -> Path:
     return file.with_suffix(".parquet")
-
-
-def _as_stored(answers: Answers) -> Answers:
-    """Scores rounded to float32, so that what is judged now and later is the same to the bit."""
-    scores = answers.scores.astype(np.float32).astype(np.float64)
-    return Answers(answers.kind, answers.classes, answers.labels, scores, answers.threshold)
 
 
 def _table(answers: Answers, rows: LabelledSplit) -> pd.DataFrame:
@@ -164,7 +157,8 @@ def _table(answers: Answers, rows: LabelledSplit) -> pd.DataFrame:
     else:
         columns |= {f"label_{c}": labels[:, k] for k, c in enumerate(classes)}
     head = _score_head(answers.kind)
-    scores = answers.scores.astype(np.float32)
+    # All digits: probabilities near 1 are told apart by the last of them.
+    scores = answers.scores
     return pd.DataFrame(columns | {f"{head}{c}": scores[:, k] for k, c in enumerate(classes)})
 
 

@@ -2,9 +2,10 @@
 
 A binary task and every label of a multilabel one get a slope and a shift (Platt 1999), a multiclass
 task one slope and a shift a class (Guo et al. 2017 with the bias correction of Alexandari et al.
-2020). Nothing can run away where few or separable rows would let it: labels are softened as in
-Platt's section 2.2, so that no class is ever certain, and ln(slope) has a standard normal prior,
-which also keeps the slope positive: ranks stay.
+2020). Nothing can run away where few or separable rows would let it: labels are softened, so that
+no class is ever certain (as in Platt's section 2.2; of several classes by the number of all rows,
+which the slope is fitted to), and ln(slope) has a standard normal prior, which also keeps the slope
+positive: ranks stay.
 """
 
 from __future__ import annotations
@@ -74,27 +75,29 @@ def fit_calibration(kind: TaskKind, logits: Floats, labels: Labels) -> Calibrati
     Repeats of a row share its weight.
     """
     if kind == "multiclass":
-        parameters = _fitted(
-            logits, _softened(labels.astype(np.int64), logits.shape[2]), _softmax_loss
-        )
+        targets = _of_several(labels.astype(np.int64), logits.shape[2])
+        parameters = _fitted(logits, targets, _softmax_loss)
         scale = (float(np.exp(parameters[0])),) * logits.shape[2]
         return Calibration(scale=scale, shift=tuple(parameters[1:].tolist()))
     columns = labels.reshape(len(labels), -1).astype(np.int64)
     each = [
-        _fitted(logits[:, :, [k]], _softened(column, 2)[:, [1]], _sigmoid_loss)
+        _fitted(logits[:, :, [k]], _of_two(column)[:, None], _sigmoid_loss)
         for k, column in enumerate(columns.T)
     ]
     slopes, shifts = np.array(each).T
     return Calibration(scale=tuple(np.exp(slopes).tolist()), shift=tuple(shifts.tolist()))
 
 
-def _softened(labels: Ints, classes: int) -> Floats:
-    """Targets (n, classes): of a class with m rows (m + 1) / (m + K) for itself, 1 / (m + K) else.
+def _of_two(labels: Ints) -> Floats:
+    """Platt's targets (n,) of labels 0 and 1: of a class with m rows 1 / (m + 2) off."""
+    off = 1 / (np.bincount(labels, minlength=2) + 2)
+    return np.where(labels == 1, 1 - off[1], off[0])
 
-    Two classes give Platt's targets.
-    """
-    counts = np.bincount(labels, minlength=classes)[labels, None]
-    return np.asarray((np.eye(classes)[labels] * counts + 1) / (counts + classes))
+
+def _of_several(labels: Ints, classes: int) -> Floats:
+    """Targets (n, K): 1 / (n + 2) off for the class of a row, in equal parts for the others."""
+    off = 1 / (len(labels) + 2)
+    return np.where(np.eye(classes)[labels] == 1, 1 - off, off / (classes - 1))
 
 
 def _fitted(logits: Floats, targets: Floats, loss: Any) -> Floats:
@@ -108,8 +111,16 @@ def _fitted(logits: Floats, targets: Floats, loss: Any) -> Floats:
         gradient[0] += parameters[0]
         return value / len(logits) + parameters[0] ** 2 / 2, gradient
 
-    start = np.zeros(1 + logits.shape[2])
-    return np.asarray(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+    # The objective has several valleys where logits hardly spread: one way begins with the slope as
+    # it is, one with the slope that spreads them to 1.
+    spread = max(float(logits.std()), np.finfo(np.float64).tiny)
+    found = [
+        minimize(
+            objective, np.append(slope, np.zeros(logits.shape[2])), jac=True, method="L-BFGS-B"
+        )
+        for slope in (0.0, -np.log(spread))
+    ]
+    return np.asarray(min(found, key=lambda one: one.fun).x)
 
 
 def _sigmoid_loss(logits: Floats, targets: Floats) -> tuple[float, Floats]:
@@ -154,9 +165,12 @@ def reliability(truth: Floats, said: Floats) -> Floats:
     """Mean probability, share of 1 and rows of each bin (bins, 3), from 0/1 (n,) and scores (n,).
 
     Bins hold equally many rows, which is less biased than equal widths (Roelofs et al. 2022): 15,
-    fewer where each would have less than 20 rows.
+    fewer where each would have less than 20 rows. Rows of one probability share their truth, so
+    that their order says nothing.
     """
     bins = int(np.clip(len(said) // _ROWS_A_BIN, 1, _BINS))
+    _, tied = np.unique(said, return_inverse=True)
+    truth = (np.bincount(tied, truth) / np.bincount(tied))[tied]
     parts = np.array_split(np.argsort(said, kind="stable"), bins)
     return np.array([[said[rows].mean(), truth[rows].mean(), len(rows)] for rows in parts])
 

@@ -220,7 +220,7 @@ def health(
         "distillation_loss": float(loss),
         "effective_rank": effective_rank(forward),
         "teacher_entropy": float(entropy.mean()),
-        "token_information": float(information.median()),
+        "token_information": float(information.quantile(0.5)),
         "least_token_information": float(information.min()),
         "silent_tokens": int((information < SILENT).sum()),
         "tokens": len(information),

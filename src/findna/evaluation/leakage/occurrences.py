@@ -3,7 +3,8 @@
 Each row is cut into disjoint words of 32 letters, its seeds, which fit a 64-bit number exactly. A
 row that occurs with m mismatches keeps one of any m + 1 seeds intact (the pigeonhole principle), so
 so many are looked up, and each place a seed points to is compared letter by letter. With at most
-2 % mismatches no occurrence of a row of 64 bp or more is missed. N matches nothing.
+2 % mismatches no occurrence of a row of 64 bp or more is missed. An N of a row matches any letter,
+an N of the text only that of a row.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from findna.data.similarity import Bools, Ints, joined, lengths_of, words
-from findna.sequence.alphabet import Codes, N, codes_of, reverse_complement
+from findna.sequence.alphabet import PAD, Codes, N, codes_of, reverse_complement
 from findna.sequence.genome import Genome
 
 SEED = 32
@@ -113,7 +114,7 @@ class Finder:
             within = np.arange(lengths.sum()) - np.repeat(first, lengths)
             seen = codes_of(text[np.repeat(start[some], lengths) + within])
             wanted = self._flat[np.repeat(self._begins[strand[some]], lengths) + within]
-            differ = ((seen != wanted) | (seen >= N)).astype(np.int64)
+            differ = ((seen > N) | ((seen != wanted) & (wanted < N))).astype(np.int64)
             mismatches = np.add.reduceat(differ, first) if len(first) else first
             real[some] = mismatches <= self._allowed[strand[some]]
         return real
@@ -127,8 +128,8 @@ def contained_in(rows: Sequence[Codes], longer: Sequence[Codes]) -> tuple[Bools,
     mine, theirs = lengths_of(rows), lengths_of(longer)
     able = np.flatnonzero(mine < theirs.max(initial=0))
     finder = Finder([rows[i] for i in able.tolist()])
-    # An N between two rows, which matches nothing, keeps them apart.
-    gap = np.full(1, N, np.uint8)
+    # What no row matches keeps two of them apart.
+    gap = np.full(1, PAD, np.uint8)
     text = joined([part for row in longer for part in (row, gap)])
     begins = np.cumsum(theirs + 1) - (theirs + 1)
     for hits in finder.occurrences(text):

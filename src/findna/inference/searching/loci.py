@@ -139,7 +139,8 @@ class Loci:
         for first, last in own:
             candidates = candidates[(candidates < first) | (candidates >= last)]
         vectors = self.index.vectors[candidates].astype(np.float64)
-        similar = np.round(vectors @ query.astype(np.float64), _DIGITS)
+        # Lengths of 1 in half precision may make a little more than 1.
+        similar = np.clip(np.round(vectors @ query.astype(np.float64), _DIGITS), -1, 1)
         order = np.lexsort((candidates, -similar))
         return candidates[order], similar[order]
 
