@@ -91,13 +91,13 @@ def fit_calibration(kind: TaskKind, logits: Floats, labels: Labels) -> Calibrati
 def _of_two(labels: Ints) -> Floats:
     """Platt's targets (n,) of labels 0 and 1: of a class with m rows 1 / (m + 2) off."""
     off = 1 / (np.bincount(labels, minlength=2) + 2)
-    return np.where(labels == 1, 1 - off[1], off[0])
+    return np.asarray(np.where(labels == 1, 1 - off[1], off[0]))
 
 
 def _of_several(labels: Ints, classes: int) -> Floats:
     """Targets (n, K): 1 / (n + 2) off for the class of a row, in equal parts for the others."""
     off = 1 / (len(labels) + 2)
-    return np.where(np.eye(classes)[labels] == 1, 1 - off, off / (classes - 1))
+    return np.asarray(np.where(np.eye(classes)[labels] == 1, 1 - off, off / (classes - 1)))
 
 
 def _fitted(logits: Floats, targets: Floats, loss: Any) -> Floats:
