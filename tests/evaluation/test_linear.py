@@ -157,3 +157,15 @@ def test_many_classes_of_few_rows_are_no_warning(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         LinearModel.fit(features_of(rng, 30), np.arange(30) % 20, "multiclass", 20, 0.1)
+
+
+def test_weak_penalties_on_alike_features_are_solved_without_a_word(rng):
+    """Float32 has too few digits for them: scikit-learn warned, and answered something else."""
+    few = rng.normal(size=(60, 5))
+    features = (few @ rng.normal(size=(5, 300)) + 1e-3 * rng.normal(size=(60, 300))).astype("f4")
+    values = few[:, :1] + 0.1 * rng.normal(size=(60, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LinearModel.fit(features, values, "regression", 1, 1000.0)
+    exact = LinearModel.fit(features.astype(np.float64), values, "regression", 1, 1000.0)
+    np.testing.assert_allclose(model.scores(features), exact.scores(features), atol=1e-3)

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
@@ -154,9 +155,13 @@ def clearly_lower(losses: Floats, others: Floats) -> bool:
 
 
 def _ridge(scaled: Features, labels: Labels, strength: float) -> Ridge:
-    # Around their mean: scikit-learn casts labels to the type of the features, float32.
+    # Around their mean, and in double precision: scikit-learn casts labels to the type of the
+    # features, and weak penalties on many alike features need more digits than float32 has.
     mean = labels.mean(axis=0)
-    model = Ridge(alpha=1 / (2 * strength)).fit(scaled, labels - mean)
+    with warnings.catch_warnings():
+        # A model of a penalty too weak for its features is judged on validation like the others.
+        warnings.simplefilter("ignore", LinAlgWarning)
+        model = Ridge(alpha=1 / (2 * strength)).fit(scaled.astype(np.float64), labels - mean)
     model.intercept_ = model.intercept_ + mean
     return model
 
