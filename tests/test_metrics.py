@@ -15,6 +15,7 @@ from findna.resampling import (
     percentile_interval,
     permutation_p_value,
     resample_counts,
+    word_on_groups,
 )
 
 
@@ -312,5 +313,8 @@ def test_few_groups_give_no_interval():
     four, five = np.arange(200) % 4, np.arange(200) % 5
     assert measure(answers, groups=four)["accuracy"].low is None
     assert measure(answers, groups=five)["accuracy"].low is not None
+    assert "no intervals: 4 groups" in str(word_on_groups(four))
+    assert "narrow: there are 5 groups" in str(word_on_groups(five))
+    assert word_on_groups(np.arange(200) % 10) is None and word_on_groups(None) is None
     (counts,) = resample_counts(200, 30, 0, five)
     assert (counts[:, :5].sum(1) == 4).all()

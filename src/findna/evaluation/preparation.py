@@ -22,6 +22,7 @@ from findna.data.similarity import identical_up_to_strand, near_duplicate_groups
 from findna.data.splits import joined_groups, parted, strata_of, stratified_holdout
 from findna.files import BadInput, log
 from findna.metrics import primary_metric
+from findna.resampling import word_on_groups
 
 Ints = NDArray[np.int64]
 How = Literal["official", "stratified", "chromosome", "similarity"]
@@ -148,6 +149,8 @@ def prepare(
         train = train.where(drawn_rows(train, data.kind, settings.train_rows))
     rest = replace(data, splits={"train": train})
     groups = _groups(train, how, alone=dev is not None and not settings.few_shot)
+    few = word_on_groups(test.groups)
+    notes += (few,) if few else ()
     for note in notes:
         log.info("%s: %s", name, note)
     metric = metric or primary_metric(data.kind)

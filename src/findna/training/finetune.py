@@ -40,6 +40,7 @@ from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
 from findna.model.loading import is_preset, model_or_preset
 from findna.model.model import Model, weights_digest
+from findna.resampling import word_on_groups
 from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
 from findna.training.choices import Choice, Tried, figures, most_chosen
@@ -319,6 +320,9 @@ class _Job:
         if judgement:
             rows = f"{len(judgement.rows):,} rows"
             log.info("%s, %s, 95 %% intervals in brackets:", judgement.protocol, rows)
+        few = word_on_groups(judgement.groups) if judgement else None
+        if few:
+            log.warning("%s", few)
         for name, metric in judged.items():
             log.info("%s: %s", name, metric)
         p_values = judgement.p_values(seed) if judgement else {}
@@ -333,7 +337,8 @@ class _Job:
             "metrics": {name: metric.as_dict() for name, metric in judged.items()},
             "permutation_p_values": p_values,
             "calibration": {"what": self.calibration, **honesty},
-            "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups",
+            "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups"
+            + (f"; {few}" if few else ""),
             "chosen": {
                 **learned.choice.as_dict(),
                 "epochs": self.settings.epochs,
