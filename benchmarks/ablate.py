@@ -50,6 +50,7 @@ from findna.model.loading import load_model
 from findna.model.model import Model, new_model
 from findna.model.presets import PRESETS, ModelConfig
 from findna.report.figures import COLOURS, STYLE
+from findna.resampling import as_few
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine
 from findna.training.linear import tuned
@@ -383,8 +384,9 @@ def gain_over(
     against: str, row: str, folder: Path, sets: str, figures: Sequence[str] = tuple(READOUTS)
 ) -> tuple[float, ...]:
     """Mean of the figures of `row` minus that of `against` on their common seeds: mean, 95 %
-    interval by resampling seeds (one less than there are; Rao and Wu 1988) and sets together, and
-    on how many of the pairs of seed and set it is better.
+    interval by resampling seeds (one less than there are; Rao and Wu 1988) and sets together, as
+    wide as Student's t says for so few sets, and on how many of the pairs of seed and set it is
+    better.
     """
 
     def file(name: str, seed: int) -> Path:
@@ -400,7 +402,8 @@ def gain_over(
     random = np.random.default_rng(0)
     by_seed = random.integers(len(off), size=(RESAMPLES, max(1, len(off) - 1), 1))
     by_set = random.integers(off.shape[1], size=(RESAMPLES, 1, off.shape[1]))
-    low, high = np.quantile(off[by_seed, by_set].mean((1, 2)), [0.025, 0.975])
+    means = as_few(off[by_seed, by_set].mean((1, 2)), off.shape[1])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(off.mean()), float(low), float(high), int((off > 0).sum()), off.size
 
 

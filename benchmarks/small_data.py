@@ -13,7 +13,8 @@ read, unless they judge instead (`--judge dev`), which is how a default is looke
 
 One line of JSON a run in OUTPUT/runs.jsonl; the same command goes on where it was stopped, and
 `--tabulate` makes the tables of what is there. Intervals are percentiles of 2,000 resamples of
-draws within sets and, for means over sets, of sets.
+draws within sets and, for means over sets, of sets, as wide as Student's t makes them for so few
+sets (`findna.resampling.as_few`).
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from findna.inference.precision import resolve_precision
 from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.report.comparison import draw_comparison
+from findna.resampling import as_few
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import logits_of
 from findna.training.learning import FEW_ROWS, Learner
@@ -279,7 +281,7 @@ def resampled(by_task: list[Floats], seed: int = 0) -> Floats:
         [v[random.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in by_task]
     )
     chosen = random.integers(0, len(by_task), (len(by_task), RESAMPLES))
-    return np.asarray(np.take_along_axis(each, chosen, axis=0).mean(axis=0))
+    return as_few(np.take_along_axis(each, chosen, axis=0).mean(axis=0), len(by_task))
 
 
 def described(by_task: list[Floats]) -> dict[str, float]:
@@ -330,8 +332,9 @@ def markdown(each: pd.DataFrame, across: pd.DataFrame, runs: pd.DataFrame) -> st
     """The tables for a reader."""
     judge = str(runs["judged_by"].iloc[0]).capitalize()
     lines = [
-        f"{judge} MCC; 95 % intervals: 2,000 resamples of draws and sets. Differences are paired by"
-        " draw. Seconds are of one processor, the rows that judge included.",
+        f"{judge} MCC; 95 % intervals: 2,000 resamples of draws and sets, over sets as wide as"
+        " Student's t for so few. Differences are paired by draw. Seconds are of one processor, the"
+        " rows that judge included.",
         "",
     ]
     for size in sorted(across["rows"].unique()):

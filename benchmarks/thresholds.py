@@ -30,6 +30,7 @@ from findna.data.labels import read_labelled
 from findna.data.splits import groups_of, parted
 from findna.evaluation.preparation import drawn_rows
 from findna.metrics import mcc_of
+from findna.resampling import as_few
 from findna.training.thresholds import choose_threshold
 
 CONTENDERS = ("kmer", "probe", "composition")
@@ -111,7 +112,8 @@ def tabulate(draws: pd.DataFrame) -> pd.DataFrame:
         line |= {name: by_set[name].mean() for name in RULES}
         for other in ("best here", "0.5"):
             gap = (by_set["findna"] - by_set[other]).to_numpy()
-            means = gap[random.integers(0, len(gap), (RESAMPLES, len(gap)))].mean(1)
+            drawn = gap[random.integers(0, len(gap), (RESAMPLES, len(gap)))].mean(1)
+            means = as_few(drawn, len(gap))
             low, high = np.percentile(means, [2.5, 97.5])
             line |= {f"minus {other}": gap.mean(), f"{other} low": low, f"{other} high": high}
         table.append(line)
