@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pysam
 import pytest
 from pydantic import Field
 
@@ -105,6 +106,25 @@ def test_compression_is_told_by_content(tmp_path: Path) -> None:
     for name in ("plain.gz", "packed.txt"):
         with open_bytes(tmp_path / name) as stream:
             assert stream.read() == b"abc\n"
+
+
+def test_bgzip_cut_between_two_blocks_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / "whole.gz"
+    with pysam.BGZFile(str(whole), "wb") as packed:
+        packed.write(b"abc\n")
+    with open_bytes(whole) as stream:
+        assert stream.read() == b"abc\n"
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(whole.read_bytes()[:-28])
+    assert gzip.decompress(cut.read_bytes()) == b"abc\n"
+    with pytest.raises(BadInput, match=r"cut\.gz: has no end marker"), open_bytes(cut):
+        raise AssertionError("it was opened")
+    with cut.open() as redirected:
+        monkeypatch.setattr(sys, "stdin", redirected)
+        with pytest.raises(BadInput, match="standard input: has no end marker"), open_bytes("-"):
+            raise AssertionError("it was opened")
 
 
 @pytest.mark.parametrize("packed", [False, True])

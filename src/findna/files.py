@@ -110,6 +110,9 @@ _GZIP = b"\x1f\x8b"
 # Read by those who read variants.
 BCF_MAGIC = b"BCF\x02"
 _PEEK = 1024
+# A member of a bgzip file, by its first bytes and by its extra field; the empty one at its end.
+_BGZIP = (b"\x1f\x8b\x08\x04", b"BC\x02\x00")
+_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 def is_stream(path: str | Path) -> bool:
@@ -133,12 +136,15 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
 
     Compression is told by the first bytes, never by the name. A missing or unreadable file, a
     folder, a spreadsheet or another foreign format, and a gzip stream that is cut short or damaged
-    (noticed while the caller reads inside the `with` block) raise `BadInput`.
+    (noticed while the caller reads inside the `with` block; a bgzip file without its end marker at
+    once) raise `BadInput`.
     """
     raw = _open_raw(path)
     stream = raw
     try:
         if raw.peek(2)[:2] == _GZIP:
+            if _lacks_end(raw):
+                raise _no_end_marker(path)
             # gzip.GzipFile is a BufferedIOBase with a buffer of its own; peek is all it lacks.
             stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), 1 << 16)
         _refuse_foreign(stream.peek(_PEEK)[:_PEEK], path)
@@ -167,6 +173,30 @@ def _open_raw(path: str | Path) -> io.BufferedReader:
         raise BadInput("is a folder; a file is needed", file=path) from None
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", file=path) from None
+
+
+def _lacks_end(raw: io.BufferedReader) -> bool:
+    """Whether a bgzip file ends elsewhere than in its marker: what is cut between two members is
+    whole gzip. Of a pipe nobody knows beforehand.
+    """
+    start = raw.peek(16)[:16]
+    if (start[:4], start[12:]) != _BGZIP:
+        return False
+    try:
+        size = os.stat(raw.fileno()).st_size
+        end = os.pread(raw.fileno(), len(_BGZIP_END), max(0, size - len(_BGZIP_END)))
+    except OSError:
+        return False
+    return end != _BGZIP_END
+
+
+def _no_end_marker(path: str | Path) -> BadInput:
+    return BadInput(
+        "has no end marker of bgzip: it was cut short",
+        file=path,
+        remedy="fetch or copy it again; if nothing is missing, gunzip -c OLD | bgzip > NEW.gz"
+        " writes the marker",
+    )
 
 
 def _similar(path: Path) -> str | None:
