@@ -208,6 +208,21 @@ def test_other_kinds_of_task():
     assert np.allclose(table["prediction_x"], logits[:, 0] * 2 + 10)
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv.gz", "a.parquet"])
+def test_values_of_a_regression_keep_their_digits(tmp_path, name):
+    task = TaskConfig(
+        kind="regression", classes=("y",), target_mean=(123456789.1,), target_sd=(0.5,)
+    )
+    predict(records(6), task_model(task), tmp_path / name, device="cpu")
+    if name.endswith("parquet"):
+        found = pd.read_parquet(tmp_path / name)
+    else:
+        found = pd.read_csv(tmp_path / name, sep=None, engine="python")
+    wanted = predict(records(6), task_model(task), device="cpu").table
+    assert found["prediction"].tolist() == wanted["prediction"].tolist()
+    assert found["prediction"].nunique() == 6
+
+
 def test_probabilities_by_hand_and_at_the_extremes():
     scores = scores_of(np.array([[0.0], [np.log(3)], [-800.0], [800.0]]), BINARY)
     assert scores[:2].tolist() == [[0.5, 0.5], [pytest.approx(0.25), pytest.approx(0.75)]]

@@ -49,6 +49,13 @@ def test_what_is_written_is_read(tmp_path: Path, ending: str) -> None:
     assert np.isnan(read_track(path, "chr10", 0, 500)).all()
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_values_come_back_with_all_digits_of_float32(tmp_path: Path, ending: str) -> None:
+    value = np.float32(1234567.1)
+    write_track(tmp_path / f"x{ending}", SIZES, [piece("chr2", (0, 1, float(value)))])
+    assert read_track(tmp_path / f"x{ending}", "chr2", 0, 1) == [value]
+
+
 def test_single_bases_with_gaps_between_them_keep_their_places(tmp_path: Path) -> None:
     rows = [(0, 1, 3.0), (1, 2, np.nan), (2, 3, 5.0), (3, 4, 6.0), (9, 10, 7.0)]
     write_track(tmp_path / "x.bw", SIZES, [piece("chr2", *rows)])

@@ -1,6 +1,7 @@
 """What is said of a model: whose rows, groups and seed its numbers are, and their tables."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from labelled_rows import gc_split, relabelled
 
@@ -9,7 +10,7 @@ from findna.data.splits import Fold
 from findna.metrics import Answers
 from findna.model.heads import TaskConfig
 from findna.resampling import measure, permutation_p_value
-from findna.training.judgement import PERMUTATIONS, RESAMPLES, Folded, Judgement
+from findna.training.judgement import PERMUTATIONS, RESAMPLES, Folded, Judgement, write_table
 
 TASK = TaskConfig(kind="binary", classes=("at", "gc"))
 LABELS = np.arange(40) // 2 % 2
@@ -47,6 +48,23 @@ def test_tables_hold_every_repeat_with_its_folds_and_calibrated_scores():
     assert table["prediction"].tolist() == words
     plain = Judgement("how", ROWS, answers, None, folds).predictions(TASK)
     assert plain["p_gc"].tolist() == [*answers[0].scores[:, 1], *answers[1].scores[:, 1]]
+
+
+def test_labels_of_a_regression_are_written_as_they_were_given(tmp_path):
+    given = ["123456789.123", "123456790.123", "0.1", "5", "1e-300"] * 8
+    rows = relabelled(ROWS, np.array(given, np.float64)[:, None])
+    task = TaskConfig(kind="regression", classes=("y",))
+    scores = rows.labels + 1 / 3
+    judged = Judgement("how", rows, [Answers("regression", ("y",), rows.labels, scores)], None)
+    write_table(judged.predictions(task), tmp_path / "predictions.tsv")
+    lines = (tmp_path / "predictions.tsv").read_text().splitlines()
+    header, *cells = (line.split("\t") for line in lines)
+    assert [row[header.index("label")] for row in cells] == given
+    said = [float(row[header.index("prediction")]) for row in cells]
+    assert said == scores[:, 0].tolist()
+    shares = pd.DataFrame({"p_y": [1 / 3]})
+    write_table(shares, tmp_path / "shares.tsv")
+    assert (tmp_path / "shares.tsv").read_text() == "p_y\n0.333333\n"
 
 
 def test_confusion_is_the_sum_over_repeats():

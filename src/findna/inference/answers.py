@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
@@ -25,6 +27,9 @@ from findna.sequence.alphabet import Codes, Strand
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+# What a regression was given and what it answers; of several targets one column each.
+_VALUES = re.compile(r"(label|prediction)(_.*)?")
 
 
 def require_task(model: Model, where: str | Path | None = None) -> TaskConfig:
@@ -102,6 +107,19 @@ def answer_columns(
         }
     words = label_words(said, task)
     return {"prediction": words, **{f"p_{c}": scores[:, k] for k, c in enumerate(task.classes)}}
+
+
+def with_whole_values(table: pd.DataFrame) -> pd.DataFrame:
+    """The table for a text file: values of a regression as text with every digit of float64, so
+    that a label comes back as it was given; other numbers as they were.
+    """
+    named = filter(_VALUES.fullmatch, map(str, table.columns))
+    values = [c for c in named if pd.api.types.is_float_dtype(table[c])]
+    return table.assign(**{c: table[c].map(_every_digit, na_action="ignore") for c in values})
+
+
+def _every_digit(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")
 
 
 def label_words(labels: NDArray[np.int64], task: TaskConfig) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from findna.files import STDIN, BadInput, atomic_file
+from findna.inference.answers import with_whole_values
 from findna.inference.windowed import Piece
 from findna.sequence.tracks import TrackPiece, track_format, track_writer
 
@@ -26,13 +27,15 @@ class _Sink(Protocol):
 
 
 class _Text:
-    """Rows as text with one header line; floats with six significant digits, gaps as NA."""
+    """Rows as text with one header line; floats with six significant digits, values of a regression
+    with all they have, gaps as NA.
+    """
 
     def __init__(self, stream: IO[str], separator: str) -> None:
         self.stream, self.separator, self.first = stream, separator, True
 
     def write(self, table: pd.DataFrame) -> None:
-        table.to_csv(
+        with_whole_values(table).to_csv(
             self.stream,
             sep=self.separator,
             index=False,

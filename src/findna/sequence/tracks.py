@@ -275,7 +275,7 @@ def _lines(piece: TrackPiece) -> bytes:
     rows = zip(
         piece.starts.tolist(), piece.ends.tolist(), np.asarray(piece.values).tolist(), strict=True
     )
-    return "".join(f"{piece.chrom}\t{s}\t{e}\t{v:.6g}\n" for s, e, v in rows).encode()
+    return "".join(f"{piece.chrom}\t{s}\t{e}\t{v:.9g}\n" for s, e, v in rows).encode()
 
 
 def _from_bedgraph(path: str | Path, chrom: str, start: int, end: int) -> Values:

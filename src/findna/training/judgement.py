@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.splits import Fold
 from findna.files import atomic_file
-from findna.inference.answers import answer_columns, label_words
+from findna.inference.answers import answer_columns, label_words, with_whole_values
 from findna.metrics import Answers, Metric, confusion, primary_metric
 from findna.model.heads import TaskConfig
 from findna.resampling import measure, permutation_p_value
@@ -143,6 +143,7 @@ def _label_columns(rows: LabelledSplit, task: TaskConfig) -> dict[str, Any]:
 
 
 def write_table(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
-    """A TSV with floats of six significant digits."""
+    """A TSV: floats with six significant digits, values of a regression with all of theirs."""
+    text = with_whole_values(table)
     with atomic_file(path, overwrite=True) as made:
-        table.to_csv(made, sep="\t", index=index, float_format="%.6g", na_rep="NA")
+        text.to_csv(made, sep="\t", index=index, float_format="%.6g", na_rep="NA")
