@@ -334,6 +334,11 @@ def test_text_and_data_frames_are_read_as_their_records_are():
     pd.testing.assert_frame_equal(found, wanted)
 
 
+def test_a_record_of_one_base_is_answered():
+    one = mutagenesis(["A", "ACGT"], task_model(), device="cpu").effects
+    assert one["id"].tolist() == ["1", "2", "2", "2", "2"]
+
+
 def test_a_minus_strand_row_gets_its_own_letters_and_places(genome, tmp_path):
     bed = tmp_path / "two.bed"
     bed.write_text("chr1\t50\t62\ta\t0\t+\nchr1\t50\t62\tb\t0\t-\n")

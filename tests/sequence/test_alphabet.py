@@ -37,6 +37,13 @@ def test_reverse_complement_of_the_law() -> None:
     assert decode(reverse_complement(encode("AACCGTN"))) == "NACGGTT"
 
 
+@pytest.mark.parametrize("shape", [(0,), (1,), (5,), (3, 1), (3, 2)])
+def test_the_other_strand_lies_forwards_in_memory(shape: tuple[int, ...]) -> None:
+    turned = reverse_complement(np.zeros(shape, np.uint8))
+    assert turned.flags.c_contiguous and min(turned.strides) > 0
+    assert (turned == 3).all()
+
+
 def test_complement_is_a_table_with_fixed_n_mask_and_pad() -> None:
     assert COMPLEMENT.tolist() == [3, 2, 1, 0, 4, 5, 6]
     with pytest.raises(ValueError, match="read-only"):

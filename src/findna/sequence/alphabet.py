@@ -224,4 +224,5 @@ def reverse_complement(sequence: str | Codes) -> str | Codes:
         return sequence.translate(_RNA_PAIRS if rna else _PAIRS)[::-1]
     if sequence.dtype != np.uint8:
         raise ValueError(f"codes must be uint8, not {sequence.dtype}")
-    return np.ascontiguousarray(COMPLEMENT[sequence][..., ::-1])
+    # Not ascontiguousarray: one base it takes for contiguous, and torch refuses its stride of -1.
+    return COMPLEMENT[sequence][..., ::-1].copy()
