@@ -18,6 +18,8 @@ from findna.data.places import RowPlaces
 from findna.files import BadInput
 from findna.sequence.alphabet import decode, encode
 from findna.sequence.genome import Genome
+from findna.sequence.records import read_records
+from findna.sequence.tables import MISSING
 
 ROWS = [("ACGTACGT", "1"), ("GGGCCC", "0"), ("TTTTA", "0")]
 
@@ -234,6 +236,27 @@ def test_the_kind_is_guessed_and_can_be_said(tmp_path):
     assert said.classes == ("label",)
 
 
+def test_names_of_clusters_are_no_numbers(tmp_path):
+    data = task_of(tmp_path, ["1_1", "1_2", "2_1"])
+    assert (data.kind, data.classes) == ("multiclass", ("1_1", "1_2", "2_1"))
+    with pytest.raises(BadInput, match="label '1_2' is no number"):
+        task_of(tmp_path, ["1", "1_2", "3"], task="regression")
+    values = task_of(tmp_path, ["1e-3", "+.5", "2.", "-0.25E+1"])
+    assert values.kind == "regression"
+    assert values.splits["train"].labels[:, 0].tolist() == [1e-3, 0.5, 2.0, -2.5]
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "<NA>"])
+def test_a_word_for_nothing_is_no_sequence(tmp_path, word):
+    table = write(tmp_path / "a.csv", csv([*ROWS, (f" {word}", "0")]))
+    with pytest.raises(BadInput, match="record 4, line 5: the sequence is empty"):
+        read_labelled(table)
+    with pytest.raises(BadInput, match="record 4, line 5: the sequence is empty"):
+        list(read_records(table))
+    fasta = write(tmp_path / "a.fa", ">r\nNA\n")
+    assert [decode(r.codes) for r in read_records(fasta)] == ["NA"]
+
+
 def test_what_stands_for_nothing_is_no_class(tmp_path):
     for word in ("NA", "N/A", "NaN", "null", "<NA>"):
         for labels in (["b", "a", word, "a"], ["a;b", "b", word], ["0.5", "2", word]):
@@ -246,12 +269,14 @@ def test_of_two_classes_the_second_is_what_one_looks_for(tmp_path, caplog):
     caplog.set_level("INFO")
     for pair in (
         ("not bound", "Bound (strong)"), ("background", "CpG"), ("non-coding", "coding"),
-        ("Negative", "ATAC"), ("control", "case"), ("no_site", "acceptor"),
+        ("Negative", "ATAC"), ("control", "case"), ("no_site", "acceptor"), ("-", "+"),
+        ("wt", "mutant"), ("Wild-type", "R175H"), ("wildtype", "mutated"), ("reference", "alt"),
     ):  # fmt: skip
         for labels in (pair, pair[::-1]):
             assert task_of(tmp_path, labels).classes == pair
     assert "--task overrides); acceptor is the positive class" in caplog.text
     assert task_of(tmp_path, ["notch", "nocturnal"]).classes == ("nocturnal", "notch")
+    assert task_of(tmp_path, ["wto", "-x"]).classes == ("-x", "wto")
     assert task_of(tmp_path, ["not a", "a", "b"]).classes == ("a", "b", "not a")
 
 
@@ -425,7 +450,10 @@ def test_fasta_without_labels(tmp_path):
 
 @given(
     st.lists(
-        st.tuples(st.text("ACGTNacgtn", min_size=1, max_size=30), st.sampled_from("xyz")),
+        st.tuples(
+            st.text("ACGTNacgtn", min_size=1, max_size=30).filter(lambda s: s not in MISSING),
+            st.sampled_from("xyz"),
+        ),
         min_size=3,
         max_size=20,
     ).filter(lambda rows: len({y for _, y in rows}) > 1),

@@ -140,7 +140,7 @@ def _sequence_column(table: Cells, settings: LabelSettings, genome: Genome | Non
 def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
     reader = SequenceReader(table.file)
     rows = zip(table.column(column), ids, table.lines, strict=True)
-    codes = [reader.encode(letters, name, line) for letters, name, line in rows]
+    codes = [reader.encode_cell(letters, name, line) for letters, name, line in rows]
     reader.close()
     return codes
 

@@ -22,6 +22,7 @@ from findna.data.labelled import LabelledData, LabelledSplit, Labels
 from findna.data.parts import LabelSettings, Part, TaskKind
 from findna.files import BadInput, log, refuse_stream
 from findna.sequence.genome import Genome
+from findna.sequence.tables import MISSING
 
 # More distinct whole numbers than this are taken for measurements, not for classes.
 _MOST_NUMBER_CLASSES = 50
@@ -30,18 +31,20 @@ _MOST_STRANGE = 0.1
 # Labels of more rows than this are names of rows if more than half of the rows have one of its own.
 _FEW_NAMES = 20
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
+# Stricter than float(), for which 1_2 is 12: names of clusters look like that.
+_NUMBER = re.compile(
+    r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE
+)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _SEPARATOR = ";"
-# What other programs write into an empty cell.
-_MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "<NA>", "NULL", "null"))
 _TWO_CLASSES = (
     "--label-column names the column of labels; where all rows are of what you look for,"
     " --negatives GENOME.fa draws the other class"
 )
 # How the class is called that is not what one looks for.
 _NEGATIVE = re.compile(
-    r"(not?|non|neg(ative)?s?|background|control|false|random|shuffled|absent|decoy|unbound"
-    r"|inactive)(\b|_)",
+    r"-$|(not?|non|neg(ative)?s?|background|control|false|random|shuffled|absent|decoy|unbound"
+    r"|inactive|wt|wild[-_ ]?type|reference)(\b|_)",
     re.IGNORECASE,
 )
 
@@ -121,7 +124,7 @@ def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
 
 def _guess_kind(part: Part) -> TaskKind:
     """From the training labels; see `LabelSettings.task` for saying it instead."""
-    distinct = [{row[c] for row in part.words} - _MISSING for c in range(len(part.columns))]
+    distinct = [{row[c] for row in part.words} - MISSING for c in range(len(part.columns))]
     every = set().union(*distinct)
     if len(part.columns) > 1:
         return "multilabel" if {_plain(w) for w in every} <= {"0", "1"} else "regression"
@@ -165,10 +168,7 @@ def _as_number(word: str) -> float | None:
     """
     if _DECIMAL_COMMA.fullmatch(word):
         word = word.replace(",", ".")
-    try:
-        return float(word)
-    except ValueError:
-        return None
+    return float(word) if _NUMBER.fullmatch(word) else None
 
 
 def sort_classes(names: set[str]) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ def sort_classes(names: set[str]) -> tuple[str, ...]:
 
 
 def _single_classes(part: Part) -> tuple[str, ...]:
-    found = sort_classes({_plain(word) for (word,) in part.words if word not in _MISSING})
+    found = sort_classes({_plain(word) for (word,) in part.words if word not in MISSING})
     negative = [bool(_NEGATIVE.match(name)) for name in found]
     return found[::-1] if negative == [False, True] else found
 
@@ -189,7 +189,7 @@ def _single_classes(part: Part) -> tuple[str, ...]:
 def _multilabel_classes(part: Part) -> tuple[str, ...]:
     if len(part.columns) > 1:
         return part.columns
-    return sort_classes({tag for (word,) in part.words for tag in _tags(word)} - _MISSING)
+    return sort_classes({tag for (word,) in part.words for tag in _tags(word)} - MISSING)
 
 
 def _target_names(part: Part) -> tuple[str, ...]:
@@ -268,7 +268,7 @@ def _labels(part: Part, kind: TaskKind, classes: tuple[str, ...]) -> Labels:
 
 
 def _class_of(word: str, at: int, part: Part, number: Mapping[str, int]) -> int:
-    if word in _MISSING:
+    if word in MISSING:
         problem = "the row has no label" + (f": {word}" if word else "")
         raise part.bad(problem, at, "fill it in or remove the row")
     if word not in number:
@@ -317,7 +317,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 def _finite(word: str, at: int, part: Part) -> float:
     number = _as_number(word)
     if number is None:
-        problem = "the row has no label" if word in _MISSING else f"label {word!r} is no number"
+        problem = "the row has no label" if word in MISSING else f"label {word!r} is no number"
         raise part.bad(problem, at, "a regression needs a number in every row")
     if not math.isfinite(number):
         raise part.bad(f"label {word!r} is not finite", at, "remove the row or fill in a number")

@@ -29,6 +29,7 @@ from findna.sequence.alphabet import (
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, bed_from, refuse_unknown
 from findna.sequence.tables import (
+    MISSING,
     PARQUET_MAGIC,
     find_id_column,
     find_sequence_column,
@@ -148,6 +149,11 @@ class SequenceReader:
         self.counts += counts
         return codes
 
+    def encode_cell(self, cell: str, record: str, line: int) -> Codes:
+        """Codes of a cell of a table, where a word for nothing is no sequence."""
+        letters = cell.strip()
+        return self.encode("" if letters in MISSING else letters, record, line)
+
     def close(self) -> None:
         """Say what was changed."""
         tell_counts(self.counts, str(self.source))
@@ -199,7 +205,7 @@ def _table_records(
         names = find_id_column(table.columns, name, source)
         for row, (line, cells) in enumerate(table.rows, 1):
             record = str(row) if names is None else cells[names]
-            yield Record(record, reader.encode(cells[column].strip(), record, line))
+            yield Record(record, reader.encode_cell(cells[column], record, line))
     reader.close()
 
 

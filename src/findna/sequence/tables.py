@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 from findna.files import BadInput, log, open_bytes
 
 PARQUET_MAGIC = b"PAR1"
+# What other programs write into an empty cell.
+MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "<NA>", "NULL", "null"))
 _SEQUENCE_COLUMNS = ("sequence", "seq", "dna", "dna_sequence", "rna", "sequences", "read")
 _ID_COLUMNS = ("id", "name", "seq_id", "sequence_id", "record", "identifier", "seqname")
 _LOOKS_LIKE_DNA = re.compile(r"[ACGTUN]{10,}", re.IGNORECASE)
