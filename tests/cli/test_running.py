@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import errno, os, sys
+import errno, os, signal, sys, time
 import typer
 from findna.cli.running import resolved, verb
 from findna.files import BadInput, FindnaError, log
@@ -35,6 +35,13 @@ def toy(how: str) -> None:
         raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [::1]:9")
     if how == "interrupt":
         raise KeyboardInterrupt
+    if how == "term":
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            log.info("cleared up")
     if how == "full":
         raise OSError(errno.ENOSPC, "No space left on device", "out.tsv")
     if how == "memory":
@@ -64,6 +71,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("bug", 1, "error: unexpected RuntimeError: an accident"),
         ("peer", 1, "error: another process of this run ended; its message says why"),
         ("interrupt", 130, "interrupted"),
+        ("term", 143, "cleared up\nterminated"),
         ("full", 3, "error: out.tsv: the disk is full"),
         ("memory", 1, "error: out of memory"),
     ],

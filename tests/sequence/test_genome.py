@@ -246,6 +246,31 @@ def test_a_file_that_changes_while_read_is_refused(
     assert stores(tmp_path / "cache") == []
 
 
+def test_what_a_killed_process_left_goes_where_there_are_locks(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = write(">a\nACGT\n"), tmp_path / "cache"
+    Genome.open(path, cache=cache)
+    (made,) = stores(cache)
+    dead = made.with_name(f".tmp-1-abcd-{made.name}")
+    other = made.with_name(f".tmp-1-abcd-{'0' * 16}-{'0' * 16}")
+    for folder in (dead, other):
+        folder.mkdir()
+        (folder / "bases.u8").write_bytes(b"ACGT")
+    write(">a\nACGTA\n")
+    with monkeypatch.context() as without_locks:
+        without_locks.setattr("fcntl.flock", no_lock)
+        Genome.open(path, cache=cache)
+    assert dead.exists()
+    write(">a\nACGTAC\n")
+    Genome.open(path, cache=cache)
+    assert not dead.exists() and other.exists()
+
+
+def no_lock(*_: object) -> None:
+    raise OSError("no locks here")
+
+
 def test_two_processes_index_at_once(write: Callable[..., Path], tmp_path: Path) -> None:
     path = write(b">a\n" + b"ACGTTGCAN" * 300_000)
     code = (
@@ -263,9 +288,6 @@ def test_without_locks_the_second_keeps_the_store_of_the_first(
     write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, read, cache = write(">a\nACGT\n"), fasta.read_pieces, tmp_path / "cache"
-
-    def no_lock(*_: object) -> None:
-        raise OSError("no locks here")
 
     def overtaken(*args: object) -> object:
         monkeypatch.setattr(fasta, "read_pieces", read)

@@ -88,5 +88,5 @@ def _root(
 
 
 def main() -> None:
-    """Entry point of the console script; exits with 0, 1, 2, 3, 130 or 141."""
+    """Entry point of the console script; exits with 0, 1, 2, 3, 130, 141 or 143."""
     app(prog_name="findna")

@@ -1,18 +1,21 @@
 """What every verb shares: how it speaks, how many threads it takes, how it ends.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 something to mend first (input, place, settings of a
-run that diverged), 130 interrupted, 141 reader gone away.
+run that diverged), 130 interrupted, 141 reader gone away, 143 terminated.
 """
 
 import errno
 import inspect
 import logging
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -100,8 +103,9 @@ def verb(
         def guarded(**values: Any) -> None:
             debug = bool(values["debug"])
             try:
-                run(**values)
-                sys.stdout.flush()
+                with _terminable():
+                    run(**values)
+                    sys.stdout.flush()
             except BaseException as error:
                 _end(error, debug)
 
@@ -111,6 +115,30 @@ def verb(
         return guarded
 
     return decorate
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a verb as Ctrl-C does: all that is half-written goes."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `_Terminated` at SIGTERM, once; a training loop has its own answer meanwhile."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        # A second one would end the clearing up.
+        signal.signal(number, signal.SIG_IGN)
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not in the main thread: somebody else owns the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_several(name: str) -> None:
@@ -189,6 +217,8 @@ def _is_typers(error: BaseException) -> bool:
 def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, FindnaError):
         return error.exit_code, f"error: {error}"
+    if isinstance(error, _Terminated):
+        return 143, "terminated"
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted"
     if isinstance(error, BrokenPipeError):

@@ -116,7 +116,10 @@ def _index_files(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
     if folder.exists():
         return folder
     _make_folder(stores)
-    with _lock(stores / f"{place}.lock"):
+    with _lock(stores / f"{place}.lock") as alone:
+        # Of processes that were killed: nobody else builds this now.
+        for dead in stores.glob(f".tmp-*-{place}-*") if alone else ():
+            shutil.rmtree(dead, ignore_errors=True)
         # Another process may have finished while this one waited; without locks it may still.
         with suppress(OutputExists):
             if not folder.exists():
@@ -177,12 +180,16 @@ def _short_hash(what: object) -> str:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process at a time index; where the file system has no locks, go on without."""
+def _lock(path: Path) -> Iterator[bool]:
+    """Let one process at a time index; where the file system has no locks, go on without, which
+    False says.
+    """
     with open(path, "ab") as handle:
+        alone = False
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            alone = True
+        yield alone
 
 
 # Building -------------------------------------------------------------------------------------
