@@ -374,13 +374,22 @@ def _exists(path: str | Path) -> OutputExists:
 
 def _beside(target: Path) -> Path:
     """A free name in the folder of `target`, with its ending; the folder is made."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"cannot be made: {error.strerror}", file=target.parent) from None
-    if not os.access(target.parent, os.W_OK):
-        raise BadInput("cannot be written to", file=target.parent)
+    make_folder(target.parent)
     return target.parent / f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{target.name}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write into, with those above it; one that is there is fine.
+
+    Raises:
+        BadInput: it cannot be made or written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot be made: {error.strerror}", file=folder) from None
+    if not os.access(folder, os.W_OK):
+        raise BadInput("cannot be written to", file=folder)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

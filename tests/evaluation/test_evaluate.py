@@ -241,6 +241,44 @@ def test_other_settings_or_another_folder_are_refused(tmp_path):
     evaluate(task_data(), out, settings=other, device="cpu", overwrite=True)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_processes_do_not_write_one_evaluation(tmp_path, monkeypatch, overwrite):
+    out, tables = tmp_path / "out", module.tabulate
+
+    def meanwhile(folder, *rest):
+        monkeypatch.setattr(module, "tabulate", tables)
+        before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        with pytest.raises(BadInput, match="another process is writing"):
+            evaluate(task_data(), out, settings=_linear(1), device="cpu", overwrite=overwrite)
+        assert {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()} == before
+        return tables(folder, *rest)
+
+    monkeypatch.setattr(module, "tabulate", meanwhile)
+    evaluate(task_data(), out, settings=_linear(1), device="cpu")
+    evaluate(task_data(), out, settings=_linear(1), device="cpu", overwrite=overwrite)
+    assert len((out / "command.txt").read_text().splitlines()) == (1 if overwrite else 2)
+
+
+def test_an_evaluation_that_was_stopped_while_it_was_removed_or_begun_is_no_obstacle(
+    tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    evaluate(task_data(), out, settings=_linear(1), device="cpu")
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr("shutil.rmtree", _interrupted)
+        evaluate(task_data(), out, settings=_linear(1), device="cpu", overwrite=True)
+    evaluate(task_data(), out, settings=_linear(1), device="cpu", overwrite=True)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    for left in ("command.txt", ".tmp-1-aa-settings.yaml"):
+        (begun / left).touch()
+    evaluate(task_data(), begun, settings=_linear(1), device="cpu")
+
+
+def _interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_name_that_means_another_model_or_other_rows_is_refused(tmp_path, model):
     out = tmp_path / "out"
     evaluate(task_data(), out, models=[f"mine={model}"], settings=_linear(1), device="cpu")

@@ -117,27 +117,10 @@ def evaluate(
     prepared = list(_prepared(data, suite, tasks, root, genome, settings))
     _refuse_early(prepared, everyone, settings)
     digests = _digests(begun, prepared, (*others, *features))
-    folder = open_folder(Path(output), settings, digests, where, overwrite)
-    _report_leakage(folder, prepared, models, pretraining_genome)
-    failed: list[str] = []
-    left = 0
-    for task in prepared:
-        for contender, seed in _missing(folder, task, everyone, settings):
-            if time.monotonic() > deadline:
-                left += 1
-                continue
-            try:
-                _one_run(folder, task, suite or OWN, contender, seed, settings)
-            except BadInput:
-                raise
-            except FindnaError as error:
-                failed.append(f"{task.name}, {contender.name}, seed {seed}: {error}")
-                log.warning("%s", failed[-1])
-        for held in _features(everyone):
-            held.forget()
-    if left:
-        log.warning("%d runs are left: the same command goes on with them", left)
-    return tabulate(folder, settings, begun, failed, left)
+    with open_folder(Path(output), settings, digests, where, overwrite) as folder:
+        _report_leakage(folder, prepared, models, pretraining_genome)
+        failed, left = _runs(folder, prepared, everyone, suite or OWN, settings, deadline)
+        return tabulate(folder, settings, begun, failed, left)
 
 
 # ---------------------------------------------------------------- tasks
@@ -240,6 +223,36 @@ def _refuse_early(
 
 
 # ---------------------------------------------------------------- runs
+
+
+def _runs(
+    folder: Path,
+    prepared: Sequence[Prepared],
+    everyone: Sequence[Contender],
+    suite: str,
+    settings: EvaluateSettings,
+    deadline: float,
+) -> tuple[list[str], int]:
+    """Make the runs that are missing; what failed, in words, and how many no time was left for."""
+    failed: list[str] = []
+    left = 0
+    for task in prepared:
+        for contender, seed in _missing(folder, task, everyone, settings):
+            if time.monotonic() > deadline:
+                left += 1
+                continue
+            try:
+                _one_run(folder, task, suite, contender, seed, settings)
+            except BadInput:
+                raise
+            except FindnaError as error:
+                failed.append(f"{task.name}, {contender.name}, seed {seed}: {error}")
+                log.warning("%s", failed[-1])
+        for held in _features(everyone):
+            held.forget()
+    if left:
+        log.warning("%d runs are left: the same command goes on with them", left)
+    return failed, left
 
 
 def _missing(

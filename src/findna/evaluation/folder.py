@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import torch
 import yaml
 
 from findna.evaluation.settings import EvaluateSettings
-from findna.files import BadInput, atomic_file
+from findna.files import BadInput, atomic_file, claimed, make_folder
 from findna.inference.precision import Precision, resolve_precision
-from findna.training.run_state import SETTINGS, described_in, differences, note_start
+from findna.training.run_state import COMMAND, SETTINGS, described_in, differences, note_start
 
 _REMEDY = "use the same to go on, another folder, or --overwrite"
 # These may grow from one start to the next; everything else must stay as it was.
@@ -34,41 +35,68 @@ def precision_of(
     return _kept_settings(folder, described).precision
 
 
+@contextmanager
 def open_folder(
     folder: Path,
     settings: EvaluateSettings,
     digests: Mapping[str, str],
     device: torch.device,
     overwrite: bool,
-) -> Path:
-    """The folder of an evaluation, new or one that goes on; each start leaves its command.
+) -> Iterator[Path]:
+    """The folder of an evaluation, new or one that goes on; each start leaves its command. Inside
+    the block no other process may write there.
 
     `digests` name what stands behind the names of models and tasks. They are kept: a name that
     comes back must mean the same.
 
     Raises:
-        BadInput: it is something else, or settings or digests differ; it names them.
+        BadInput: it is something else, or settings or digests differ, which it names, or another
+            process writes there.
     """
-    known: dict[str, str] = {}
     if folder.exists() and not folder.is_dir():
         raise BadInput("is a file; a folder is needed", file=folder, remedy="name another with -o")
-    if overwrite and folder.exists():
+    if not _free(folder):
         _refuse_strange(folder)
-        shutil.rmtree(folder)
-    if folder.exists() and any(folder.iterdir()):
-        before = _refuse_strange(folder)
-        known = before.get("digests", {})
-        _refuse_changed(folder, _kept_settings(folder, before), settings)
-        _refuse_other(folder, known, digests)
-    described = {
-        "verb": "evaluate",
-        "settings": settings.model_dump(mode="json"),
-        "digests": {**known, **digests},
-    }
-    with atomic_file(folder / SETTINGS, overwrite=True) as made:
-        made.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
-    note_start(folder, device)
-    return folder
+    make_folder(folder)
+    with claimed(folder / COMMAND):
+        # What another process did before the claim is seen only now.
+        known: dict[str, str] = {}
+        if overwrite and not _free(folder):
+            _refuse_strange(folder)
+            _empty(folder)
+        elif not _free(folder):
+            before = _refuse_strange(folder)
+            known = before.get("digests", {})
+            _refuse_changed(folder, _kept_settings(folder, before), settings)
+            _refuse_other(folder, known, digests)
+        described = {
+            "verb": "evaluate",
+            "settings": settings.model_dump(mode="json"),
+            "digests": {**known, **digests},
+        }
+        with atomic_file(folder / SETTINGS, overwrite=True) as made:
+            made.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+        note_start(folder, device)
+        yield folder
+
+
+def _free(folder: Path) -> bool:
+    """Whether nothing is there but what a start that got no further leaves, or is just making."""
+    names = [entry.name for entry in folder.iterdir()] if folder.exists() else []
+    return all(name == COMMAND or name.startswith(".tmp-") for name in names)
+
+
+def _empty(folder: Path) -> None:
+    """Remove an evaluation; the file that is claimed stays, and one that is stopped here is still
+    an evaluation.
+    """
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in (COMMAND, SETTINGS):
+            entry.unlink()
+    (folder / COMMAND).write_bytes(b"")
+    (folder / SETTINGS).unlink()
 
 
 def _described(folder: Path) -> dict[str, Any] | None:
