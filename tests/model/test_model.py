@@ -246,14 +246,21 @@ def test_a_model_folder_stands_for_itself_whatever_lies_in_it(folder: Path) -> N
     assert load_model(folder).config.task == TASK
 
 
-def test_a_folder_goes_before_a_preset_of_its_name(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_of_a_presets_name_does_not_change_what_the_name_means(
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert is_preset("tiny") and not is_preset("tinier")
+    assert model_or_preset("tiny", seed=0).config.task is None and not caplog.messages
     model.save("tiny")
-    assert not is_preset("tiny")
-    assert model_or_preset("tiny", seed=0).config.task == TASK
+    assert is_preset("tiny")
+    assert model_or_preset("tiny", seed=0).config.task is None
+    assert caplog.messages == ["tiny is the preset, with random weights; ./tiny is the folder"]
+    for folder in ("./tiny", Path("tiny")):
+        assert model_or_preset(folder, seed=0).config.task == TASK
 
 
 def test_half_a_model_is_the_same_numbers_in_16_bits(model: Model, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file
 
-from findna.files import BadInput, read_json
+from findna.files import BadInput, log, read_json
 from findna.model.model import CONFIG, FORMAT_VERSION, WEIGHTS, Model, new_model
 from findna.model.presets import PRESETS, ModelConfig
 from findna.model.published import PUBLISHED
@@ -22,8 +22,16 @@ from findna.sequence.alphabet import ALPHABET_NAME
 
 
 def is_preset(name: object) -> bool:
-    """Whether random weights of a preset are meant: nothing of that name lies here."""
-    return str(name) in PRESETS and not Path(str(name)).exists()
+    """Whether random weights of a preset are meant, whatever lies here: a folder of that name is
+    `./name` or a `Path`.
+    """
+    return isinstance(name, str) and name in PRESETS
+
+
+def say_shadowed(preset: str) -> None:
+    """Warn where a folder has the name of a preset that is meant."""
+    if Path(preset).is_dir():
+        log.warning("%s is the preset, with random weights; ./%s is the folder", preset, preset)
 
 
 def model_or_preset(name: str | Path, seed: int) -> Model:
@@ -32,7 +40,10 @@ def model_or_preset(name: str | Path, seed: int) -> Model:
     Raises:
         BadInput: it is neither.
     """
-    return new_model(str(name), seed) if is_preset(name) else load_model(name)
+    if not is_preset(name):
+        return load_model(name)
+    say_shadowed(str(name))
+    return new_model(str(name), seed)
 
 
 def model_folder(path: str | Path) -> Path:

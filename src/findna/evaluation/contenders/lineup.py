@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from findna.evaluation.contenders.baselines import MajorityContender
 from findna.evaluation.contenders.cnn import CnnContender
@@ -30,7 +30,7 @@ from findna.evaluation.protocol import Contender
 from findna.evaluation.results import CONTENDER_NAME
 from findna.files import BadInput
 from findna.inference.precision import Precision
-from findna.model.loading import is_preset, load_model
+from findna.model.loading import is_preset, load_model, say_shadowed
 from findna.model.presets import PRESETS
 from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import FinetuneSettings
@@ -47,7 +47,7 @@ class ContenderSettings(ProtocolSettings):
         description="What is done with a model: linear probe, kNN probe, full fine-tuning.",
     )
     epochs: int = Field(5, ge=1, description="Passes over the training rows of fine-tuning.")
-    learning_rates: tuple[float, ...] = Field(
+    learning_rates: tuple[PositiveFloat, ...] = Field(
         (5e-4, 1e-3, 2e-3), min_length=1, description="Rates that fine-tuning chooses from."
     )
     batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step of fine-tuning.")
@@ -97,6 +97,7 @@ def starts(models: Sequence[str]) -> tuple[Start, ...]:
 
 def _start(words: str) -> Start:
     if is_preset(words):
+        say_shadowed(words)
         return Start(words, PRESETS[words])
     folders = folders_of(words)
     models = tuple(load_model(folder) for folder in folders)
