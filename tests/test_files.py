@@ -55,6 +55,7 @@ def test_error_survives_a_process_border() -> None:
 
 class Inner(Settings):
     rate: float = Field(0.5, gt=0)
+    grid: tuple[float, ...] = ()
 
 
 class Outer(Settings):
@@ -85,6 +86,15 @@ def test_every_wrong_key_gets_one_line() -> None:
         "needed: is needed",
         "windw: unknown setting; did you mean window?",
     ]
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), ".nan", "inf"])
+def test_numbers_that_are_not_finite_are_refused(number: float | str) -> None:
+    wrong = {"needed": "x", "inner": {"rate": number, "grid": [0.1, number]}}
+    with pytest.raises(BadInput) as caught:
+        Outer.parse(wrong, source="c.yaml")
+    lines = str(caught.value).splitlines()
+    assert "inner.rate: input should be a" in lines[0] and "inner.grid.1: " in lines[1]
 
 
 def test_settings_are_given_as_themselves_as_a_mapping_or_not_at_all() -> None:

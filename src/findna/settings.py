@@ -12,9 +12,11 @@ from findna.files import BadInput
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused; flags and docs come from the fields."""
+    """Base of all settings: frozen, unknown keys and numbers that are not finite refused; flags and
+    docs come from the fields.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     # Fields of which one is given: named later, it takes the place of those named before.
     alternatives: ClassVar[tuple[str, ...]] = ()
 

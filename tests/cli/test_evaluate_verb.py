@@ -105,6 +105,9 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
         (("--suite", "gue", "--task", "tf/0", "--data", tmp_path), 3, "findna fetch"),
         (("--negatives", tmp_path / "g.fa"), 2, "--negatives goes with DATA"),
         ((task, "--seeds", "0"), 2, "seeds"),
+        ((task, "--learning-rates", "1e-3,-1"), 2, "greater than 0, not '-1'"),
+        ((task, "--learning-rates", "0"), 2, "greater than 0"),
+        ((task, "--learning-rates", "nan"), 2, "finite number"),
         ((task, "-m", tmp_path / "none"), 3, "no model folder"),
     ):
         result = _call("evaluate", *arguments, "-o", out)

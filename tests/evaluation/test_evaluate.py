@@ -383,6 +383,14 @@ def test_models_are_named_apart(tmp_path, model):
         evaluate(task_data(), tmp_path / "out", models=[str(model), str(model)], settings=QUICK)
 
 
+def test_a_preset_is_random_weights_whatever_folder_lies_here(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    new_model(SMALL, 5).save("tiny")
+    assert [(s.name, len(s.models)) for s in starts(["tiny"])] == [("random-tiny", 0)]
+    assert "./tiny is the folder" in caplog.text
+    assert [len(s.models) for s in starts(["./tiny"])] == [0, 1]
+
+
 def test_one_model_a_pretraining_seed(tmp_path, model):
     second = tmp_path / "second"
     new_model(SMALL, 6).save(second)
