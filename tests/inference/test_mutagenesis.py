@@ -251,14 +251,16 @@ def test_agreement_by_hand():
     assert np.isnan(agreement([one, np.zeros((30, 4))], sequence))
 
 
-def test_palindromes_and_identical_models_agree():
+def test_palindromes_and_models_that_say_the_same_agree():
     half = codes(12)
     palindrome = np.concatenate([half, reverse_complement(half)])
     one = mutagenesis([Record("p", palindrome)], task_model(), device="cpu")
     # A palindrome reads the same on both strands, so its matrix turned back is the one mirrored.
     effects = substitution_effects(task_model(), palindrome, target_of(BINARY))
     assert np.allclose(turned_back(effects[0]), effects[1], atol=1e-5)
-    twins = mutagenesis([Record("r", codes(20))], [task_model(), task_model()], device="cpu")
+    twin = task_model()
+    twin.task_head.linear.bias.data += 1  # a logit that is shifted changes by the same
+    twins = mutagenesis([Record("r", codes(20))], [task_model(), twin], device="cpu")
     assert twins.agreement["models"][0] == pytest.approx(1)
     assert np.isnan(one.agreement["models"][0])
 
@@ -460,6 +462,9 @@ def test_what_does_not_fit_is_refused(genome, tmp_path):
         mutagenesis(record, [task_model(), other], device="cpu")
     with pytest.raises(BadInput, match="different questions"):
         mutagenesis(record, [task_model(), pretrained()], device="cpu")
+    with pytest.raises(BadInput, match="given and given are the same weights") as twice:
+        mutagenesis(record, [task_model(), task_model(seed=5), task_model()], device="cpu")
+    assert "--train full" in str(twice.value.remedy)
     with pytest.raises(BadInput, match="of pretrained models"):
         mutagenesis(record, task_model(), sets=8, device="cpu")
     with pytest.raises(BadInput, match="of fine-tuned models"):

@@ -104,7 +104,7 @@ def mutagenesis(
 
     Raises:
         BadInput: an unreadable record, a region without genome, models that answer different
-            questions, an output that exists.
+            questions or are the same, an output that exists.
     """
     genome = Genome.of(genome)
     panel = Panel.of(named_models(model), target, strand, window, sets, batch_bases, device)

@@ -69,6 +69,7 @@ class Panel:
         models = [model.to(pick_device(device)).eval() for _, model in named]
         task = models[0].config.task
         _refuse_other_questions(names, models)
+        _refuse_repeated(names, models)
         if task is None and target is not None:
             raise BadInput(
                 "--target is of fine-tuned models, and this one was pretrained",
@@ -183,6 +184,19 @@ def _refuse_other_questions(names: list[str], models: list[Model]) -> None:
                 f"{names[0]} and {name} answer different questions",
                 remedy="several models are seeds of one: the same task, or all pretrained",
             )
+
+
+def _refuse_repeated(names: list[str], models: list[Model]) -> None:
+    """Weights that are given twice agree whatever they say, and would pass for two seeds."""
+    seen: dict[str, str] = {}
+    for name, digest in zip(names, map(weights_digest, models), strict=True):
+        if digest in seen:
+            raise BadInput(
+                f"{seen[digest]} and {name} are the same weights: they agree by themselves",
+                remedy="give each model once; seeds differ after findna finetune --train full (a"
+                " probe does not depend on --seed)",
+            )
+        seen[digest] = name
 
 
 def _in_context(record: Record, genome: Genome | None, window: int) -> tuple[Codes, slice]:
