@@ -403,7 +403,9 @@ def write_tables(folder: Path) -> None:
     for name, table in (("comparison.png", across), ("sets.png", each)):
         several = "sets, " if name == "comparison.png" else ""
         drawn = table.assign(metric="mcc", task=labels(table, several))
-        draw_comparison(drawn, None, folder / name)
+        over = "sets and draws" if several else "draws"
+        values = f"on {runs['judged_by'].iloc[0]} rows (mean over {over}, 95 % interval)"
+        draw_comparison(drawn, None, folder / name, values)
 
 
 def labels(table: pd.DataFrame, several: str) -> pd.Series[str]:

@@ -38,7 +38,7 @@ FIGURES = _published(
 
 
 def _drawn(table, published=None):
-    return comparison._drawn(table, comparison._comparable(table, published))
+    return comparison._drawn(table, comparison._comparable(table, published), "on test rows")
 
 
 def _points(axes):
@@ -99,14 +99,20 @@ def test_intervals_are_drawn_from_low_to_high() -> None:
 
 
 def test_many_contenders_all_look_different() -> None:
-    names = [f"contender-{k}" for k in range(14)]
+    names = [f"contender-{k}" for k in range(30)]
     (axes,) = _drawn(_table(contenders=names)).axes
     looks = {
         (line.get_marker(), line.get_color(), line.get_markerfacecolor())
         for line in axes.get_lines()
         if len(line.get_xdata())
     }
-    assert len(looks) == 14
+    assert len(looks) == 30
+
+
+def test_marks_that_repeat_say_so() -> None:
+    for many, said in ((30, ""), (31, "from top to bottom; marks repeat")):
+        figure = _drawn(_table(contenders=[f"contender-{k}" for k in range(many)]))
+        assert figure.legends[0].get_title().get_text() == said
 
 
 def test_each_metric_has_a_panel() -> None:
@@ -158,7 +164,27 @@ def test_of_a_single_task_contenders_stand_on_the_axis_the_best_on_top() -> None
     places = {y: x for x, y, marker, _ in _points(axes) if marker != "|"}
     assert [places[y] for y in axes.get_yticks()[:4]] == pytest.approx([0.7, 0.6, 0.4, 0.3])
     assert figure.legends == [] and axes.get_legend() is None
-    assert axes.get_title() == "gue/tf/0"
+    assert figure.get_suptitle() == "gue/tf/0"
+
+
+def test_a_long_task_name_is_not_cut_off() -> None:
+    names = ["finetune-a_favourite_checkpoint_of_a_long_name_window_1000_seed_1", "kmer"]
+    figure = _drawn(_table(["enhancers of the limb and heart " * 5], names))
+    figure.draw_without_rendering()
+    (title,) = (text for text in figure.texts if text.get_text() == figure.get_suptitle())
+    box = title.get_window_extent()
+    assert figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1
+    assert box.y0 > figure.axes[0].get_window_extent().y1
+
+
+def test_names_may_hold_dollars_and_axes_say_what_values_are(tmp_path: Path) -> None:
+    for tasks in (["p$x_$"], ["p$x_$", r"$\q$"]):
+        table = _table(tasks, ["$a_b", "50$ of $"])
+        _, svg = draw_comparison(table, None, tmp_path / "c", "on dev rows (mean over draws)")
+        text = svg.read_text(encoding="utf-8")
+        for word in (*tasks, "$a_b", "50$ of $", "mcc on dev rows (mean over draws)"):
+            assert f">{word}<" in text
+        assert "seeds" not in text
 
 
 def test_the_legend_is_ordered_by_what_is_drawn_and_looks_stay() -> None:

@@ -32,22 +32,28 @@ _SHAPES = (
     (">", "#7A3E9D"),
     ("p", "#5F6B73"),
 )
-# Full markers first, hollow ones from the eleventh contender on.
+# Full markers first, hollow ones from the eleventh contender on, and then pale ones.
 _MARKS: tuple[dict[str, Any], ...] = tuple(
     {"marker": marker, "color": colour, "markerfacecolor": face or colour}
-    for face in (None, "white")
+    for face in (None, "white", "#d0d0d0")
     for marker, colour in _SHAPES
 )
 _TICKS = ("#222222", "#B04A4A", "#4A6FB0", "#5E8F5A", "#8A8A8A")
 _ROOM = 0.8  # of the height of a task's row; the rest keeps tasks apart
 _INCHES_A_LINE = 0.11
 _LONG_NAME = 24
+_TITLE_LETTERS = 80  # of a line
 _PROTOCOL_LETTERS = 34  # of a line
 _INCHES_A_NAME = 0.22  # of a line of text on the y axis
 _TALL = 60  # lanes from which the x axis is repeated above
 
 
-def draw_comparison(table: pd.DataFrame, published: pd.DataFrame | None, path: Path) -> list[Path]:
+def draw_comparison(
+    table: pd.DataFrame,
+    published: pd.DataFrame | None,
+    path: Path,
+    values: str = "on test rows (mean over seeds, 95 % interval)",
+) -> list[Path]:
     """Draw the dots of a table and the ticks of published figures; write PNG and SVG.
 
     Args:
@@ -57,13 +63,14 @@ def draw_comparison(table: pd.DataFrame, published: pd.DataFrame | None, path: P
         published: columns task, model, metric, value, protocol; only figures in the metric of the
             task are drawn, each protocol in a lane of its own below the contenders.
         path: its ending is replaced by .png and .svg.
+        values: what mean, low and high are; it stands behind the metric on the x axis.
 
     Returns:
         The two files.
     """
     theirs = _comparable(table, published)
     with mpl.rc_context(STYLE):
-        figure = _drawn(table, theirs)
+        figure = _drawn(table, theirs, values)
         return [_saved(figure, path.with_suffix(ending)) for ending in (".png", ".svg")]
 
 
@@ -75,19 +82,15 @@ def _comparable(table: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataF
     return published[columns].merge(measured, on=["task", "metric"])
 
 
-def _drawn(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def _drawn(table: pd.DataFrame, published: pd.DataFrame, values: str) -> Figure:
     one = len(table[["task", "metric"]].drop_duplicates()) == 1
-    return _drawn_one(table, published) if one else _drawn_many(table, published)
-
-
-def _axis_name(metric: str) -> str:
-    return f"{metric} on test rows (mean over seeds, 95 % interval)"
+    return _drawn_one(table, published, values) if one else _drawn_many(table, published, values)
 
 
 # ---------------------------------------------------------------- one task
 
 
-def _drawn_one(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def _drawn_one(table: pd.DataFrame, published: pd.DataFrame, values: str) -> Figure:
     """Names on the y axis say who is who: no legend, and one look for all."""
     best_first = table.sort_values("mean", ascending=False, kind="stable", na_position="last")
     names = [_told(row) for row in best_first.to_dict("records")]
@@ -95,19 +98,21 @@ def _drawn_one(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
     names += [fill(f"published, {protocol}", _PROTOCOL_LETTERS) for protocol in protocols]
     lines = np.array([name.count("\n") + 1 for name in names])
     places = np.cumsum(lines) - (lines - 1) / 2
-    height = max(_INCHES_A_NAME * lines.sum() + 0.9, 1.8)
+    title = fill(str(table["task"].iloc[0]), _TITLE_LETTERS)
+    height = max(_INCHES_A_NAME * (lines.sum() + title.count("\n")) + 0.9, 1.8)
     figure = Figure(figsize=(8.0, height), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     for y, row in zip(places, best_first.to_dict("records"), strict=False):
         _draw_score(axes, y, row, _MARKS[0])
     for y, protocol in zip(places[len(best_first) :], protocols, strict=True):
-        values = published.loc[published["protocol"] == protocol, "value"].to_numpy(float)
-        axes.plot(values, np.full(len(values), y), **_tick(_TICKS[0]))
+        theirs = published.loc[published["protocol"] == protocol, "value"].to_numpy(float)
+        axes.plot(theirs, np.full(len(theirs), y), **_tick(_TICKS[0]))
     axes.set_yticks(places, names)
     axes.set_ylim(lines.sum() + 1, 0)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(str(table["task"].iloc[0]))
-    axes.set_xlabel(_axis_name(str(table["metric"].iloc[0])))
+    # Over the whole figure: names on the y axis may leave the axes little width.
+    figure.suptitle(title, fontsize="large")
+    figure.supxlabel(f"{table['metric'].iloc[0]} {values}", fontsize="medium")
     return figure
 
 
@@ -127,11 +132,11 @@ def _draw_score(axes: Axes, y: float, row: Mapping[Hashable, Any], mark: Mapping
 # ---------------------------------------------------------------- many tasks
 
 
-def _drawn_many(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def _drawn_many(table: pd.DataFrame, published: pd.DataFrame, values: str) -> Figure:
     marks = _best_first(table, _assigned(table["contender"], _MARKS))
     ticks = _assigned(published["protocol"], _TICKS)
     panels = [
-        _Panel(str(metric), rows, published[published["metric"] == metric], marks, ticks)
+        _Panel(f"{metric} {values}", rows, published[published["metric"] == metric], marks, ticks)
         for metric, rows in table.groupby("metric", sort=False)
     ]
     lines = [panel.lines for panel in panels]
@@ -140,7 +145,13 @@ def _drawn_many(table: pd.DataFrame, published: pd.DataFrame) -> Figure:
     axes = figure.subplots(len(panels), squeeze=False, height_ratios=lines)[:, 0]
     for panel, place in zip(panels, axes, strict=True):
         panel.draw(place)
-    figure.legend(handles=_legend(marks, ticks), loc="outside right upper", fontsize=8)
+    repeated = len(marks) > len(_MARKS)
+    figure.legend(
+        handles=_legend(marks, ticks),
+        loc="outside right upper",
+        fontsize=8,
+        title="from top to bottom; marks repeat" if repeated else None,
+    )
     return figure
 
 
@@ -165,7 +176,7 @@ def _assigned(names: pd.Series[str], looks: Sequence[Any]) -> dict[str, Any]:
 class _Panel:
     """The tasks of one metric: a row a task, in it a lane a contender and a lane a protocol."""
 
-    metric: str
+    name: str
     table: pd.DataFrame
     published: pd.DataFrame
     marks: dict[str, dict[str, Any]]
@@ -199,7 +210,7 @@ class _Panel:
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         axes.tick_params(axis="x", labeltop=self.lines > _TALL)
-        axes.set_xlabel(_axis_name(self.metric))
+        axes.set_xlabel(self.name)
 
     def _draw_contenders(self, axes: Axes, rows: pd.DataFrame, places: dict[str, float]) -> None:
         for row in rows.to_dict("records"):
