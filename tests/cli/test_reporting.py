@@ -26,7 +26,8 @@ def test_a_run_that_was_cut_short_is_reported_and_the_error_goes_on(
 ) -> None:
     with pytest.raises(type(error)), reported(run):
         raise error
-    assert (run / "report.html").is_file()
+    reason = str(error) or "interrupted"
+    assert f"Stopped: {reason}." in (run / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("error", [BadInput("this run exists"), FullDisk("run")])

@@ -19,9 +19,16 @@ from findna.training.judgement import write_table
 
 
 def _run(
-    folder: Path, settings: dict[str, Any], rows: list[dict[str, Any]], tail: str = ""
+    folder: Path,
+    settings: dict[str, Any],
+    rows: list[dict[str, Any]],
+    tail: str = "",
+    finished: bool = True,
 ) -> Path:
     folder.mkdir()
+    if finished:
+        (folder / "model").mkdir()
+        (folder / "model" / "config.json").write_text('{"provenance": {"finished": true}}')
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(lines + tail)
@@ -129,7 +136,7 @@ def test_labels_of_a_confusion_table_may_hold_anything(tmp_path: Path) -> None:
     write_table(table, folder / "confusion.tsv", index=True)
     page = _text(write_report(folder))
     assert "the &quot;c&quot;" in page or 'the "c"' in page
-    assert '""' not in page.split("Answers to rows")[1]
+    assert '""' not in page.split("True class and answer")[1]
 
 
 def test_curves_are_those_of_runs_that_took_part_to_their_end(tmp_path: Path) -> None:
@@ -152,9 +159,59 @@ def test_an_alarm_looks_like_one(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_stopped_early_still_has_a_report(tmp_path: Path) -> None:
-    page = _text(write_report(_run(tmp_path / "r", {"verb": "pretrain"}, [])))
+    page = _text(write_report(_run(tmp_path / "r", {"verb": "pretrain"}, [], finished=False)))
     assert "<svg" not in page
     assert "Settings" in page
+    for empty in ("Held-out DNA", "Health", "Training", "Last check", "Environment"):
+        assert f"<h2>{empty}</h2>" not in page
+
+
+def test_a_run_without_a_model_says_first_that_it_is_not_finished(tmp_path: Path) -> None:
+    settings = {"verb": "pretrain", "settings": {"steps": 4000}}
+    folder = _run(tmp_path / "p", settings, [_check(10, 1.4)], finished=False)
+    page = _text(write_report(folder, "interrupted"))
+    words = "Not finished: step 10 of 4,000. Stopped: interrupted. At the last check: learning at"
+    assert f'<p class="verdict alarm">{words}' in page
+
+    (folder / "checkpoints" / "last").mkdir(parents=True)
+    state = {"step": 1200, "plan": {"steps": 5000}}
+    (folder / "checkpoints" / "last" / "state.json").write_text(json.dumps(state))
+    assert "Not finished: step 1,200 of 5,000. At" in _text(write_report(folder))
+
+    folder = _run(tmp_path / "f", {"verb": "finetune"}, [], finished=False)
+    page = _text(write_report(folder, "the loss is not finite in epoch 1"))
+    assert "written no model. Stopped: the loss is not finite in epoch 1.</p>" in page
+    assert "<h2>Result</h2>" not in page and "<h2>How it was judged</h2>" not in page
+
+
+def test_a_model_of_fewer_steps_than_planned_is_not_finished(tmp_path: Path) -> None:
+    folder = _run(tmp_path / "r", {"verb": "pretrain"}, [_check(40, 1.3)])
+    seen = {"finished": False, "steps": 40, "planned_steps": 90}
+    (folder / "model" / "config.json").write_text(json.dumps({"provenance": seen}))
+    assert "Not finished: step 40 of 90. At" in _text(write_report(folder))
+
+
+def test_without_distillation_nothing_is_shown_of_its_untaught_head(tmp_path: Path) -> None:
+    settings = {"verb": "pretrain", "settings": {"distillation": {"distillation_weight": 0.0}}}
+    training = [{"step": s, "masked_loss": 1.3, "train_distillation_loss": 0.0} for s in (1, 2)]
+    page = _text(write_report(_run(tmp_path / "r", settings, [*training, _check(20, 1.3)])))
+    page = page[: page.index("<h2>Settings</h2>")]
+    assert "istillation" not in page and "teacher" not in page
+    assert "Collapse: all windows" in page and "Training loss at masked bases" in page
+    assert "Effective rank" in page and "Agreement of the two strands" in page
+
+
+def test_a_short_run_shows_its_closing_check(tmp_path: Path) -> None:
+    lengths = {n: {"loss": 1.3, "low": 1.2, "high": 1.4} for n in ("70", "500")}
+    closing = {**_check(40, 1.29), "by_length": lengths}
+    page = _text(write_report(_run(tmp_path / "r", {"verb": "pretrain"}, [closing])))
+    charts = {
+        name: page[page.index(f'aria-label="{name}') :].partition("</svg>")[0]
+        for name in ("MASK-only loss on held-out DNA", "MASK-only loss by window length")
+    }
+    for chart in charts.values():
+        assert ">letter entropy<" in chart and ">two-sided Markov model<" in chart
+    assert "Effective rank of embeddings" in page
 
 
 def test_settings_are_escaped(tmp_path: Path) -> None:
@@ -202,7 +259,7 @@ def _title_and_width(svg: str, title: str) -> tuple[float, float, float]:
 )
 def test_the_title_of_a_confusion_table_is_not_cut_off(classes: list[str]) -> None:
     """Fonts differ from machine to machine: a tenth of it is left free."""
-    title = "Answers to rows that chose nothing"
+    title = "True class and answer of judged rows"
     left, right, width = _title_and_width(draw_table([[1, 2], [3, 4]], classes, title), title)
     spare = (right - left) / 20
     assert left > spare and right < width - spare
@@ -217,6 +274,40 @@ def test_cells_keep_their_size_beside_long_names() -> None:
         heights.append(places["3"] - places["1"])
     assert min(heights) > 45 and max(heights) < 1.3 * min(heights)  # points
     assert f">{'a' * 12}…{'a' * 11}<" in svg and f">b{'a' * 11}…{'a' * 11}<" in svg
+
+
+def test_names_that_would_be_shortened_alike_stand_in_full() -> None:
+    one, other = ("start of a name" + "x" * 20 + letter + "x" * 30 for letter in "ab")
+    svg = draw_table([[1, 2, 3], [3, 4, 5], [6, 7, 8]], [one, other, "c" * 40], "Confusion")
+    assert svg.count(f">{one}<") == svg.count(f">{other}<") == 2
+    assert f">{'c' * 12}…{'c' * 11}<" in svg
+
+
+def test_counts_without_room_are_left_out() -> None:
+    names = [f"class {k}" for k in range(40)]
+    for most, told in ((9, True), (1234, False)):
+        svg = draw_table(np.diag([most] * 40).tolist(), names, "Confusion")
+        assert (f">{most:,}<" in svg) is told and ("too small for counts" in svg) is not told
+
+
+def test_a_dollar_in_a_name_is_a_dollar() -> None:
+    svg = draw_table([[1, 2], [3, 4]], ["$a_b", r"50$ \x$"], "$t_$")
+    assert svg.count(">$a_b<") == 2 and r">50$ \x$<" in svg
+
+
+def test_counts_of_several_labels_a_row_are_no_confusion_table(tmp_path: Path) -> None:
+    folder = _run(tmp_path / "r", {"verb": "finetune"}, [])
+    kinds = "true_negative\tfalse_positive\tfalse_negative\ttrue_positive"
+    (folder / "confusion.tsv").write_text(f"label\t{kinds}\na\t8\t2\t3\t7\nb\t1\t2\t3\t4\n")
+    page = _text(write_report(folder))
+    assert "<svg" not in page and "<h2>Answers to each label</h2>" in page
+    assert "<td>a</td><td>8</td><td>2</td><td>3</td><td>7</td>" in page
+
+
+def test_digests_alone_are_broken_anywhere(tmp_path: Path) -> None:
+    page = _text(write_report(_run(tmp_path / "r", {"verb": "x", "digest": "sha256:12"}, [])))
+    assert '<td>digest</td><td class="digest">sha256:12</td>' in page
+    assert page.count("overflow-wrap: anywhere") == 1 and '<div class="table">' in page
 
 
 def _finetuned(
@@ -263,6 +354,19 @@ def test_reliability_is_drawn_on_shares_and_says_of_what(
     assert len(dashed) == 2  # the diagonal and its sample in the legend
 
 
+@pytest.mark.parametrize(("loss", "harm"), [(0.3, False), (0.52, True)])
+def test_a_calibration_that_did_harm_says_so(tmp_path: Path, loss: float, harm: bool) -> None:
+    before = {**_JUDGED, "brier": 0.2, "log_loss": 0.40179}
+    after = {**_JUDGED, "brier": 0.2, "log_loss": loss}
+    page = _finetuned(
+        tmp_path / "r",
+        task={"kind": "binary", "classes": ["a", "b"]},
+        calibration={"what": "fitted", "before": before, "after": after},
+    )
+    assert ("calibration did harm: log loss 0.4018 → 0.52." in page) is harm
+    assert ("did harm" in page) is harm
+
+
 _TRIED = {"train": "probe", "strand": "both", "auroc": 0.83, "loss": 0.5, "parts": 15}
 
 
@@ -270,8 +374,8 @@ def test_a_probe_shows_no_epochs_and_no_curves(tmp_path: Path) -> None:
     chosen = {"train": "probe", "epoch": 0, "strand": "both", "strength": 0.1, "epochs": 10}
     note = {"stage": "fit", "train": "probe", "strand": "both", "validation_loss": 0.5}
     page = _finetuned(tmp_path / "r", [note], chosen={**chosen, "threshold": None}, tried=[_TRIED])
-    assert "chosen.strength</td><td>0.1" in page
-    for absent in ("Learning", "chosen.epoch", "chosen.threshold"):
+    assert "chosen.C (larger: less regularised)</td><td>0.1" in page
+    for absent in ("strength", "Learning", "chosen.epoch", "chosen.threshold"):
         assert absent not in page
 
 
@@ -317,7 +421,7 @@ def test_the_rules_of_choice_stand_beside_what_was_tried(tmp_path: Path) -> None
     chosen = {"train": "probe", "strand": "both"}
     crossed = {"protocol": "5-fold cross-validation repeated 2 times"}
     folds, clearly = "Each fold chose for itself", "by more than a standard error"
-    probe, best = "A probe takes the strand, poolings and strength", "the highest auroc wins"
+    probe, best = "A probe takes the strand, poolings and C", "the highest auroc wins"
 
     page = _finetuned(tmp_path / "1", tried=[forward, _TRIED], chosen=chosen, **crossed)
     assert "Chosen: probe. It reads both strands." in page and "The best of those" not in page
@@ -328,7 +432,7 @@ def test_the_rules_of_choice_stand_beside_what_was_tried(tmp_path: Path) -> None
 
     settled = {"strand": "forward", "pooling": ["mean"], "begin": "probe"}
     page = _finetuned(tmp_path / "3", tried=[_TRIED, full], chosen=chosen, settings=settled)
-    assert "A probe takes the strength of the lowest loss" in page and clearly not in page
+    assert "A probe takes the C of the lowest loss" in page and clearly not in page
 
     zeros = {"strand": "auto", "pooling": ["auto"], "begin": "zeros"}
     page = _finetuned(tmp_path / "4", tried=[full], chosen=chosen, settings=zeros)

@@ -18,15 +18,16 @@ def reported(run: Path) -> Iterator[None]:
         yield
     except (BadInput, FullDisk):
         raise
-    except (KeyboardInterrupt, FindnaError):
-        _write(run)
+    except (KeyboardInterrupt, FindnaError) as error:
+        # The remedy behind the first line is for whoever gave the command.
+        _write(run, str(error).partition("\n")[0] or "interrupted")
         raise
     _write(run)
 
 
-def _write(run: Path) -> None:
+def _write(run: Path, stopped: str = "") -> None:
     """The first process writes; torchrun and SLURM number them in RANK."""
     if os.environ.get("RANK", "0") == "0" and (run / "settings.yaml").is_file():
         from findna.report import write_report
 
-        log.info(f"report in {write_report(run)}")
+        log.info(f"report in {write_report(run, stopped)}")

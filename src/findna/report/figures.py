@@ -5,6 +5,7 @@ Text stays text (searchable, sharp), and the same numbers give the same bytes.
 
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +30,14 @@ STYLE: dict[Any, Any] = {  # the stubs name every key of matplotlib
     "grid.color": "#e6e6e6",
     "axes.axisbelow": True,
     "legend.frameon": False,
+    # Names come from users: a dollar is a dollar.
+    "text.parse_math": False,
 }
 
 _INCHES_A_LETTER = 0.09  # more than any usual font of this size takes
 _LONGEST_NAME = 24
+_INCHES_A_DIGIT = 0.08  # of a count, which is smaller
+_SHADES = "(shades are shares of a row; cells are too small for counts)"
 
 Points = Sequence[tuple[float, float]]
 
@@ -88,7 +93,10 @@ def _draw_line(axes: Axes, name: str, points: Points, colour: str, smooth: bool)
 
 
 def _draw_band(axes: Axes, band: Sequence[tuple[float, float, float]], colour: str) -> None:
-    if band:
+    if len(band) == 1:
+        x, low, high = band[0]
+        axes.vlines(x, low, high, color=colour, alpha=0.5)
+    elif band:
         x, low, high = np.array(band, dtype=float).T
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
@@ -111,21 +119,24 @@ def _running_mean(y: NDArray[np.float64], width: int) -> NDArray[np.float64]:
 
 
 def draw_table(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> str:
-    """SVG of a confusion table: rows are true classes, shades are shares of a row."""
+    """SVG of a confusion table: rows are true classes, shades are shares of a row. Counts are left
+    out where the cells of so many classes have no room for them.
+    """
     table = np.array(counts, dtype=float)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
-    names = [short(name) for name in classes]
+    names = _shortened(classes)
     width, height = _table_size(names, title)
+    told = len(f"{table.max():,.0f}") * _INCHES_A_DIGIT < _inches_of_cells(len(names)) / len(names)
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for (i, j), count in np.ndenumerate(table):
+        for (i, j), count in np.ndenumerate(table) if told else ():
             ink = "white" if share[i, j] > 0.55 else "#222222"
             axes.text(j, i, f"{count:,.0f}", ha="center", va="center", color=ink, fontsize=8)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
-        axes.set(xlabel="predicted", ylabel="true")
+        axes.set(xlabel="predicted" if told else f"predicted\n{_SHADES}", ylabel="true")
         # Over the whole figure: over the cells of two classes there is no room for it.
         figure.suptitle(title)
         return _svg(figure, title)
@@ -133,10 +144,20 @@ def draw_table(counts: Sequence[Sequence[int]], classes: Sequence[str], title: s
 
 def _table_size(names: Sequence[str], title: str) -> tuple[float, float]:
     """Inches that cells, the names beside and, aslant, below them, and the title need."""
-    cells = float(np.clip(0.62 * len(names), 1.3, 7.0))
+    cells = _inches_of_cells(len(names))
     beside = _INCHES_A_LETTER * max(map(len, names))
     wide = max(cells + beside + 0.9, _INCHES_A_LETTER * len(title) + 0.5)
     return wide, cells + 0.75 * beside + 1.2
+
+
+def _inches_of_cells(many: int) -> float:
+    return float(np.clip(0.62 * many, 1.3, 7.0))
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Names that leave room, in full where two would look the same."""
+    counts = Counter(map(short, names))
+    return [short(name) if counts[short(name)] == 1 else name for name in names]
 
 
 def short(name: str) -> str:

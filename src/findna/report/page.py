@@ -1,4 +1,4 @@
-"""report.html of a run, from the files of its folder and nothing else."""
+"""report.html of a run, from the files of its folder."""
 
 import csv
 import json
@@ -39,25 +39,37 @@ class RunFiles:
     commands: Sequence[str]
 
     def points(self, name: str) -> list[tuple[float, float]]:
-        """(step, value) of a number, where it was written during training.
+        """(step, value) of a number, as `rows_with` has it."""
+        return [(row["step"], row[name]) for row in self.rows_with(name)]
 
-        The closing check is on other windows: its numbers are no points of a curve, and stand in
-        the table of the last check.
+    def rows_with(self, name: str) -> list[Row]:
+        """Rows with a number that was written during training.
+
+        The closing check is on other windows: its numbers are no points of a curve, but all there
+        is where training was too short for another check.
         """
-        return [
-            (r["step"], r[name])
-            for r in self.metrics
-            if r.get(name) is not None and "step" in r and "by_length" not in r
-        ]
+        rows = [row for row in self.metrics if row.get(name) is not None and "step" in row]
+        return [row for row in rows if "by_length" not in row] or rows
 
     def last(self, name: str) -> Any:
         """The value written last, None where there is none."""
         found = [row[name] for row in self.metrics if row.get(name) is not None]
         return found[-1] if found else None
 
+    @property
+    def distilling(self) -> bool:
+        """Whether pretraining taught the projection: without, its numbers are those of chance."""
+        settings = self.settings.get("settings") or {}
+        weight = (settings.get("distillation") or {}).get("distillation_weight")
+        return weight is None or weight > 0
 
-def write_report(run: str | Path) -> Path:
+
+def write_report(run: str | Path, stopped: str = "") -> Path:
     """Write `report.html` into a run folder, again if it is there, and return its path.
+
+    Args:
+        run: the folder.
+        stopped: why the run ended before its end, which does not stand in its folder.
 
     Raises:
         BadInput: the folder holds no settings.yaml, or a file of it is damaged.
@@ -69,7 +81,7 @@ def write_report(run: str | Path) -> Path:
     text = template.render(
         title=f"findna {verb}",
         folder=files.folder.resolve().name,
-        verdict=_verdict(files),
+        verdict=_verdict(files, stopped),
         parts=parts,
     )
     target = files.folder / "report.html"
@@ -119,9 +131,11 @@ def _chart(chart: Chart) -> list[Markup]:
 
 
 def _pretraining_parts(files: RunFiles) -> list[Part]:
+    losses = [*_held_out_chart(files), *_length_chart(files)]
+    health = _health_charts(files)
     return [
-        Part("Held-out DNA", _HELD_OUT, [*_held_out_chart(files), *_length_chart(files)]),
-        Part("Health", _HEALTH, _health_charts(files)),
+        Part("Held-out DNA", _HELD_OUT if losses else "", losses),
+        Part("Health", _health_words(files) if health else "", health),
         Part("Training", "", _training_charts(files)),
         Part("Last check", "", (), ("number", "value"), _last_numbers(files)),
     ]
@@ -132,36 +146,42 @@ _HELD_OUT = (
     " the letter entropy something is learned; below the two-sided Markov model more than short"
     " words is."
 )
+_COLLAPSE = "Collapse: all windows get the same embedding, and the effective rank falls towards 1."
 _HEALTH = (
     "Self-distillation dies by collapse: all windows get the same embedding (effective rank falls"
     " towards 1) or the teacher says the same of every window (information falls to 0)."
 )
+_OF_THE_PROJECTION = (
+    "distillation_loss", "teacher_entropy", "token_information", "least_token_information",
+    "silent_tokens", "tokens",
+)  # fmt: skip
 
 
 def _held_out_chart(files: RunFiles) -> list[Markup]:
-    checks = [
-        row for row in files.metrics if row.get("mask_loss") is not None and "by_length" not in row
-    ]
-    last = checks[-1] if checks else {}
     band = [
         (row["step"], row["mask_loss_low"], row["mask_loss_high"])
-        for row in checks
+        for row in files.rows_with("mask_loss")
         if row.get("mask_loss_low") is not None
     ]
-    levels = {
-        "letter entropy": last.get("letter_entropy"),
-        "two-sided Markov model": last.get("markov_loss"),
-    }
     return _chart(
         Chart(
             "MASK-only loss on held-out DNA",
             "step",
             "nats a base",
             {"model": files.points("mask_loss")},
-            {name: level for name, level in levels.items() if level is not None},
+            _yardsticks(files),
             {"model": band},
         )
     )
+
+
+def _yardsticks(files: RunFiles) -> dict[str, float]:
+    """Losses of what knows letters alone, or short words."""
+    levels = {
+        "letter entropy": files.last("letter_entropy"),
+        "two-sided Markov model": files.last("markov_loss"),
+    }
+    return {name: level for name, level in levels.items() if level is not None}
 
 
 def _length_chart(files: RunFiles) -> list[Markup]:
@@ -169,8 +189,12 @@ def _length_chart(files: RunFiles) -> list[Markup]:
     points = sorted((int(length), score["loss"]) for length, score in lengths.items())
     band = sorted((int(n), s["low"], s["high"]) for n, s in lengths.items())
     title = "MASK-only loss by window length, at the end"
-    chart = Chart(title, "bp", "nats a base", {"model": points}, bands={"model": band})
-    return _chart(chart)
+    levels = _yardsticks(files)
+    return _chart(Chart(title, "bp", "nats a base", {"model": points}, levels, {"model": band}))
+
+
+def _health_words(files: RunFiles) -> str:
+    return _HEALTH if files.distilling else _COLLAPSE
 
 
 def _health_charts(files: RunFiles) -> list[Markup]:
@@ -184,19 +208,20 @@ def _health_charts(files: RunFiles) -> list[Markup]:
     return [
         figure
         for title, unit, name in wanted
+        if files.distilling or name not in _OF_THE_PROJECTION
         for figure in _chart(Chart(title, "step", unit, {title: files.points(name)}))
     ]
 
 
 def _training_charts(files: RunFiles) -> list[Markup]:
-    losses = {
-        "masked bases": files.points("masked_loss"),
-        "distillation": files.points("train_distillation_loss"),
-    }
+    losses = {"masked bases": files.points("masked_loss")}
+    if files.distilling:
+        losses["distillation"] = files.points("train_distillation_loss")
+    name = "Training losses" if files.distilling else "Training loss at masked bases"
     rate = {"learning rate": files.points("learning_rate")}
     norm = {"gradient": files.points("gradient_norm")}
     return [
-        *_chart(Chart("Training losses", "step", "nats", losses, smooth=True)),
+        *_chart(Chart(name, "step", "nats", losses, smooth=True)),
         *_chart(Chart("Learning rate", "step", "", rate)),
         *_chart(Chart("Gradient norm", "step", "", norm, smooth=True)),
     ]
@@ -205,7 +230,12 @@ def _training_charts(files: RunFiles) -> list[Markup]:
 def _last_numbers(files: RunFiles) -> list[tuple[str, str]]:
     checks = [row for row in files.metrics if row.get("mask_loss") is not None]
     last = checks[-1] if checks else {}
-    return [(key, _shown(value)) for key, value in last.items() if not isinstance(value, dict)]
+    unlearned = () if files.distilling else _OF_THE_PROJECTION
+    return [
+        (key, _shown(value))
+        for key, value in last.items()
+        if not isinstance(value, dict) and key not in unlearned
+    ]
 
 
 # Fine-tuning ---------------------------------------------------------------------------------
@@ -229,6 +259,7 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
             ("metric", "value", "95 % interval"),
             rows,
         ),
+        *_counts_part(files),
         Part(
             "How it was judged",
             str(found.get("intervals", "")),
@@ -248,6 +279,8 @@ def _said_of_choice(chosen: Row) -> Row:
     epoch, epochs = said.pop("epoch", None), said.pop("epochs", None)
     if epoch and epochs:
         said["epoch"] = f"{epoch} of {epochs}"
+    if "strength" in said:
+        said["C (larger: less regularised)"] = said.pop("strength")
     return said
 
 
@@ -282,7 +315,7 @@ def _choice_part(found: Row, settings: Row) -> list[Part]:
         *_rules_of_reading(trained, settings),
         *([_FOLDS_CHOOSE] if "cross-validation" in str(found.get("protocol", "")) else []),
     ]
-    rows = [[_shown(value) for value in one.values()] for one in tried]
+    rows = [[_score(value) for value in one.values()] for one in tried]
     values = found.get("task", {}).get("kind") == "regression"
     header = [
         "squared error in variances" if values and name == "loss" else name for name in tried[0]
@@ -296,7 +329,7 @@ def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
     pooling = "auto" in settings.get("pooling", "auto")
     rules = []
     if "probe" in trained:
-        told = [*(["strand"] if strand else []), *(["poolings"] if pooling else []), "strength"]
+        told = [*(["strand"] if strand else []), *(["poolings"] if pooling else []), "C"]
         rules.append(f"A probe takes the {_listed(told, 'and')} of the lowest loss.")
     told = [
         *(["the given strand alone"] if strand else []),
@@ -337,9 +370,21 @@ def _calibration_part(found: Row) -> list[Part]:
         "Reliability", f"mean probability of {asked}", share, lines, agreement="as it should be"
     )
     names = [name for name in judged["before"] if name != "reliability"]
-    rows = [(name, *(_shown(each[name]) for each in judged.values())) for name in names]
+    rows = [(name, *(_score(each[name]) for each in judged.values())) for name in names]
     text = f"{str(calibration.get('what', '')).capitalize()}.{_CALIBRATION.format(asked=asked)}"
+    text += _harm(judged)
     return [Part("Calibration", text, _chart(chart), ("number", *judged), rows)]
+
+
+def _harm(judged: Row) -> str:
+    """A sentence where calibration made probabilities worse, by a score that rewards honesty."""
+    before, after = judged.get("before", {}), judged.get("after", {})
+    worse = [
+        f"{name.replace('_', ' ')} {_score(before[name])} → {_score(after[name])}"
+        for name in ("log_loss", "brier")
+        if name in before and name in after and after[name] > before[name]
+    ]
+    return f" On these rows calibration did harm: {_listed(worse, 'and')}." if worse else ""
 
 
 def _asked(task: Row) -> tuple[str, str]:
@@ -363,15 +408,33 @@ def _sentence(found: Row) -> str:
 
 def _confusion(files: RunFiles) -> list[Markup]:
     """The confusion table as a figure; classes in columns, the true one in the first column."""
-    path = files.folder / "confusion.tsv"
-    if not path.is_file():
+    header, lines = _counts(files)
+    # Of several labels a row the columns are four kinds of counts.
+    if header[1:] != [line[0] for line in lines]:
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        header, *lines = csv.reader(stream, delimiter="\t")
     counts = [[int(float(cell)) for cell in line[1:]] for line in lines]
     # No font has a tab.
     names = [" ".join(name.split()) for name in header[1:]]
-    return [Markup(draw_table(counts, names, "Answers to rows that chose nothing"))]
+    title = "True class and answer of judged rows"
+    return [Markup(draw_table(counts, names, title))] if names else []
+
+
+def _counts_part(files: RunFiles) -> list[Part]:
+    """Right and wrong answers to each label of a multi-label task."""
+    header, lines = _counts(files)
+    if header[1:] == [line[0] for line in lines]:
+        return []
+    return [Part("Answers to each label", "Numbers of judged rows.", (), header, lines)]
+
+
+def _counts(files: RunFiles) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of confusion.tsv; none where nothing was judged."""
+    path = files.folder / "confusion.tsv"
+    if not path.is_file():
+        return [], []
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *lines = csv.reader(stream, delimiter="\t")
+    return header, lines
 
 
 def _learning_part(files: RunFiles, found: Row, settings: Row) -> list[Part]:
@@ -465,8 +528,38 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _verdict(files: RunFiles) -> str:
-    return str(files.last("verdict") or "")
+def _score(value: Any) -> str:
+    """A score or loss, to as many digits as it is worth."""
+    return f"{value:.4g}" if isinstance(value, float) else _shown(value)
+
+
+def _verdict(files: RunFiles, stopped: str) -> str:
+    """What the last check said; first that the run is not finished, where it is not."""
+    said = str(files.last("verdict") or "")
+    unfinished = _unfinished(files)
+    if not unfinished:
+        return said
+    why = f" Stopped: {stopped}." if stopped else ""
+    return f"Not finished: {unfinished}.{why}" + (f" At the last check: {said}" if said else "")
+
+
+def _unfinished(files: RunFiles) -> str:
+    """How far a run came that has no model, or a model of fewer steps than planned."""
+    config = files.folder / "model" / "config.json"
+    if files.settings.get("verb") not in _PARTS:
+        return ""
+    if config.is_file():
+        seen = read_json(config).get("provenance", {})
+        finished = seen.get("finished") is not False
+        return "" if finished else f"step {seen['steps']:,} of {seen['planned_steps']:,}"
+    checkpoint = files.folder / "checkpoints" / "last" / "state.json"
+    state = read_json(checkpoint) if checkpoint.is_file() else {}
+    step = max(state.get("step", 0), files.last("step") or 0)
+    settings = files.settings.get("settings") or {}
+    planned = state.get("plan", {}).get("steps") or settings.get("steps")
+    if not step:
+        return "it has written no model"
+    return f"step {step:,}" + (f" of {planned:,}" if planned else "")
 
 
 def _no_parts(files: RunFiles) -> list[Part]:
