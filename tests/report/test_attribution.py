@@ -68,6 +68,37 @@ def test_a_cell_is_coloured_by_its_effect():
     assert ["ACGT"[int(y)] for _, y in dots] == list(record.ref)
 
 
+def test_columns_of_logo_and_heat_map_stand_over_one_another():
+    record = mutated(150)
+    logo, cells = draw_logo(record), draw_heat_map(record)
+    places = [axes.get_position().intervalx for axes in (*logo.axes, *cells.axes[:-1])]
+    assert np.ptp(np.array(places), axis=0).max() == 0
+    for base in (0, 149):
+        row, place = divmod(base, 120)
+        left, right = logo.axes[2 * row], cells.axes[row]
+        at = [
+            axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0]
+            for axes, x in ((left, place + 0.5), (right, place))
+        ]
+        assert at[0] == pytest.approx(at[1])
+    assert cells.axes[-1].get_ylabel() == "effect"
+
+
+def test_the_logo_of_a_pretrained_model_is_no_worth_of_a_base():
+    record = mutated(20)
+    assert "worth" in draw_logo(record).get_suptitle()
+    title = draw_logo(record, gradient=False).get_suptitle()
+    assert "sequence around expects" in title and "worth" not in title
+
+
+def test_a_dollar_in_a_name_destroys_nothing(folder):
+    table = folder / "agreement.tsv"
+    table.write_text(table.read_text().replace("r/1", r"$\bad_{$"))
+    write_attribution_page(folder, pictures=1)
+    (logo,) = (folder / "pictures").glob("*.logo.svg")
+    assert r"$\bad_{$, what every base" in logo.read_text(encoding="utf-8")
+
+
 def test_long_records_are_drawn_where_they_matter():
     record = mutated(PICTURE_BASES + 500)
     record.effects[:300] = 0
@@ -129,6 +160,7 @@ def test_the_page_says_what_was_found_and_needs_nothing_else(folder):
     assert 'class="verdict alarm"' in text
     assert "findna mutagenesis a &amp; b" in text and "&lt;yes&gt;" in text
     assert text.count("data:image/png;base64,") == 4
+    assert "red raises the answer" in text and "grey is N" in text
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     made = sorted(path.name for path in (folder / "pictures").iterdir())
     names = [f"000{n}-r_{n}" for n in (1, 2)]
@@ -154,6 +186,7 @@ def test_no_pictures_need_no_library(folder, monkeypatch):
 
     monkeypatch.setattr(attribution, "_logo_plotter", absent)
     page = write_attribution_page(folder, pictures=0).read_text()
+    assert "<h2>Pictures</h2>" not in page
     assert "<img" not in page and not Path(folder / "pictures").exists()
     with pytest.raises(BadInput, match="tangermeme"):
         write_attribution_page(folder, pictures=1)

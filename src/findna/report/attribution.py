@@ -32,6 +32,8 @@ LETTERS = "ACGT"
 ROW_BASES = 120
 PICTURE_BASES = 10 * ROW_BASES
 _ALARM = "#b03a2e"
+_RIGHT = 0.93  # of the width of a picture; behind it stands the bar of colours
+_EXPECTED = "how far the sequence around expects every base"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +87,24 @@ def draw_heat_map(record: Mutated) -> Figure:
     shown = record.stretch
     rows = list(shown.rows())
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(15, 0.5 + 1.1 * len(rows)), layout="constrained", dpi=110)
-        places = figure.subplots(len(rows), squeeze=False)[:, 0]
+        figure, places = _lines(len(rows), 1.1)
         top = float(np.nanmax(np.abs(shown.effects), initial=0)) or 1.0
         for axes, row in zip(places, rows, strict=True):
             image = _draw_cells(axes, shown, row, top)
-        figure.colorbar(image, ax=list(places), aspect=8 * len(rows), pad=0.01)
+        low, high = places[-1].get_position().y0, places[0].get_position().y1
+        bar = figure.add_axes((_RIGHT + 0.01, low, 0.008, high - low))
+        figure.colorbar(image, cax=bar, label="effect")
         _title(figure, shown, "effect of every substitution")
     return figure
+
+
+def _lines(count: int, inches: float) -> tuple[Figure, list[Axes]]:
+    """A figure of so many lines, each so high; columns of all pictures stand over one another."""
+    height = 0.6 + inches * count
+    room = {"left": 0.05, "right": _RIGHT, "top": 1 - 0.3 / height, "bottom": 0.25 / height}
+    figure = Figure(figsize=(15, height), dpi=110)
+    places = figure.subplots(count, squeeze=False, gridspec_kw={**room, "hspace": 0.35})[:, 0]
+    return figure, list(places)
 
 
 def _draw_cells(axes: Axes, shown: Mutated, row: slice, top: float) -> Any:
@@ -135,13 +147,12 @@ def draw_logo(record: Mutated, gradient: bool = True) -> Figure:
         kinds["gradient × input"] = shown.contributions
     rows = list(shown.rows())
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        count = len(rows) * len(kinds)
-        figure = Figure(figsize=(15, 0.5 + 1.15 * count), layout="constrained", dpi=110)
-        places = iter(figure.subplots(count, squeeze=False)[:, 0])
+        figure, places = _lines(len(rows) * len(kinds), 1.15)
+        each = iter(places)
         for row in rows:
             for kind, worth in kinds.items():
-                _draw_letters(next(places), shown, row, worth, kind)
-        _title(figure, shown, "what every base is worth")
+                _draw_letters(next(each), shown, row, worth, kind)
+        _title(figure, shown, "what every base is worth" if gradient else _EXPECTED)
     return figure
 
 
@@ -174,7 +185,9 @@ def require_logos() -> None:
 def _title(figure: Figure, shown: Mutated, what: str) -> None:
     alarm = "" if shown.stable else ": UNSTABLE, do not read motifs from this"
     colour = "#222222" if shown.stable else _ALARM
-    figure.suptitle(f"{shown.title}, {what} ({shown.unit}){alarm}", fontsize=9, color=colour)
+    text = f"{shown.title}, {what} ({shown.unit}){alarm}"
+    y = 1 - 0.06 / figure.get_figheight()
+    figure.suptitle(text, y=y, va="top", fontsize=9, color=colour)
 
 
 # ---------------------------------------------------------------- the page
@@ -196,12 +209,14 @@ def write_attribution_page(folder: str | Path, pictures: int = 10) -> Path:
         folder / "agreement.tsv", sep="\t", dtype={"id": str}, na_values=absent,
         keep_default_na=False,
     )  # fmt: skip
+    drawn = [
+        _picture_part(folder, number, one, facts["kind"] == "task")
+        for number, one in enumerate(_drawn(folder, facts, table, pictures), 1)
+    ]
     parts = [
         _agreement_part(facts, table),
-        *(
-            _picture_part(folder, number, one, facts["kind"] == "task")
-            for number, one in enumerate(_drawn(folder, facts, table, pictures), 1)
-        ),
+        Part("Pictures", _HOW_TO_READ[facts["kind"]] if drawn else ""),
+        *drawn,
         Part("What was measured", "", (), ("what", "value"), _facts(facts)),
         Part("Command", "", (), ("command",), [(str(facts["command"]),)]),
     ]
@@ -218,6 +233,20 @@ def write_attribution_page(folder: str | Path, pictures: int = 10) -> Path:
     with atomic_file(folder / "index.html", overwrite=True) as made:
         made.write_text(text, encoding="utf-8")
     return folder / "index.html"
+
+
+_HOW_TO_READ = {
+    "task": (
+        "In a logo letters above the line raise the answer, those below lower it. In a heat map"
+        " each column is a base and each row the letter it is changed to: red raises the answer,"
+        " blue lowers it, a dot marks the base that stands there, grey is N."
+    ),
+    "pretrained": (
+        "In a logo letters above the line are expected from the sequence around them, those below"
+        " are not. In a heat map each column is a base and each row another letter: red is expected"
+        " more than the base that stands there, blue less, a dot marks that base, grey is N."
+    ),
+}
 
 
 def _drawn(
