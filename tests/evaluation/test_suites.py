@@ -20,6 +20,7 @@ from findna.evaluation.suites.registry import (
     tasks_of,
 )
 from findna.evaluation.suites.rows import read_task, task_folder
+from findna.evaluation.tabulate import _published
 from findna.files import BadInput
 from findna.metrics import metric_names
 
@@ -476,3 +477,14 @@ def test_a_size_that_differs_is_never_passed_over(tmp_path):
         ({"train": 2, "test": 2}, 1),
     ]:
         assert len(read_task(replace(task, rows=rows), tmp_path).notes) == noted, rows
+
+
+def test_figures_of_other_test_rows_are_not_put_beside():
+    shown, others = _published(
+        {"gue/tf/0": 1000, "genomic_benchmarks/human_enhancers_cohn": 122, "own": 5}
+    )
+    assert set(shown["task"]) == {"gue/tf/0"} and len(shown) == len(
+        published_for(find_task("gue/tf/0"))
+    )
+    (told,) = others
+    assert "human_enhancers_cohn" in told and "6,948 official test rows, and here are 122" in told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def tabulate(
     names = {run.record.contender for run in runs}
     reference = _reference(settings, begun, names, ended=not left)
     found = summary(runs, reference, resamples=settings.resamples)
-    published = _published({run.record.task for run in runs})
+    published, others = _published({run.record.task: run.record.rows for run in runs})
     results = tidy(runs)
     for name, table in (
         ("results", results),
@@ -60,7 +60,8 @@ def tabulate(
         ("published", published),
     ):
         write_table(table, folder / f"{name}.tsv")
-    text = to_markdown(found, published, _told_of_budget(left, reference, settings, begun))
+    told = [*_told_of_budget(left, reference, settings, begun), *others]
+    text = to_markdown(found, published, told)
     for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
         if listed := "\n".join(f"* {line}" for line in lines):
             text += f"\n## {title}\n\n{listed}\n"
@@ -124,14 +125,23 @@ def _preferred(begun: Sequence[Start], modes: Sequence[str]) -> list[str]:
     return [f"{mode}-{s.name}" for s in starts for mode in _STRONGEST if mode in modes]
 
 
-def _published(tasks: set[str]) -> pd.DataFrame:
-    """Published figures of the tasks that the registry knows."""
+def _published(test_rows: Mapping[str, int]) -> tuple[pd.DataFrame, list[str]]:
+    """Published figures of the tasks that the registry knows, and a sentence for each task that has
+    other test rows than the official ones: figures are not put beside those.
+    """
     known = {task.name: task for suite in suites() for task in suite.tasks}
+    official = {name: task.rows.get("test") for name, task in known.items()}
+    others = {
+        name: f"**No published figures** for {name}: they are of {official[name]:,} official test"
+        f" rows, and here are {count:,}."
+        for name, count in sorted(test_rows.items())
+        if official.get(name) not in (None, count) and published_for(known[name])
+    }
     columns = ["task", "model", "parameters", "metric", "value", "protocol", "source", "note"]
     rows = [
         {column: getattr(figure, column) for column in columns}
         | {"protocol": f"{figure.protocol}: {figure.protocol_meaning}"}
-        for name in sorted(tasks & known.keys())
+        for name in sorted(test_rows.keys() & known.keys() - others.keys())
         for figure in published_for(known[name])
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns), list(others.values())
