@@ -207,6 +207,7 @@ def environment(device: torch.device | str) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": device.type,
         "device_name": name,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
