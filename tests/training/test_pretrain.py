@@ -433,6 +433,10 @@ def test_two_processes_equal_one(genome: Genome, tmp_path: Path) -> None:
     for name, value in one.items():
         if name.startswith(("student.", "teacher.", "centre")):
             torch.testing.assert_close(value, two[name], atol=2e-3, rtol=1e-3, msg=name)
+    found = [
+        json.loads((tmp_path / out / "environment.json").read_text()) for out in ("one", "two")
+    ]
+    assert [each["processes"] for each in found] == [1, 2]
 
 
 def test_processes_stop_together_and_compute_alike(genome: Genome, tmp_path: Path) -> None:
