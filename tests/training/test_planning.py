@@ -53,11 +53,11 @@ def test_a_short_time_goes_into_steps_and_not_into_checks() -> None:
     assert (found.checks, found.final_bases) == (6, int(9 / ONCE * 1000))
     assert found.steps == int((60 - 6 - 9) / 0.5)
     hardly = plan(budget="1s", timed=Timings(step=0.5, check=1, yardsticks=0, left=1))
-    assert hardly == Plan(20, 1, 1000)
+    assert hardly == Plan(1, 1, 1000)
 
 
 def test_the_yardsticks_of_the_closing_check_are_paid_for_first() -> None:
     found = plan(budget="2m", timed=Timings(step=0.5, check=1, yardsticks=40, left=100))
     assert found == plan(budget="1m", timed=Timings(step=0.5, check=1, yardsticks=0, left=60))
     hardly = plan(budget="1s", timed=Timings(step=0.5, check=1, yardsticks=40, left=1))
-    assert hardly == Plan(20, 1, 1000)
+    assert hardly == Plan(1, 1, 1000)

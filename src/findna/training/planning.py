@@ -9,7 +9,8 @@ from typing import NamedTuple
 from findna.training.recipes import PretrainSettings
 from findna.training.validation import ValidationSettings
 
-TIMED_STEPS = 20
+# Steps that are timed, as long as they take no larger share of the time that is left.
+TIMED_STEPS, TIMING = 20, 0.1
 # Window lengths at which the model that is kept is checked at the end, beside the run's own.
 EXTRA_LENGTHS = (70, 101, 300, 500, 1000)
 # Largest shares of a time budget for the checks on the way and for the closing ones.
@@ -57,7 +58,7 @@ def plan_of(
     affordable = _CLOSING * left / check / closing_checks(validation.bases, validation)
     final_bases = min(final_bases, max(validation.bases, int(affordable * validation.bases)))
     left -= check * (checks + closing_checks(final_bases, validation))
-    return Plan(max(TIMED_STEPS, int(left / step)), checks, final_bases)
+    return Plan(max(1, int(left / step)), checks, final_bases)
 
 
 def closing_checks(final_bases: int, validation: ValidationSettings) -> float:

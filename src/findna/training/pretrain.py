@@ -29,6 +29,7 @@ from findna.training.engine import agreed, open_engine, total
 from findna.training.examination import Examiner, Figures
 from findna.training.planning import (
     TIMED_STEPS,
+    TIMING,
     Plan,
     Timings,
     closing_checks,
@@ -240,14 +241,21 @@ class _Job:
         return self.settings.steps is None and self.settings.epochs is None
 
     def _time_steps(self) -> tuple[float, float]:
-        """Seconds of a step and of a check, measured on steps that are then undone."""
+        """Seconds of a step and of a check, measured on steps that are then undone: fewer where
+        they would take much of the time that is left.
+        """
         before = {k: v.detach().clone() for k, v in self.learner.state().items()}
-        for step in range(TIMED_STEPS):
-            if step == TIMED_STEPS // 4:
-                warm = time.monotonic()  # the first steps pay for allocations and caches
-            self._learn(step, 10 * TIMED_STEPS)
+        began = time.monotonic()
+        enough = began + TIMING * (self.deadline - began)
+        ended: list[float] = []
+        late = False
+        while len(ended) < 2 or (len(ended) < TIMED_STEPS and not late):
+            self._learn(len(ended), 10 * TIMED_STEPS)
+            ended.append(time.monotonic())
+            (late,) = self._any_rank(ended[-1] > enough)
         self._synchronise()
-        step_time = (time.monotonic() - warm) / (TIMED_STEPS - TIMED_STEPS // 4)
+        warm = max(1, len(ended) // 4)  # the first steps pay for allocations and caches
+        step_time = (time.monotonic() - ended[warm - 1]) / (len(ended) - warm)
         checked = time.monotonic()
         self._check()
         check_time = time.monotonic() - checked
@@ -301,7 +309,6 @@ class _Job:
 
     def _train(self) -> bool:
         """Train until the end, the deadline or a signal; True when all steps were made."""
-        check_every = max(1, self.steps // self.plan.checks)
         saved = time.monotonic()
         with (
             StopRequest().listening() as stop,
@@ -313,7 +320,7 @@ class _Job:
                 if self.step % LOG_EVERY == 0 or self.step == self.steps:
                     self._log(numbers)
                 progress.advance(self.settings.sampling.batch_bases)
-                if self.step % check_every == 0 and self.step < self.steps:
+                if self._check_due():
                     self._refuse_not_finite(numbers)
                     self._report(self._check())
                 stopping, late = self._any_rank(stop.asked, self._out_of_time())
@@ -328,6 +335,11 @@ class _Job:
                     return False
         self._save()
         return True
+
+    def _check_due(self) -> bool:
+        """Whether one of the checks, of which the last is the closing one, follows this step."""
+        before, now = (step * self.plan.checks // self.steps for step in (self.step - 1, self.step))
+        return before < now and self.step < self.steps
 
     def _out_of_time(self) -> bool:
         examiner = self.examiner
