@@ -19,6 +19,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     # Fields of which one is given: named later, it takes the place of those named before.
     alternatives: ClassVar[tuple[str, ...]] = ()
+    # The field that decides what others are if they are not given.
+    leading: ClassVar[str | None] = None
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any], *, source: str) -> Self:

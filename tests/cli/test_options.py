@@ -100,6 +100,19 @@ def test_the_last_named_end_of_a_run_stands(tmp_path: Path) -> None:
         PretrainSettings.resolve(both)
 
 
+def test_a_file_of_one_preset_is_not_taken_for_another(tmp_path: Path) -> None:
+    flags = SettingsOptions(PretrainSettings)
+    config = tmp_path / "settings.yaml"
+    config.write_text("preset: tiny\nsampling: {window: 512}\n")
+    named: dict[str, Any] = dict.fromkeys(flags.flags) | {"config": config, "set_": None}
+    for other in ({"preset": "small"}, {"set_": ["preset=small"]}):
+        with pytest.raises(BadInput, match=r"preset tiny.* preset small is asked for"):
+            flags.take({**named, **other})
+    assert flags.take({**named, "preset": "tiny"})["preset"] == "tiny"
+    config.write_text("sampling: {window: 512}\n")
+    assert flags.take({**named, "preset": "small"})["preset"] == "small"
+
+
 def test_settings_of_a_run_are_a_config(tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
     config.write_text("verb: pretrain\nsettings: {steps: 7}\n")

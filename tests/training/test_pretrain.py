@@ -406,7 +406,18 @@ def test_recipes_give_way_to_what_is_given() -> None:
     assert mine.sampling.window == 500 and mine.sampling.batch_bases == 64_000
 
 
+def test_a_largest_rate_takes_the_place_of_the_fixed_rate_of_a_recipe() -> None:
+    drawn = PretrainSettings.resolve({"preset": "paper", "hiding": {"max_rate": 0.8}})
+    assert (drawn.hiding.max_rate, drawn.hiding.fixed_rate) == (0.8, None)
+    with pytest.raises(BadInput, match=r"one of max_rate, 0\.8, and fixed_rate, 0\.2"):
+        PretrainSettings.resolve({"hiding": {"max_rate": 0.8, "fixed_rate": 0.2}})
+    for made in (drawn, PretrainSettings.resolve({"preset": "paper"})):
+        assert PretrainSettings.resolve(made.model_dump(mode="json")) == made
+
+
 def test_settings_that_contradict_are_refused_by_name() -> None:
+    with pytest.raises(BadInput, match="nothing is learned"):
+        PretrainSettings.resolve({"distillation": {"masked_weight": 0}})
     with pytest.raises(BadInput, match="steps, epochs and budget"):
         PretrainSettings.resolve({"steps": 5, "budget": "10m"})
     with pytest.raises(BadInput, match="huge"):
@@ -625,7 +636,7 @@ def test_a_model_tells_which_windows_it_was_trained_on(genome: Genome, tmp_path:
 def test_weights_keep_their_shape(genome: Genome, tmp_path: Path) -> None:
     new_model("tiny", 0).save(tmp_path / "model")
     for asked in ({"preset": "small"}, {"preset": "paper", "head": "shared"}):
-        with pytest.raises(BadInput, match="the shape comes from --from"):
+        with pytest.raises(BadInput, match="out of a --config file: the shape comes from --from"):
             pretrain(genome, tmp_path / "run", {"steps": 1, **asked}, start_from=tmp_path / "model")
 
 

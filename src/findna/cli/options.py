@@ -92,7 +92,9 @@ class SettingsOptions:
 
     def take(self, values: MutableMapping[str, Any]) -> dict[str, Any]:
         """Remove the options from `values` and nest them: file, then `--set`, then flags."""
-        given: dict[str, Any] = self._from_file(values.pop("config"))
+        config = values.pop("config")
+        given: dict[str, Any] = self._from_file(config)
+        led_by = given.get(self.settings.leading or "")
         assigned = [self._assignment(text) for text in values.pop("set_") or ()]
         flagged = [
             (flag.path, flag.value(value))
@@ -103,7 +105,21 @@ class SettingsOptions:
             self._give_way(given, layer)
             for path, value in layer:
                 _put(given, path, value)
+        if led_by is not None:
+            self._refuse_other_lead(config, led_by, given)
         return given
+
+    def _refuse_other_lead(self, config: Path, led_by: Any, given: dict[str, Any]) -> None:
+        """A file of one preset says what its recipe said; another preset would not get its own."""
+        name = str(self.settings.leading)
+        if given[name] != led_by:
+            raise BadInput(
+                f"is of {name} {led_by}, with what follows from it, and {name} {given[name]} is"
+                " asked for",
+                file=config,
+                remedy="leave --config away and give what is to differ by flags, or take out of the"
+                f" file {name} and all that the {name} is to decide",
+            )
 
     def _give_way(self, given: dict[str, Any], layer: Layer) -> None:
         """Drop the alternatives of what a later layer names: `--budget` over `steps` of a file."""

@@ -51,6 +51,13 @@ class HidingSettings(Settings):
     def _shares_fit(self) -> "HidingSettings":
         if self.mask + self.random > 1:
             raise ValueError(f"mask {self.mask} and random {self.random} are more than 1 together")
+        # A file of a run names all settings: there the default of the largest rate means nothing.
+        usual = type(self).model_fields["max_rate"].default
+        if self.fixed_rate is not None and self.max_rate != usual:
+            raise ValueError(
+                f"give one of max_rate, {self.max_rate}, and fixed_rate, {self.fixed_rate}:"
+                " fixed_rate takes the place of drawn rates (fixed_rate null: none)"
+            )
         return self
 
 

@@ -69,6 +69,7 @@ class PretrainSettings(Settings):
     """Everything that decides what a pretraining run computes."""
 
     alternatives = ENDS
+    leading = "preset"
     preset: str = Field(
         "tiny",
         description="Shape and recipe: tiny, small, medium, base, paper or long. The recipe sets"
@@ -129,9 +130,17 @@ class PretrainSettings(Settings):
             told = given.get(section) or {}
             # What is no section is refused by name when it is parsed.
             merged[section] = (
-                {**recipe.get(section, {}), **told} if isinstance(told, Mapping) else told
+                {**_usual(recipe, section, told), **told} if isinstance(told, Mapping) else told
             )
         return cls.parse(merged, source=source)
+
+
+def _usual(recipe: Mapping[str, Any], section: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What the recipe says of a section, but for a rate in whose place another kind is given."""
+    usual = dict(recipe.get(section, {}))
+    if "max_rate" in told:
+        usual.pop("fixed_rate", None)
+    return usual
 
 
 def seconds(text: str) -> float:

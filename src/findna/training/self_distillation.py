@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from findna.data.batches import PretrainBatch
@@ -68,6 +68,12 @@ class DistillationSettings(Settings):
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising rate.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     beta2: float = Field(0.98, gt=0, lt=1, description="Second-moment decay of AdamW.")
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> DistillationSettings:
+        if not (self.masked_weight or self.distillation_weight):
+            raise ValueError("masked_weight and distillation_weight are both 0: nothing is learned")
+        return self
 
 
 @dataclass(frozen=True)
