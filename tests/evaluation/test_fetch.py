@@ -910,6 +910,40 @@ def test_dry_run_and_list_open_no_connection(
     assert {line.split("\t")[0] for line in listed.stdout.splitlines()} == set(catalogue())
 
 
+def test_dry_run_names_the_genomes_that_building_fetches(tmp_path: Path) -> None:
+    task = "genomic_benchmarks/demo_human_or_worm"
+    plan = ("--build", "--dry-run", "-o", tmp_path / "d")
+    own = ("-g", "hg38=mine.fa")
+    for asked, missing in (
+        ((task,), {"hg38", "ce11"}),
+        ((task, "ce11"), {"hg38", "ce11"}),
+        ((task, *own), {"ce11"}),
+    ):
+        result = call(*asked, *plan)
+        assert result.exit_code == 0, result.stderr
+        files = [line.split("\t")[0] for line in result.stdout.splitlines()]
+        genomes = [Path(file).parent.name for file in files if "/genomes/" in file]
+        assert sorted(genomes) == sorted(missing)
+    assert "/genomes/" not in call(task, "--dry-run", "-o", tmp_path / "d").stdout
+    there = tmp_path / "d" / "genomes" / "ce11" / "ce11.fa.gz"
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert "ce11.fa.gz" not in call(task, *plan).stdout
+    unclear = call(task, *plan, "-g", "mine.fa")
+    assert unclear.exit_code == 3 and "-g ce11=FILE -g hg38=FILE" in unclear.stderr
+
+
+@pytest.mark.parametrize("source", ["-g", "--taxon", "--species"])
+def test_sources_go_with_build(tmp_path: Path, source: str) -> None:
+    asked = (source, "turtle=turtles.fa", "-o", tmp_path / "d")
+    for dry in ((), ("--dry-run",)):
+        result = call("gue/tf/0", *asked, *dry)
+        assert result.exit_code == 2 and "--build" in result.stderr
+    with pytest.raises(BadInput, match="sources are what is built from"):
+        suites.fetch(["gue/tf/0"], tmp_path, sources=suites.Sources(species=tmp_path))
+    assert not (tmp_path / "d").exists()
+
+
 def test_verb_ends_as_it_should(tmp_path: Path, nowhere: str) -> None:
     assert call().exit_code == 2
     assert call("mtcdna", "--build", "--taxon", "turtles.fa").exit_code == 2

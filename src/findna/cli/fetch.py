@@ -1,6 +1,6 @@
 """`findna fetch`: genomes, suites and models onto this machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +8,9 @@ import typer
 
 import findna
 from findna.cli.running import Overwrite, resolved, verb
-from findna.evaluation.fetch.catalogue import MODEL, MTCDNA, catalogue, datasets
+from findna.evaluation.fetch.catalogue import MODEL, MTCDNA, Dataset, catalogue, datasets
 from findna.evaluation.fetch.folder import DataFolder
-from findna.evaluation.fetch.suites import FetchSettings, Sources
+from findna.evaluation.fetch.suites import FetchSettings, Sources, genomes_to_fetch
 from findna.files import cache_folder
 
 
@@ -73,14 +73,17 @@ def fetch(
         raise typer.BadParameter("name what to fetch, or see --list", param_hint="NAME")
     if names[0] == MODEL and len(names) > 1:
         names = [f"{MODEL}/{name}" for name in names[1:]]
-    if dry_run:
-        _say_rows(_plan(output, settings, mirror, names))
-        return
+    if (genome or taxon or species) and not build:
+        raise typer.BadParameter("-g, --taxon and --species are what --build builds from: add it")
     sources = Sources(
         genomes=dict(_pairs(genome, key_needed=False)),
         taxa={name: Path(path) for name, path in _pairs(taxon, key_needed=True)},
         species=species,
     )
+    if dry_run:
+        folder = DataFolder(output or cache_folder() / "data", settings.download, mirror=mirror)
+        _say_rows(_plan(folder, datasets(names), sources, build=build))
+        return
     findna.fetch(
         names,
         output,
@@ -105,11 +108,14 @@ def _pairs(texts: list[str] | None, *, key_needed: bool) -> Iterable[tuple[str, 
 
 
 def _plan(
-    output: Path | None, settings: FetchSettings, mirror: str | None, names: list[str]
+    folder: DataFolder, wanted: Sequence[Dataset], sources: Sources, *, build: bool
 ) -> Iterable[tuple[object, ...]]:
-    folder = DataFolder(output or cache_folder() / "data", settings.download, mirror=mirror)
+    """The table of `--dry-run`, with the genomes that building fetches."""
     yield "file", "bytes", "checksum", "state", "sources"
-    for dataset in datasets(names):
+    fetched = {dataset.name: dataset for dataset in wanted}
+    for dataset in wanted if build else ():
+        fetched |= {each.name: each for each in genomes_to_fetch(dataset, folder, sources)}
+    for dataset in fetched.values():
         for planned in folder.plan(dataset):
             state = "there" if planned.there else "to fetch"
             size = planned.file.size if planned.file.size is not None else "unknown"

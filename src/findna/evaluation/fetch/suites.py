@@ -66,9 +66,12 @@ def fetch(
         The data folder.
 
     Raises:
-        BadInput: an unknown name, no source that answers, a wrong checksum.
+        BadInput: an unknown name, no source that answers, a wrong checksum, sources without
+            `build`.
     """
     settings = FetchSettings.of(settings)
+    if not build and sources not in (None, Sources()):
+        raise BadInput("sources are what is built from, and nothing is", remedy="build=True builds")
     place = Path(output) if output else cache_folder() / "data"
     folder = DataFolder(place, settings.download, mirror=mirror, overwrite=overwrite)
     wanted = datasets(names)
@@ -116,13 +119,32 @@ def _build_mtcdna(folder: DataFolder, sources: Sources, settings: MitogenomeSett
     return output
 
 
+def genomes_to_fetch(dataset: Dataset, folder: DataFolder, sources: Sources) -> list[Dataset]:
+    """The genomes that building a data set would fetch: neither given nor in the folder.
+
+    Raises:
+        BadInput: one FASTA is given for several builds.
+    """
+    needed = set(_builds(dataset).values())
+    wanted = [b for b in sorted(needed) if _given(b, needed, sources) is None]
+    return [catalogue()[b] for b in wanted if not folder.find(catalogue()[b])]
+
+
+def _builds(dataset: Dataset) -> dict[str, str]:
+    """The genome that each class of a GenomicBenchmarks task is cut from; empty for all else."""
+    if not dataset.name.startswith(f"{GENOMIC_BENCHMARKS}/"):
+        return {}
+    task = dataset.name.removeprefix(f"{GENOMIC_BENCHMARKS}/")
+    classes = sorted({Path(f.path).name.split(".")[0] for f in dataset.files})
+    return {name: reference_of(task, name) for name in classes}
+
+
 def _build_benchmark(dataset: Dataset, folder: DataFolder, sources: Sources) -> Path:
     task = dataset.name.removeprefix(f"{GENOMIC_BENCHMARKS}/")
     place = folder.path / dataset.name
-    classes = sorted({Path(f.path).name.split(".")[0] for f in dataset.files})
-    builds = {name: reference_of(task, name) for name in classes}
+    builds = _builds(dataset)
     opened = {b: _opened(b, set(builds.values()), folder, sources) for b in set(builds.values())}
-    genomes = {name: opened[builds[name]] for name in classes}
+    genomes = {name: opened[build] for name, build in builds.items()}
     built = build_task(place, genomes, overwrite=folder.overwrite)
     for part in built:
         left_out = part.lacking + part.outside
@@ -133,6 +155,18 @@ def _build_benchmark(dataset: Dataset, folder: DataFolder, sources: Sources) -> 
 
 def _opened(name: str, needed: set[str], folder: DataFolder, sources: Sources) -> Genome:
     """A build as a person gave it, or as it lies in the folder, fetched if it does not."""
+    given = _given(name, needed, sources)
+    if given is None:
+        dataset = catalogue()[name]
+        (path,) = folder.find(dataset) or folder.fetch(dataset)
+        given = str(path)
+    genome = Genome.open(given)
+    refuse_other_build(genome, name)
+    return genome
+
+
+def _given(name: str, needed: set[str], sources: Sources) -> str | None:
+    """The FASTA that a person gave for a build."""
     given = sources.genomes.get(name)
     if given is None and "" in sources.genomes:
         if len(needed) > 1:
@@ -142,10 +176,4 @@ def _opened(name: str, needed: set[str], folder: DataFolder, sources: Sources) -
                 + " ".join(f"-g {b}=FILE" for b in sorted(needed)),
             )
         given = sources.genomes[""]
-    if given is None:
-        dataset = catalogue()[name]
-        (path,) = folder.find(dataset) or folder.fetch(dataset)
-        given = str(path)
-    genome = Genome.open(given)
-    refuse_other_build(genome, name)
-    return genome
+    return given
