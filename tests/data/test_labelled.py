@@ -177,6 +177,56 @@ def test_a_bed_in_a_class_folder_is_told(tmp_path):
         read_labelled(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a.narrowPeak", "a.txt", "a.tsv.gz"])
+def test_a_bed_is_told_by_its_rows(tmp_path, name):
+    genome = Genome.open(write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n"))
+    rows = "chr1\t0\t4\tx\t9\t-\nchr1\t4\t8\ty\t9\t+\n"
+    data = read_labelled(write(tmp_path / name, rows), genome=genome)
+    assert (data.classes, letters(data.splits["train"])) == (("x", "y"), ["ACGT", "ACGT"])
+    with pytest.raises(BadInput, match="intervals need a genome"):
+        read_labelled(tmp_path / name)
+
+
+def test_places_under_names_are_a_table_that_may_be_split(tmp_path):
+    genome = Genome.open(write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n"))
+    rows = "chrom\tstart\tend\tlabel\tsplit\n" + "".join(
+        f"chr1\t{at}\t{at + 3}\t{'xy'[at % 2]}\t{'train' if at < 4 else 'test'}\n"
+        for at in range(8)
+    )
+    for name in ("a.tsv", "a.bed.tsv"):
+        data = read_labelled(write(tmp_path / name, rows), genome=genome)
+        assert [len(split) for split in data.splits.values()] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("@r\nACGT\n+\nIIII\n", "begins as a FASTQ"),
+        ("##fileformat=VCFv4.2\n", "is a VCF or BCF"),
+        ("chr1\tx\tgene\t2\t3\t.\t+\t.\tid\n", "is a GFF or GTF"),
+    ],
+)
+def test_formats_without_labels_are_told(tmp_path, text, problem):
+    file = write(tmp_path / "one" / "train.txt", text)
+    for where in (file, file.parent):
+        with pytest.raises(BadInput, match=rf"train\.txt: {problem}") as caught:
+            read_labelled(where)
+        assert "columns sequence and label" in str(caught.value)
+
+
+def test_a_folder_of_tasks_is_no_folder_of_classes(tmp_path):
+    write(tmp_path / "gue" / "mouse" / "train.csv", csv(ROWS))
+    write(tmp_path / "gue" / "yeast" / "H3" / "train.csv", csv(ROWS))
+    for task, file in (("mouse", "train.csv"), ("yeast", "H3")):
+        with pytest.raises(BadInput, match=f"{file}: is (no sequence|a folder)") as caught:
+            read_labelled(tmp_path / "gue")
+        assert f"name one: {tmp_path / 'gue' / task}" in str(caught.value)
+        (tmp_path / "gue" / "mouse" / "train.csv").unlink(missing_ok=True)
+    write(tmp_path / "flat" / "a" / "1.txt", "ACGZ")
+    with pytest.raises(BadInput, match="unknown letter 'Z' at position 4"):
+        read_labelled(tmp_path / "flat")
+
+
 def test_places_in_a_table_with_a_genome(tmp_path):
     genome = Genome.open(
         write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n"), cache=tmp_path / "cache"

@@ -101,6 +101,14 @@ def test_what_can_be_read_once_is_refused(tmp_path):
             findna.info(given)
 
 
+def test_a_table_of_predictions_is_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.tsv"
+    path.write_text("id\tlength\tfrac_n\tprediction\nr1\t20\t0\tyes\n")
+    assert findna.info(path)["kind"] == "table"
+    path.write_text("##gff-version 3\n")
+    assert "$4-1" in str(findna.info(path)["as BED"])
+
+
 def test_columns_of_a_bed_are_those_it_has(tmp_path):
     (tmp_path / "a.bed").write_text("chr1\t0\t9\nchr2\t5\t10\n")
     assert findna.info(tmp_path / "a.bed")["columns"] == "chrom, start, end"

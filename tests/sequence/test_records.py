@@ -3,6 +3,7 @@
 import gzip
 import io
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -380,6 +381,40 @@ def test_one_interval_is_a_bed(write: Callable[..., Path], text: str) -> None:
     named = Genome.open(write(">seq\nACGT\n", "s.fa"))
     renamed = write(text.replace("chr1", "seq"), "one.narrowPeak")
     assert listed(renamed, genome=named) == [("seq:1-3", "CG")]
+
+
+GFF_ROW = 'chr1\thavana\tgene\t2\t3\t.\t+\t.\tgene_id "a"\n'
+
+
+@pytest.mark.parametrize("head", ["##gff-version 3\n", "#!genome-build x\n", ""])
+def test_features_are_no_sequences_and_the_remedy_works(
+    write: Callable[..., Path], tmp_path: Path, head: str
+) -> None:
+    path = write(head + GFF_ROW, "a.gtf")
+    with pytest.raises(BadInput, match="is a GFF or GTF") as caught:
+        listed(path)
+    command = str(caught.value).partition("-g: ")[2]
+    bed = tmp_path / "made.bed"
+    command = command.replace("OLD.gff", str(path)).replace("NEW.bed", str(bed))
+    subprocess.run(command, shell=True, check=True)
+    genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    assert listed(bed, genome=genome) == [("gene", "CG")]
+
+
+def test_a_bed_with_numbers_for_names_is_no_gff(write: Callable[..., Path]) -> None:
+    genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    row = "chr1\t1\t3\t7\t500\t+\t1\t3\t0\n"
+    assert listed(write(row, "nine.txt"), genome=genome) == [("7", "CG")]
+
+
+def test_what_follows_a_header_is_a_table_however_it_looks(write: Callable[..., Path]) -> None:
+    path = write("id\tlength\tfrac_n\tprediction\nr1\t20\t0\tyes\n", "predictions.tsv")
+    with pytest.raises(BadInput, match="which column holds the sequences"):
+        listed(path)
+    genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    for head in ("chrom\tstart\tend", "#chr\tchromStart\tchromEnd", "track name=x", "browser hide"):
+        path = write(f"{head}\nchr1\t1\t3\n", "places.txt")
+        assert listed(path, genome=genome) == [("chr1:1-3", "CG")]
 
 
 def test_variants_are_no_sequences(write: Callable[..., Path]) -> None:

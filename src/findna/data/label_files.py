@@ -26,12 +26,24 @@ from findna.data.places import RowPlaces
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import Codes, encode
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import BED_COLUMNS, LINE, read_bed, refuse_unknown
-from findna.sequence.records import bed_records, read_records
+from findna.sequence.intervals import (
+    BED_COLUMNS,
+    LINE,
+    names_columns,
+    read_bed,
+    refuse_unknown,
+)
+from findna.sequence.records import bed_records, format_of, read_records
 from findna.sequence.tables import need_column
 
 # What stands beside a FASTA and is none of its rows.
 _BESIDE = (".fai", ".gzi", ".regions.tsv")
+_BARE = re.compile(rb"[A-Za-z*.-]*")
+_LINE = 1 << 10
+_LABELLED = (
+    "give a table with the columns sequence and label, a FASTA with label=X in its headers, or a"
+    " BED with -g"
+)
 _HEADER_LABEL = re.compile(r"(?:^|[\s;|])label=([^\s|]+)", re.IGNORECASE)
 
 
@@ -126,45 +138,75 @@ def _read_classes(folder: Path) -> Part:
 
 
 def _read_bare(file: Path) -> Iterator[tuple[str, Codes]]:
-    if _is_bed(file):
+    if file.is_dir():
+        raise _no_class_folder(file, "is a folder")
+    kind = _kind_of(file)
+    if kind == "bed":
         raise BadInput(
             "is a BED: class folders hold sequences",
             file=file,
             remedy="put all intervals into one BED with a column headed label",
         )
-    if _is_fasta(file):
+    if kind == "fasta":
         yield from ((record.id, record.codes) for record in read_records(file, format="fasta"))
         return
     with open_bytes(file) as stream:
         letters = b"".join(stream.read().split())
     if not letters:
         raise BadInput("the sequence is empty", file=file)
+    if not _BARE.fullmatch(letters):
+        raise _no_class_folder(file, "is no sequence")
     yield _stem(file), encode(letters, source=file)
+
+
+def _no_class_folder(file: Path, problem: str) -> BadInput:
+    return BadInput(
+        f"{problem}: a folder for each class holds FASTA files, or files of one bare sequence each",
+        file=file,
+        remedy=f"if {file.parent.parent} holds a folder for each task, name one: {file.parent}",
+    )
 
 
 # ---------------------------------------------------------------- one file
 
 
 def _read_file(path: Path, settings: LabelSettings, genome: Genome | None) -> Part:
-    if _is_bed(path):
+    kind = _kind_of(path)
+    if kind == "bed":
         return _read_bed(path, settings, genome)
-    if _is_fasta(path):
+    if kind == "fasta":
         return _read_fasta(path, settings)
     return read_rows(read_cells(path), settings, genome)
 
 
-def _is_bed(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(".bed")
+def _kind_of(path: Path) -> str:
+    """fasta, bed or table; `BadInput` for a format that has no labels.
+
+    Places under names of columns, but in a file that is called a BED, are a table, which may be
+    taken apart by its column `split`.
+    """
+    if path.name.lower().removesuffix(".gz").endswith(".bed"):
+        return "bed"
+    with open_bytes(path) as stream:
+        kind = format_of(stream, "")  # whose rule for names is wider
+        start = stream.peek(_LINE)[:_LINE].removeprefix(BOM_UTF8)
+    if kind == "fastq":
+        raise BadInput("begins as a FASTQ, whose reads have no labels", file=path, remedy=_LABELLED)
+    if kind in ("vcf", "gff"):
+        what = "a VCF or BCF" if kind == "vcf" else "a GFF or GTF"
+        raise BadInput(f"is {what}, which is no labelled data", file=path, remedy=_LABELLED)
+    headed = names_columns(start.decode("utf-8", "replace"))
+    return "table" if kind == "bed" and headed else kind
 
 
 def _is_fasta(path: Path) -> bool:
     with open_bytes(path) as stream:
-        return stream.peek(64)[:64].removeprefix(BOM_UTF8).lstrip().startswith(b">")
+        return format_of(stream, path) == "fasta"
 
 
 def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None) -> dict[str, Part]:
     """One file; a table with a column `split` of train, dev and test is taken apart by it."""
-    if _is_bed(path) or _is_fasta(path):
+    if _kind_of(path) != "table":
         return {"train": _read_file(path, settings, genome)}
     cells = read_cells(path)
     column = first_named(cells.columns, (SPLIT_NAME,))

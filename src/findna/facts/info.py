@@ -12,7 +12,7 @@ from findna.files import open_bytes, refuse_stream
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, bases_in, merge, read_bed
-from findna.sequence.records import format_of, read_records
+from findna.sequence.records import GFF_TO_BED, format_of, read_records
 from findna.sequence.tables import open_table, usual_sequence_column
 from findna.sequence.vcf import open_vcf
 
@@ -112,6 +112,10 @@ def _variant_facts(path: Path) -> Facts:
     }
 
 
+def _annotation_facts(path: Path) -> Facts:
+    return {"kind": "annotation (GFF or GTF, 1-based)", "as BED": GFF_TO_BED}
+
+
 def _table_facts(path: Path) -> Facts:
     with open_bytes(path) as stream, open_table(stream, path) as table:
         columns = table.columns
@@ -142,5 +146,6 @@ _FILE_FACTS: dict[str, Callable[[Path], Facts]] = {
     "fastq": _read_facts,
     "bed": _bed_facts,
     "vcf": _variant_facts,
+    "gff": _annotation_facts,
     "table": _table_facts,
 }

@@ -27,7 +27,7 @@ from findna.sequence.intervals import (
     refuse_unknown,
     regions_bed,
 )
-from findna.sequence.records import Record, bed_records, format_of
+from findna.sequence.records import Record, bed_records, format_of, refuse_without_sequences
 from findna.sequence.regions import Integers
 
 Tiling = int | tuple[int, int]
@@ -182,7 +182,9 @@ def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
         rows = regions_bed([str(bed)])
     else:
         with open_bytes(bed) as stream:
-            if format_of(stream, bed) == "fasta":
+            kind = format_of(stream, bed)
+            refuse_without_sequences(kind, bed)
+            if kind == "fasta":
                 raise BadInput(
                     "is a FASTA, whose sequences have no place in another",
                     file=bed,

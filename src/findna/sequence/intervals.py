@@ -62,6 +62,16 @@ def is_region(text: str | Path) -> bool:
     return ":" in str(text) and not Path(text).exists()
 
 
+def is_no_row(line: str) -> bool:
+    """Whether a BED passes over this line: a comment, what browsers read, nothing."""
+    return bool(_NO_ROW.match(line))
+
+
+def names_columns(line: str) -> bool:
+    """Whether a line is a header that names the columns of a BED."""
+    return bool(_HEADER.match(line))
+
+
 def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
     """As `read_bed`, from an open stream."""
     names: list[str] = []
@@ -69,9 +79,9 @@ def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
     lines: list[int] = []
     blocks: list[pd.DataFrame] = []
     for number, line in _text_lines(stream, source):
-        if not names and _HEADER.match(line):
+        if not names and names_columns(line):
             names = _column_names(_cells(line.lstrip("# ")), number, source)
-        elif not _NO_ROW.match(line):
+        elif not is_no_row(line):
             cells = _cells(line)
             names = names or _usual_names(len(cells))
             _refuse_width(cells, names, number, source)

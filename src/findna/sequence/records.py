@@ -27,7 +27,13 @@ from findna.sequence.alphabet import (
     tell_counts,
 )
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, bed_from, refuse_unknown
+from findna.sequence.intervals import (
+    LINE,
+    bed_from,
+    is_no_row,
+    names_columns,
+    refuse_unknown,
+)
 from findna.sequence.tables import (
     MISSING,
     PARQUET_MAGIC,
@@ -38,6 +44,7 @@ from findna.sequence.tables import (
 )
 
 RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
+GFF_TO_BED = "awk -F'\\t' -v OFS='\\t' '!/^#/ {print $1,$4-1,$5,$3,\".\",$7}' OLD.gff > NEW.bed"
 _SNIFFED = 1 << 12
 
 
@@ -81,12 +88,7 @@ def read_records(
             return
         named = sequence_column is not None or id_column is not None
         kind = format if format != "auto" else "table" if named else format_of(stream, path)
-        if kind == "vcf":
-            raise BadInput(
-                "is a VCF or BCF: it holds variants, not sequences",
-                file=path,
-                remedy="findna score-variants reads it",
-            )
+        refuse_without_sequences(kind, path)
         if kind == "fasta":
             yield from _fasta_records(stream, path)
         elif kind == "fastq":
@@ -97,9 +99,25 @@ def read_records(
             yield from _table_records(stream, path, sequence_column, id_column)
 
 
+def refuse_without_sequences(kind: str, path: str | Path) -> None:
+    """`BadInput` with a way on if `kind`, as `format_of` tells it, holds no sequences."""
+    if kind == "vcf":
+        raise BadInput(
+            "is a VCF or BCF: it holds variants, not sequences",
+            file=path,
+            remedy="findna score-variants reads it",
+        )
+    if kind == "gff":
+        raise BadInput(
+            "is a GFF or GTF: it holds features, not sequences",
+            file=path,
+            remedy=f"make a BED of those you need, and give the FASTA with -g: {GFF_TO_BED}",
+        )
+
+
 def format_of(
     stream: io.BufferedReader, path: str | Path
-) -> Literal["fasta", "fastq", "table", "bed", "vcf"]:
+) -> Literal["fasta", "fastq", "table", "bed", "vcf", "gff"]:
     """The format of a file, by content first, since extensions lie more often; nothing is read."""
     start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(BOM_UTF8).lstrip()
     if start.startswith(b">"):
@@ -110,22 +128,35 @@ def format_of(
         return "vcf"
     if start.startswith(PARQUET_MAGIC):
         return "table"
-    lines = start.splitlines() or [b""]
+    lines = start.decode("utf-8", "replace").splitlines() or [""]
+    if len(lines) > 1 and len(start) >= _SNIFFED:
+        lines.pop()  # where the peek ends, in the middle of it
+    row = next((line for line in lines if not is_no_row(line)), None)
+    if start.startswith(b"##gff-version") or (row is not None and _is_gff_line(row)):
+        return "gff"
     if ".bed" in PurePath(path).suffixes:
         return "bed"
     # A chromosome may be called seq: a line of coordinates is no header.
-    if names_sequences(lines[0].decode("utf-8", "replace")) and not _is_bed_line(lines[0]):
+    if names_sequences(lines[0]) and not _is_bed_line(lines[0]):
         return "table"
+    if row is not None:
+        # What follows a header of other names is a table, however its cells look.
+        return "bed" if _is_bed_line(row) or names_columns(row) else "table"
     # A table has one header, of several cells; other comments stand before intervals only.
-    commented = all(line.startswith(b"#") for line in lines) and (
-        len(lines) > 1 or not re.search(rb"[\t;,]", lines[0])
-    )
-    return "bed" if commented or any(map(_is_bed_line, lines)) else "table"
+    commented = len(lines) > 1 or (lines[0] and not re.search("[\t;,]", lines[0]))
+    return "bed" if commented else "table"
 
 
-def _is_bed_line(line: bytes) -> bool:
-    cells = line.split(b"\t")
-    return len(cells) >= 3 and cells[1].isdigit() and cells[2].strip().isdigit()
+def _is_bed_line(line: str) -> bool:
+    cells = line.split("\t")
+    return len(cells) >= 3 and cells[1].isdecimal() and cells[2].strip().isdecimal()
+
+
+def _is_gff_line(line: str) -> bool:
+    cells = line.split("\t")
+    # Of a BED of nine columns the fourth and fifth, name and score, may be numbers too.
+    whole = len(cells) == 9 and cells[3].isdecimal() and cells[4].isdecimal()
+    return whole and not _is_bed_line(line)
 
 
 class SequenceReader:
