@@ -414,13 +414,14 @@ def draw(runs: pd.DataFrame, against: str, path: Path) -> None:
     figure = Figure(figsize=(7, 1 + 0.24 * len(level)), layout="constrained")
     with mpl.rc_context(STYLE):
         axes = figure.add_subplot()
-        axes.axvline(means[against], color="#888888", linewidth=1)
+        axes.axvline(means[against], color="#888888", linewidth=1, label=f"mean of {against}")
         looks = zip(cycle(COLOURS), cycle("Ds^vPXph"), runs.groupby("factor"), strict=False)
         for colour, marker, (factor, some) in looks:
             axes.plot(some.probe, some.row.map(level), "o", markersize=4, alpha=0.5, color=colour)
             own = means[means.index.isin(some.row)]
             axes.plot(own, own.index.map(level), marker, markersize=7, color=colour, label=factor)
         axes.set_yticks(list(level.values()), list(level))
+        axes.set_ylim(-0.7, len(level) - 0.3)
         axes.set_xlabel("dev MCC of linear probes, mean over five GUE sets and three readouts")
         axes.legend(loc="lower right", fontsize=8)
     figure.savefig(path, dpi=150)
