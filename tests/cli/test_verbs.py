@@ -9,7 +9,9 @@ import pytest
 from labelled_rows import gc_data, small_model
 from typer.testing import CliRunner, Result
 
+import findna
 from findna.cli import VERBS, app, verb_command
+from findna.files import BadInput
 from findna.sequence.bcf import vcf_to_bcf
 
 CALLS = (
@@ -296,6 +298,16 @@ def test_settings_that_cannot_be_are_usage(fasta: Path, tmp_path: Path) -> None:
     result = _call("pretrain", fasta, "-o", tmp_path / "r", "--steps", "1", "--budget", "10m")
     assert result.exit_code == 2
     assert "one of steps, epochs and budget" in result.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
+def test_a_run_goes_on_or_begins_anew(name: str, fasta: Path, tmp_path: Path) -> None:
+    result = _call(name, fasta, "-o", tmp_path / "r", "--resume", "--overwrite")
+    assert result.exit_code == 2 and "--resume" in result.stderr
+    function = getattr(findna, name)
+    with pytest.raises(BadInput, match="give one of --resume and --overwrite"):
+        function(fasta, tmp_path / "r", resume=True, overwrite=True)
     assert not (tmp_path / "r").exists()
 
 

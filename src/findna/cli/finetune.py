@@ -8,12 +8,12 @@ import typer
 import findna
 from findna.cli.positives import Negatives, positives_alone
 from findna.cli.reporting import reported
-from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, Output, Overwrite, refuse_both, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import log
 from findna.training.finetune_settings import FinetuneSettings
-from findna.training.run_state import refuse_taken
+from findna.training.run_state import refuse_start
 
 
 @verb(FinetuneSettings)
@@ -48,11 +48,11 @@ def finetune(
     report.html.
     """
     settings = resolved(lambda: FinetuneSettings.parse(given, source="settings"))
+    refuse_both(resume, overwrite)
     if negatives:
         positives_alone(given, genome, negatives)
-    if not resume:
-        # Drawing negatives may take minutes.
-        refuse_taken(output, overwrite)
+    # Drawing negatives may take minutes.
+    refuse_start(output, overwrite=overwrite, resume=resume)
     rows = with_negatives(data, negatives, settings.seed) if negatives else data
     with reported(output):
         findna.finetune(

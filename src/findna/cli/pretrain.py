@@ -7,7 +7,7 @@ import typer
 
 import findna
 from findna.cli.reporting import reported
-from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, Output, Overwrite, refuse_both, resolved, verb
 from findna.files import log
 from findna.training.recipes import PretrainSettings
 from findna.training.starting import preset_of
@@ -40,6 +40,7 @@ def pretrain(
 
     The run folder holds the model, the settings, the numbers of the run and report.html.
     """
+    refuse_both(resume, overwrite)
     start = preset_of(start_from)
     settings = resolved(lambda: PretrainSettings.resolve({**start, **given}))
     with reported(output):

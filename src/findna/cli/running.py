@@ -172,6 +172,12 @@ def resolved(make: Callable[[], _S]) -> _S:
         raise typer.BadParameter(str(error)) from None
 
 
+def refuse_both(resume: bool, overwrite: bool) -> None:
+    """A run goes on or begins anew."""
+    if resume and overwrite:
+        raise typer.BadParameter("give one of --resume, which goes on, and --overwrite")
+
+
 def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
     """Notices go to stderr; freed memory is kept; torch, if it is loaded, gets its threads."""
     keep_freed_memory()

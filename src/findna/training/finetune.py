@@ -58,7 +58,7 @@ from findna.training.run_state import (
     can_go_on,
     described_in,
     open_run,
-    refuse_taken,
+    refuse_start,
 )
 from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import task_of
@@ -106,8 +106,7 @@ def finetune(
         NonFiniteLoss: the best weights so far are kept in checkpoints/last-good.
     """
     settings = FinetuneSettings.of(settings)
-    if not resume:
-        refuse_taken(Path(output), overwrite)
+    refuse_start(Path(output), overwrite=overwrite, resume=resume)
     where = one_device(device, "fine-tuning")
     precision = _precision(Path(output), settings.precision, where, resume)
     settings = settings.model_copy(update={"precision": precision})

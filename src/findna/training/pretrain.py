@@ -41,7 +41,7 @@ from findna.training.run_state import (
     Run,
     load_checkpoint,
     open_run,
-    refuse_taken,
+    refuse_start,
     save_checkpoint,
     until,
 )
@@ -101,8 +101,8 @@ def pretrain(
     if not isinstance(settings, PretrainSettings):
         settings = PretrainSettings.resolve({**preset_of(start_from), **(settings or {})})
     accelerator = open_engine(device)
-    if accelerator.is_main_process and not resume:
-        refuse_taken(Path(output), overwrite)
+    if accelerator.is_main_process:
+        refuse_start(Path(output), overwrite=overwrite, resume=resume)
     genome = _genome(accelerator, genome, regions)
     model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it

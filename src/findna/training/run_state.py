@@ -131,10 +131,20 @@ def note_start(folder: Path, device: torch.device | str) -> None:
     write_json(folder / "environment.json", environment(device))
 
 
+def refuse_start(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Asked before the work: `BadInput` where a run can neither begin nor go on as it is wanted."""
+    if resume and overwrite:
+        raise BadInput(
+            "resume goes on with a run, and overwrite replaces it",
+            file=folder,
+            remedy="give one of --resume and --overwrite",
+        )
+    if not resume:
+        refuse_taken(folder, overwrite)
+
+
 def refuse_taken(folder: Path, overwrite: bool) -> None:
-    """`OutputExists` for a folder that holds something, a run of ours without `overwrite`; asked
-    before the work as well as when the folder is made.
-    """
+    """`OutputExists` for a folder that holds something, a run of ours without `overwrite`."""
     if _free(folder):
         return
     if not all((folder / name).is_file() for name in (SETTINGS, COMMAND)):
