@@ -295,6 +295,8 @@ def test_what_cannot_be_evaluated_leaves_no_folder(tmp_path):
     data = task_data(test=task_data().splits["dev"])
     with pytest.raises(BadInput, match="same sequences as dev"):
         evaluate(data, tmp_path / "out", settings=QUICK)
+    with pytest.raises(BadInput, match="a genome is for labelled intervals"):
+        evaluate(None, tmp_path / "out", suite="gue", genome=tmp_path / "none.fa", settings=QUICK)
     with pytest.raises(BadInput, match="either labelled data or a suite"):
         evaluate(None, tmp_path / "out", settings=QUICK)
     for given in ({"tasks": ["tf/0"]}, {"root": tmp_path}):

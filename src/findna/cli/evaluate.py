@@ -86,6 +86,12 @@ def evaluate(
     continued.
     """
     settings = resolved(lambda: EvaluateSettings.parse(given, source="settings"))
+    if trust_remote_code and not hugging_face:
+        raise typer.BadParameter("--trust-remote-code goes with --hf, whose code it is")
+    if suite and genome:
+        raise typer.BadParameter(
+            "-g goes with DATA, for a BED; --pretraining-genome is what a model was pretrained on"
+        )
     answers = [open_answers(path) for path in table or ()]
     if suite is None and root is not None:
         if data is not None:

@@ -145,6 +145,16 @@ def _prepared(
             "tasks and their place are those of a suite, and labelled data were given",
             remedy="name a suite, or leave them out",
         )
+    if suite is None and settings.dev_as_train:
+        raise BadInput(
+            "dev rows are taken as training rows for tasks of a suite only",
+            remedy="leave --dev-as-train away, and call the dev file of your own data train",
+        )
+    if suite is not None and genome is not None:
+        raise BadInput(
+            "a genome is for labelled intervals of your own, and a suite has sequences",
+            remedy="leave -g away; --pretraining-genome is what the model was pretrained on",
+        )
     if suite is not None:
         where = Path(root) if root else cache_folder() / "data"
         for task in tasks_of(suite, tasks):

@@ -20,7 +20,8 @@ class EvaluateSettings(ContenderSettings):
         description="Try the whole grid at the first seed and keep what it chose, or at each seed.",
     )
     dev_as_train: bool = Field(
-        False, description="Where a set has no train split, learn from its validation split."
+        False,
+        description="Where a task of a suite has no train split, learn from its validation split.",
     )
     drop: bool = Field(
         False, description="Leave out training rows that match validation or test rows in any way."
