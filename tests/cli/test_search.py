@@ -97,6 +97,9 @@ BAD = {
     "protein": (("bad.fa",), "bad.fa, record p, line 2: unknown letter 'L'"),
     "an output of no format": (("chr1:1-64", "-o", "hits.vcf"), "does not say which format"),
     "no windows": (("chr1:1-64", "--step", "65"), "make no index"),
+    "N alone": (("chr1:1-64", "--max-n", "1"), "a share of N at least 0 and below 1"),
+    "no share of N": (("chr1:1-64", "--max-n", "nan"), "a share of N at least 0 and below 1"),
+    "no limit": (("chr1:1-64", "--min-similarity", "nan"), "nan is no similarity"),
     "a folder that is no index": (("chr1:1-64", "--index", "model"), "this is no search index"),
     "no model": (("chr1:1-64", "-m", "genome.fa"), "this is no model folder"),
 }

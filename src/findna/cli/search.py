@@ -53,7 +53,7 @@ def search(
     ] = None,
     max_n: Annotated[
         float | None,
-        typer.Option("--max-n", min=0, max=1, help="Largest share of N of a window; else 0.1."),
+        typer.Option("--max-n", help="Largest share of N of a window, below 1; else 0.1."),
     ] = None,
     strand: Annotated[
         Strand | None, typer.Option("--strand", help="Strands averaged; else both.")

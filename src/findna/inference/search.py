@@ -10,6 +10,7 @@ many standard deviations it lies above their mean, and the GC of both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -114,11 +115,13 @@ def search(
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: an unreadable query (with its place), an index that does not fit, an output that
-            exists.
+        BadInput: an unreadable query (with its place), numbers that make no search, an index that
+            does not fit, an output that exists.
     """
     if k < 1:
         raise BadInput(f"{k} hits cannot be found", remedy="ask for at least one")
+    if min_similarity is not None and not math.isfinite(min_similarity):
+        raise BadInput(f"{min_similarity} is no similarity", remedy="give one from -1 to 1")
     if output is not None:
         check_output(output, overwrite)
     network = pick_model(model).to(pick_device(device)).eval()
