@@ -55,7 +55,7 @@ def test_error_survives_a_process_border() -> None:
 
 class Inner(Settings):
     rate: float = Field(0.5, gt=0)
-    grid: tuple[float, ...] = ()
+    grid: tuple[float, ...] = Field((), min_length=1)
 
 
 class Outer(Settings):
@@ -95,6 +95,11 @@ def test_numbers_that_are_not_finite_are_refused(number: float | str) -> None:
         Outer.parse(wrong, source="c.yaml")
     lines = str(caught.value).splitlines()
     assert "inner.rate: input should be a" in lines[0] and "inner.grid.1: " in lines[1]
+
+
+def test_what_is_empty_is_said_to_be() -> None:
+    with pytest.raises(BadInput, match=r"inner\.grid: is empty; name at least 1"):
+        Outer.parse({"needed": "x", "inner": {"grid": []}}, source="c.yaml")
 
 
 def test_settings_are_given_as_themselves_as_a_mapping_or_not_at_all() -> None:

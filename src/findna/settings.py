@@ -56,6 +56,8 @@ def _setting_line(settings: type[BaseModel], item: Any) -> str:
         return f"{key}: unknown setting; {hint}"
     if item["type"] == "missing":
         return f"{key}: is needed"
+    if item["type"] == "too_short":
+        return f"{key}: is empty; name at least {item['ctx']['min_length']}"
     reason = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if not key or isinstance(item["input"], Mapping):
         return f"{key}: {reason}" if key else str(reason)

@@ -36,10 +36,12 @@ class SamplingSettings(Settings):
     include: Path | None = Field(None, description="BED file: windows lie inside these regions.")
     exclude: Path | None = Field(None, description="BED file: windows stay clear of these regions.")
     contigs: tuple[str, ...] | None = Field(
-        None, description="Only these chromosomes or contigs are read."
+        None, min_length=1, description="Only these chromosomes or contigs are read."
     )
     validation_chroms: tuple[str, ...] | None = Field(
-        None, description="Chromosomes held out for validation; without, the genome decides."
+        None,
+        min_length=1,
+        description="Chromosomes held out for validation; without, the genome decides.",
     )
     validation_fraction: float = Field(
         0.05,

@@ -57,6 +57,7 @@ class FinetuneSettings(LabelSettings):
     )
     pooling: tuple[Pooling | Literal["auto"], ...] = Field(
         ("auto",),
+        min_length=1,
         description="What the head reads of a sequence; auto: mean, max, summary and the means of"
         " all layers, and of bins, or their deviations and the shares of k-mers, as well where"
         " validation is clearly better for them.",
