@@ -249,14 +249,11 @@ def atomic_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     /dev/null, has no half-written state and is written directly.
     """
     target = Path(path).resolve()
+    refuse_existing(path, overwrite)
     if target.exists() and not target.is_file():
-        if target.is_dir():
-            raise BadInput("is a folder; a file name is needed", file=path)
         with full_disk_told(path):
             yield target
         return
-    if target.exists() and not overwrite:
-        raise _exists(path)
     temporary = _beside(target)
     try:
         with full_disk_told(path):
@@ -266,6 +263,15 @@ def atomic_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """What `atomic_file` refuses to write to, asked before the work."""
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise BadInput("is a folder; a file name is needed", file=path)
+    if target.is_file() and not overwrite:
+        raise _exists(path)
 
 
 @contextmanager

@@ -93,6 +93,7 @@ def test_info_of_reads_variants_and_an_evaluation(tmp_path: Path) -> None:
     folder = tmp_path / "evaluation"
     (folder / "runs" / "own" / "kmer").mkdir(parents=True)
     (folder / "runs" / "own" / "kmer" / "0.json").write_text("{}")
+    (folder / "runs" / "own" / "kmer" / ".tmp-1-aa-1.json").write_text("{")
     (folder / "settings.yaml").write_text("verb: evaluate\n")
     (folder / "command.txt").write_text("findna evaluate own.csv -o evaluation\n")
     facts = _facts(_call("info", folder))
@@ -298,6 +299,16 @@ def test_settings_that_cannot_be_are_usage(fasta: Path, tmp_path: Path) -> None:
     result = _call("pretrain", fasta, "-o", tmp_path / "r", "--steps", "1", "--budget", "10m")
     assert result.exit_code == 2
     assert "one of steps, epochs and budget" in result.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("pretrain", "validation-chroms"), ("pretrain", "contigs"), ("finetune", "pooling")],
+)
+def test_an_empty_list_is_usage(name: str, option: str, fasta: Path, tmp_path: Path) -> None:
+    result = _call(name, fasta, "-o", tmp_path / "r", f"--{option}", "")
+    assert result.exit_code == 2 and "is empty" in result.stderr, result.stderr
     assert not (tmp_path / "r").exists()
 
 

@@ -441,7 +441,8 @@ def test_the_verb_prints_one_screen_and_ends_with_0_or_3(tmp_path, capsys, fasta
     stored = json.loads((tmp_path / "d.json").read_text())
     assert stored["stops"] is False and stored["leakage"] and stored["findings"]
     assert call(good, "-o", tmp_path / "d.json") == 3
-    assert "--overwrite" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "--overwrite" in told.err and not told.out, "before the work"
     data = clean()
     bad = write_task(tmp_path / "bad", task(train=data.splits["test"], test=data.splits["test"]))
     before = sorted(tmp_path.rglob("*"))

@@ -220,7 +220,9 @@ def _rows(path: Path) -> dict[str, str]:
 
 
 def _evaluation(path: Path) -> Facts:
-    runs = [file.relative_to(path / "runs").parts for file in (path / "runs").rglob("*.json")]
+    # A process that was killed leaves temporary files, whose names begin with a dot.
+    found = (path / "runs").rglob("[!.]*.json")
+    runs = [file.relative_to(path / "runs").parts for file in found]
     state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
     # TASK/CONTENDER/SEED.json, where the name of a task of a suite may have a slash of its own.
     tasks = sorted({"/".join(parts[:-2]) for parts in runs})
