@@ -274,6 +274,27 @@ def test_full_disk_is_one_clear_error() -> None:
     assert not isinstance(caught.value, BadInput) and caught.value.exit_code == 3
 
 
+def test_full_disk_is_told_where_a_library_gives_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        pytest.raises(FullDisk, match="/dev/full"),
+        atomic_file("/dev/full") as target,
+        pysam.BGZFile(str(target), "wb") as packed,
+    ):
+        packed.write(b"x" * 100)
+    with pytest.raises(FullDisk), atomic_file(tmp_path / "out"):
+        raise OSError("building of index for out failed")
+    with pytest.raises(OSError, match="strange"), atomic_file(tmp_path / "out"):
+        raise OSError("something strange")
+    monkeypatch.setattr(files, "no_room", lambda folder: folder == tmp_path)
+    with pytest.raises(FullDisk), atomic_file(tmp_path / "out"):
+        raise OSError("something strange")
+    with pytest.raises(PermissionError), atomic_file(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "x")
+    assert left_behind(tmp_path) == []
+
+
 def test_full_disk_names_the_place_that_was_asked_for(tmp_path: Path) -> None:
     with (
         pytest.raises(FullDisk, match=f"{tmp_path / 'run'}: the disk is full"),

@@ -399,6 +399,9 @@ def make_folder(folder: Path) -> None:
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# What pysam says where htslib could not write; its errors have no number.
+_UNWRITTEN = ("closing BGZFile", "building of index", "No space left on device")
+_LEAST_FREE = 1 << 16  # bytes: htslib writes blocks of this size
 
 
 @contextmanager
@@ -412,10 +415,20 @@ def full_disk_told(path: str | Path) -> Iterator[None]:
     except FindnaError:
         raise
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL
-        if full or "No space left on device" in str(error):
+        number = error.errno if isinstance(error, OSError) else None
+        unsaid = isinstance(error, OSError) and number is None and no_room(Path(path).parent)
+        if number in _FULL or unsaid or any(words in str(error) for words in _UNWRITTEN):
             raise FullDisk(path) from error
         raise
+
+
+def no_room(folder: Path) -> bool:
+    """Whether the file system of a folder is full, by its own count; quotas are not in it."""
+    try:
+        here = os.statvfs(folder)
+    except OSError:
+        return False
+    return here.f_bavail * here.f_frsize < _LEAST_FREE
 
 
 def _sync(path: Path) -> None:
