@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import logging
 import random
+import re
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -309,6 +310,39 @@ def test_lengths_in_the_header_are_compared(
     assert "the genome has regions only" in caplog.text
     assert table is not None
     assert table["FINDNA_REASON"].fillna(".").tolist() == [".", ".", *["outside_regions"] * 2]
+
+
+def test_a_contig_that_only_has_a_like_name_is_missing(
+    genome: Genome, model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    right, other = f"##contig=<ID=1,length={LENGTH}>", "##contig=<ID=2,length=16571>"
+    rows = [row.replace("chr1", "1") for row in snvs(4)]
+    mixed = [*rows, *(row.replace("1", "2", 1) for row in rows[:2])]
+    table = score_variants(vcf(tmp_path / "x.vcf", mixed, right, other), genome, model)
+    assert table is not None
+    assert table["FINDNA_REASON"].fillna(".").tolist() == [*"....", *["contig_missing"] * 2]
+    assert "2 has 16,571 bases here and 901 there: rows on them are not scored" in caplog.text
+    # Where most lengths differ it is another build, whatever the names are like.
+    wrong = f"##contig=<ID=1,length={LENGTH + 1}>"
+    refused(r"1 has 40,001 bases.*2 has 16,571", vcf(tmp_path / "y.vcf", rows, wrong, other),
+            genome, model)  # fmt: skip
+    file = vcf(tmp_path / "z.vcf", snvs(4), "##contig=<ID=chr2,length=16571>")
+    with pytest.raises(BadInput) as caught:
+        score_variants(file, genome, model)
+    pattern = str(caught.value).split("grep -v '")[1].split("'")[0]
+    lines = [line for line in file.read_text().splitlines() if not re.match(pattern, line)]
+    file.write_text("\n".join(lines) + "\n")
+    assert score_variants(file, genome, model) is not None
+
+
+def test_a_place_beyond_bcf_is_refused_before_its_block_is_scored(
+    genome: Genome, model: Model, tmp_path: Path
+) -> None:
+    rows = [*snvs(3), f"chr1\t{1 << 31}\t.\tA\tC\t.\t.\t.\tGT\t0/1"]
+    file = vcf(tmp_path / "x.vcf", rows)
+    with pytest.raises(BadInput, match=r"x\.vcf, line 6: POS is 2,147,483,648"):
+        score_variants(file, genome, model, tmp_path / "out.bcf")
+    assert score_variants(file, genome, model, tmp_path / "out.vcf.gz") is None
 
 
 def test_no_common_chromosome_stops_and_shows_both(

@@ -19,7 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from findna.files import BadInput, FullDisk
-from findna.sequence.variant_files import allele_frame, variant_format, write_scored
+from findna.sequence.variant_files import (
+    allele_frame,
+    variant_format,
+    within_format,
+    write_scored,
+)
 from findna.sequence.vcf import (
     InfoField,
     Row,
@@ -336,7 +341,32 @@ def test_bcf_declares_what_the_input_did_not(
 def test_what_bcf_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be written as BCF[\s\S]*\.vcf\.gz keeps it"):
         output(tmp_path / "y.bcf", ["c1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x"])
-    assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_are_no_bcf_are_kept_as_text(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"y\.bcf: the rows cannot[\s\S]*scored, are in .*y\.bcf\.vcf"
+    ):
+        output(tmp_path / "y.bcf", [BODY[0], "c1\t2147483648\t.\tA\tC\t.\t.\t.\tGT\t0/1"])
+    assert [path.name for path in tmp_path.iterdir()] == ["y.bcf.vcf.gz"]
+    with open_vcf(tmp_path / "y.bcf.vcf.gz") as kept:
+        assert [row.pos for row in kept.rows] == [5, 1 << 31]
+
+
+def test_a_place_beyond_bcf_is_refused_with_its_line_as_rows_stream(tmp_path: Path) -> None:
+    lines = [
+        *HEADER,
+        "",
+        f"c1\t{(1 << 31) - 1}\t.\tA\tC\t.\t.\t.",
+        f"c1\t{1 << 31}\t.\tA\tC\t.\t.\t.",
+    ]
+    vcf = vcf_from(lines, "in.vcf")
+    rows = within_format(vcf.rows, "in.vcf", tmp_path / "y.bcf")
+    assert next(rows).line == len(HEADER) + 2
+    with pytest.raises(BadInput, match=f"in.vcf, line {len(lines)}: POS is 2,147,483,648, and BCF"):
+        next(rows)
+    for name in (None, "-", "y.vcf.gz"):
+        assert len(list(within_format(vcf_from(lines, "in.vcf").rows, "in.vcf", name))) == 2
 
 
 def test_line_ends_of_windows_make_no_names_of_a_bcf(
@@ -354,13 +384,15 @@ def test_line_ends_of_windows_make_no_names_of_a_bcf(
         assert [row.info for row in vcf.rows] == ["DP=3;FINDNA_LLR=0.5"]
 
 
+@pytest.mark.parametrize("said", ["[E::bgzf_flush] No space left on device", "cannot write to y"])
 def test_a_full_disk_is_not_blamed_on_the_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     def full(*arguments: str, **settings: bool) -> None:
-        raise pysam.utils.SamtoolsError("[E::bgzf_flush] No space left on device")
+        raise pysam.utils.SamtoolsError(said)
 
     monkeypatch.setattr(pysam.bcftools, "view", full)
+    monkeypatch.setattr("findna.sequence.bcf.no_room", lambda folder: "No space" not in said)
     with pytest.raises(FullDisk):
         output(tmp_path / "y.bcf")
     assert not list(tmp_path.iterdir())

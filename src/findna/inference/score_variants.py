@@ -21,8 +21,8 @@ from findna.inference.variants.background import Background
 from findna.inference.variants.input import (
     looked_ahead,
     open_variants,
+    other_contigs,
     refuse_all_missing,
-    refuse_other_lengths,
 )
 from findna.inference.variants.scores import VariantScorer
 from findna.inference.variants.shards import (
@@ -38,7 +38,7 @@ from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
-from findna.sequence.variant_files import allele_frame, refuse_output, write_scored
+from findna.sequence.variant_files import allele_frame, refuse_output, within_format, write_scored
 from findna.sequence.variants import REASONS, SCORED, AlleleReader, Alleles, Tally, Variant, words
 from findna.sequence.vcf import (
     InfoField,
@@ -103,10 +103,9 @@ def score_variants(
     part = parse_shard(shard) if shard is not None else None
     _refuse_place(output, part, overwrite)
     genome = Genome.of(genome)
-    reader = AlleleReader(genome)
     with open_variants(variants) as vcf:
-        refuse_other_lengths(vcf, genome)
-        rows = looked_ahead(vcf, reader, genome)
+        reader = AlleleReader(genome, lacking=other_contigs(vcf, genome))
+        rows = within_format(looked_ahead(vcf, reader, genome), vcf.source, output)
         network = pick_model(model).to(pick_device(device)).eval()
         scorer = VariantScorer(
             network, genome, window=window, strand=strand, batch_bases=batch_bases,

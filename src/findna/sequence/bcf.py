@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,11 @@ from pathlib import Path
 import pysam
 import pysam.bcftools
 
-from findna.files import STDIN, BadInput, log
+from findna.files import STDIN, BadInput, log, no_room
+
+
+class NoBcf(BadInput):
+    """Rows that are VCF and cannot be BCF."""
 
 
 @contextmanager
@@ -55,16 +60,16 @@ def vcf_to_bcf(text: Path, bcf: Path) -> None:
     """Write a VCF whose header declares all that its rows use as BCF.
 
     htslib says on standard error what it changes, but for a value that is no number where the
-    header promises one: it silently becomes missing.
+    header promises one: it silently becomes missing. Rows it cannot write raise `NoBcf`.
     """
     log.info("BCF holds values as the header types them; .vcf.gz keeps every byte of the input")
     # pysam's own writer adds an END that the header lacks to rows with symbolic alleles.
     try:
         pysam.bcftools.view("--no-version", "-Ob", "-o", str(bcf), str(text), catch_stdout=False)
     except pysam.utils.SamtoolsError as error:
-        if "No space left" in str(error):
-            raise
-        raise BadInput(
+        if "No space left" in str(error) or no_room(bcf.parent):
+            raise OSError(errno.ENOSPC, str(error), str(bcf)) from error
+        raise NoBcf(
             f"the rows cannot be written as BCF ({' '.join(str(error).split())[-200:]})",
             remedy="a value does not fit its type in the header; .vcf.gz keeps it as it is",
         ) from None

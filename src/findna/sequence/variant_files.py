@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pysam
 
 from findna.files import STDIN, BadInput, OutputExists, atomic_file, log
-from findna.sequence.bcf import vcf_to_bcf
+from findna.sequence.bcf import NoBcf, vcf_to_bcf
 from findna.sequence.variant_index import Order, write_index
 from findna.sequence.vcf import (
     InfoField,
@@ -36,6 +36,7 @@ VariantFormat = Literal["vcf", "vcf.gz", "bcf", "tsv", "tsv.gz", "parquet"]
 _ENDINGS: tuple[VariantFormat, ...] = ("vcf.gz", "tsv.gz", "vcf", "bcf", "tsv", "parquet")
 _PLACE = ("chrom", "pos", "id", "ref", "alt")
 _ALLELES = 1 << 14  # alleles of a parquet row group: a fixed number, so that files can be compared
+_LAST_OF_BCF = (1 << 31) - 1  # the last POS it has room for
 
 
 def variant_format(output: str | Path) -> VariantFormat:
@@ -80,7 +81,10 @@ def write_scored(
         return
     order = Order(max(contig_lengths(header).values(), default=0))
     with atomic_file(output, overwrite) as made:
-        _write(kind, order.watched(scored), header, fields, made)
+        if kind == "bcf":
+            _write_bcf(order.watched(scored), header, fields, made, Path(output))
+        else:
+            _write(kind, order.watched(scored), header, fields, made)
         if kind in ("vcf.gz", "tsv.gz", "bcf"):
             write_index(made, Path(output), order)
 
@@ -94,8 +98,6 @@ def _write(
 ) -> None:
     if kind == "parquet":
         _write_parquet(scored, header, fields, made)
-    elif kind == "bcf":
-        _write_bcf(scored, header, fields, made)
     else:
         lines = _table_lines if kind.startswith("tsv") else _vcf_lines
         _write_lines(lines(scored, header, fields), made, bgzip=kind.endswith(".gz"))
@@ -219,15 +221,40 @@ def _declared(header: Iterable[str], kind: str) -> Iterator[str]:
                 yield name.split(",")[0].rstrip("\r>")
 
 
+def within_format(rows: Iterable[Row], source: str, output: str | Path | None) -> Iterator[Row]:
+    """The rows as they come; `BadInput` with the line of one that `output` cannot hold."""
+    bcf = output is not None and variant_format(output) == "bcf"
+    for row in rows:
+        if bcf and row.pos > _LAST_OF_BCF:
+            raise BadInput(
+                f"POS is {row.pos:,}, and BCF ends at {_LAST_OF_BCF:,}",
+                file=source,
+                line=row.line,
+                remedy="write .vcf.gz, which holds any, or remove the row",
+            )
+        yield row
+
+
 def _write_bcf(
-    scored: Iterator[Scored], header: Sequence[str], fields: Sequence[InfoField], made: Path
+    scored: Iterator[Scored],
+    header: Sequence[str],
+    fields: Sequence[InfoField],
+    made: Path,
+    output: Path,
 ) -> None:
+    """By way of text, which is kept beside `output` if htslib cannot turn it into BCF."""
     names = _Names(header)
     text = made.with_name(f"{made.name}.text.vcf.gz")
     rows = _vcf_lines(names.watched(scored), (), fields)
     try:
         write_vcf_header_last(rows, names.completed, text, bgzip=True)
         vcf_to_bcf(text, made)
+    except NoBcf as error:
+        kept = output.with_name(f"{output.name}.vcf.gz")
+        text.replace(kept)
+        raise BadInput(
+            error.problem, file=output, remedy=f"{error.remedy}; all rows, scored, are in {kept}"
+        ) from None
     finally:
         text.unlink(missing_ok=True)
 

@@ -77,10 +77,12 @@ def words(alleles: Alleles) -> list[str]:
 class AlleleReader:
     """Turns the first columns of VCF rows into variants of a genome, or into reasons."""
 
-    def __init__(self, genome: Genome) -> None:
-        """Chromosome names are matched as `Genome.resolve` does, each once."""
+    def __init__(self, genome: Genome, *, lacking: Iterable[str] = ()) -> None:
+        """Chromosome names are matched as `Genome.resolve` does, each once; those of `lacking` are
+        taken for none of the genome's.
+        """
         self._genome = genome
-        self._names: dict[str, str | None] = {}
+        self._names: dict[str, str | None] = dict.fromkeys(lacking)
 
     def read(self, chrom: str, pos: int, ref: str, alts: Sequence[str]) -> Alleles:
         """One entry for each of `alts`, or a single one if there are none; `pos` is 1-based."""

@@ -32,10 +32,12 @@ _REMEDY = "a VCF has tab-separated CHROM POS ID REF ALT QUAL FILTER INFO"
 class Row:
     """One row: `cells` are the eight fixed columns, `rest` the text behind INFO.
 
-    `number` counts rows from 0. Of `alts`, `.` means that there are none.
+    `number` counts rows from 0, `line` the lines of the file from 1. Of `alts`, `.` means that
+    there are none.
     """
 
     number: int
+    line: int
     cells: list[str]
     rest: str
 
@@ -193,7 +195,7 @@ def _row(count: int, line: str, tabs: int, number: int, source: str) -> Row:
     if not _POSITION.fullmatch(cells[1]):
         problem = f"POS is {cells[1][:40]!r}, not a whole number"
         raise BadInput(problem, file=source, line=number, remedy=_REMEDY)
-    return Row(count, [*cells, info], tab + rest)
+    return Row(count, number, [*cells, info], tab + rest)
 
 
 # Header ---------------------------------------------------------------------------------------

@@ -43,27 +43,41 @@ def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
         yield "\t".join((*(str(cell) for cell in cells), ".", ".", "."))
 
 
-def refuse_other_lengths(vcf: Vcf, genome: Genome) -> None:
-    """Compare the `##contig` lengths of a header with the genome."""
+def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
+    """Contigs of the header that are another sequence than the one of the genome whose name is
+    like theirs: chrM of hg19 is not MT of GRCh37. Their lengths differ, which is said.
+
+    Raises:
+        BadInput: the length of a contig of the very same name differs, or those of most others.
+    """
     given = contig_lengths(vcf.header)
     if genome.mapped and given:
         log.info(
             "%s: its chromosome lengths are not compared: the genome has regions only", vcf.source
         )
-        return
+        return []
     names = genome.resolve_all(given, source=vcf.source)
     have = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
-    wrong = [
-        f"{asked} has {given[asked]:,} bases here and {have[name]:,} there"
-        for asked, name in names.items()
-        if given[asked] != have[name]
-    ]
-    if wrong:
+    wrong = [asked for asked, name in names.items() if given[asked] != have[name]]
+    if not wrong:
+        return []
+    said = "; ".join(
+        f"{asked} has {given[asked]:,} bases here and {have[names[asked]]:,} there"
+        for asked in wrong[:3]
+    )
+    if any(asked == names[asked] for asked in wrong) or 2 * len(wrong) > len(names):
         raise BadInput(
-            f"its header is of another genome than {genome.source}: {'; '.join(wrong[:3])}",
+            f"its header is of another genome than {genome.source}: {said}",
             file=vcf.source,
-            remedy=WRONG_BUILD,
+            remedy=f"{WRONG_BUILD}; if it is but for these contigs, take their lines out of the"
+            f" header, and REF is compared row by row: bcftools view OLD.vcf | grep -v"
+            f" '^##contig=<ID={wrong[0]},' > NEW.vcf",
         )
+    log.warning(
+        "%s: not the sequences of that name in %s: %s: rows on them are not scored"
+        " (contig_missing)", vcf.source, genome.source, said,
+    )  # fmt: skip
+    return wrong
 
 
 def looked_ahead(vcf: Vcf, reader: AlleleReader, genome: Genome) -> Iterator[Row]:
