@@ -11,6 +11,7 @@ import torch
 import yaml
 
 import findna
+from findna.evaluation.sharing.card import _spent
 from findna.evaluation.sharing.evidence import read_evidence
 from findna.evaluation.sharing.halving import agreement, halved
 from findna.evaluation.sharing.known import RunFacts, known_model, without_paths
@@ -192,7 +193,7 @@ def test_a_run_that_did_not_finish_or_collapsed_says_so_at_the_top(
 
 
 def test_the_card_of_a_task_has_its_metrics_and_its_pretraining(tmp_path: Path) -> None:
-    task = TaskConfig(kind="binary", classes=("a", "b"))
+    task = TaskConfig(kind="binary", classes=("<i>a</i>", "b`|c"))
     model = new_model(SMALL.model_copy(update={"task": task}), 0)
     metric = {"value": 0.41, "low": 0.33, "high": 0.47}
     undefined = {"value": None, "reason": "one class only"}
@@ -202,16 +203,27 @@ def test_the_card_of_a_task_has_its_metrics_and_its_pretraining(tmp_path: Path) 
         "trained_lengths": [300, 300],
         "protocol": "test split, read once at the end",
         "metrics": {"mcc": metric, "auroc": undefined, "f1": alone},
-        "started_from": {"genome": "g.fa", "genome_digest": "sha256:1", "finished": True},
-    }
+        "calibration": "fitted on 274 validation rows",
+        "started_from": {
+            "genome": "g.fa", "genome_digest": "sha256:1", "finished": True, "held_out": "blocks",
+            "sampling": {"validation_fraction": 0.05}, "trained_lengths": [64, 512],
+        },
+    }  # fmt: skip
     model.save(tmp_path / "tuned")
-    said = {"species": "Homo sapiens", "trained_on": "a few regions"}
+    said = {"species": "Homo sapiens", "trained_on": "a few <regions>"}
     findna.export(tmp_path / "tuned", tmp_path / "m", half=True, **said)
     text = card(tmp_path / "m")
-    assert "Pretrained on a few regions." in text and "* Species: Homo sapiens" in text
+    assert "Pretrained on a few &lt;regions&gt;." in text and "* Species: Homo sapiens" in text
     assert "| f1 | 0.594 |" in text
     assert front(text)["pipeline_tag"] == "text-classification"
-    assert "fine-tuned for a binary task (a, b)" in text
+    assert "fine-tuned for a binary task (`<i>a</i>`, `` b`|c ``)" in text
+    assert "Calibration of its probabilities: fitted on 274 validation rows." in text
+    assert "Lengths trained in pretraining: 64 to 512 bp" in text
+    assert "Lengths of the labelled rows: 300 bp" in text
+    assert "blocks, about 5 % of the bases" in text
+    first = (tmp_path / "tuned" / "README.md").read_text(encoding="utf-8")
+    assert "binary over `<i>a</i>`, `` b`|c ``." in first and "{" not in first
+    assert "* trained_lengths: 300, 300" in first and "`config.json`, under `provenance`" in first
     assert "| mcc | 0.410 [0.330, 0.470] |" in text
     assert "| auroc | undefined (one class only) |" in text
     assert "Labels: task" in text and "g.fa, sha256:1" in text
@@ -225,6 +237,13 @@ def test_seconds_are_summed_over_starts() -> None:
     facts = RunFacts({}, {}, [*rows[:3], {"step": 3}, *rows[3:]], {}, 3)
     assert facts.seconds == 9.0 + 4.0 + 7.5
     assert RunFacts({}, {}, [], {}, 1).seconds == 0
+    epochs = [{"epoch": 1, "seconds": 5.0}, {"epoch": 2, "seconds": 9.0}, {"validation_loss": 0.5}]
+    assert RunFacts({"verb": "finetune"}, {}, epochs, {}, 1).seconds == 14.0
+
+
+def test_a_probe_that_noted_no_time_does_not_say_none_was_needed() -> None:
+    run = RunFacts({"verb": "finetune"}, {"device": "cpu"}, [{"validation_loss": 0.5}], {}, 1)
+    assert _spent(run).startswith("Wall-clock time for finetune not recorded; on cpu")
 
 
 # Half precision -------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ nothing in it is ever unpickled. `model.loading` reads it, `model.presets` has t
 from __future__ import annotations
 
 import hashlib
+import html
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -218,9 +220,17 @@ class Model(nn.Module):
         }
 
     def _card(self) -> str:
-        facts = "\n".join(f"* {key}: {value}" for key, value in self.provenance.items())
+        told = {key: _in_words(value) for key, value in self.provenance.items()}
+        lines = [f"* {key}: {words}" for key, words in told.items() if words]
+        if self.provenance:
+            lines.append("* all of it: `config.json`, under `provenance`")
+        facts = "\n".join(lines)
         task = self.config.task
-        answers = f"{task.kind} over {', '.join(task.classes)}" if task else "no task (pretrained)"
+        answers = (
+            f"{task.kind} over {', '.join(map(as_code, task.classes))}"
+            if task
+            else "no task (pretrained)"
+        )
         return (
             f"# findna model ({self.config.preset})\n\n"
             f"{self.parameters_count:,} parameters, ChordMixer backbone, {answers}.\n\n"
@@ -228,6 +238,26 @@ class Model(nn.Module):
             "## Limits\n\nResearch use: variant scores are no pathogenicity classifier. Sequences"
             " outside the trained lengths are answered with a warning.\n"
         )
+
+
+def _in_words(value: Any) -> str:
+    """A fact as a line of a card can say it; nothing for what is nested or not known."""
+    if isinstance(value, list):
+        words = [_in_words(item) for item in value]
+        return ", ".join(words) if all(words) else ""
+    if value is None or isinstance(value, dict):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else html.escape(str(value), quote=False)
+
+
+def as_code(text: str) -> str:
+    """Free text as a code span of Markdown, inside which nothing has another meaning."""
+    line = " ".join(text.split())
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence, blank = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{blank}{line}{blank}{fence}"
 
 
 def weights_digest(model: nn.Module) -> str:

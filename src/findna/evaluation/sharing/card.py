@@ -6,6 +6,7 @@ uploaded as it is.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from findna.evaluation.sharing.evidence import Evidence
 from findna.evaluation.sharing.halving import Agreement
 from findna.evaluation.sharing.known import Known, Regions, RunFacts
 from findna.metrics import Metric
-from findna.model.model import software_versions
+from findna.model.model import as_code, software_versions
+from findna.sequence.records import span_of
 
 _COLLAPSING = "COLLAPSING"
 _UNKNOWN = "unknown: the run folder was not at hand when this card was written"
@@ -78,16 +80,16 @@ def _opening(known: Known, sharing: Sharing) -> str:
     what = (
         "pretrained without labels"
         if task is None
-        else f"fine-tuned for a {task.kind} task ({', '.join(task.classes)})"
+        else f"fine-tuned for a {task.kind} task ({', '.join(map(as_code, task.classes))})"
     )
     text = (
         f"A DNA model {what}: ChordMixer, {shape.depth} layers of width {shape.width} (preset"
         f" `{model.config.preset}`), {model.parameters_count:,} parameters."
     )
     if about := _said(known, "trained_on"):
-        text += f" Pretrained on {about}."
+        text += f" Pretrained on {_escaped(about)}."
     warnings = [f"> **Warning:** {line}" for line in _warnings(known)]
-    return "\n\n".join([f"# {sharing.name}", *warnings, text])
+    return "\n\n".join([f"# {_escaped(sharing.name)}", *warnings, text])
 
 
 def _said(known: Known, what: str) -> str | None:
@@ -133,38 +135,48 @@ def _use(known: Known, name: str) -> str:
 
 def _data(known: Known, regions: Regions | None) -> str:
     seen, run = known.model.pretraining, known.run
-    held = ", ".join(seen.get("held_out_chromosomes") or ()) or seen.get("held_out")
+    genome = _escaped(seen.get("genome", "unknown"))
     lines = [
-        f"Genome file: {seen.get('genome', 'unknown')}, {seen.get('genome_digest', 'no digest')}"
+        f"Genome file: {genome}, {seen.get('genome_digest', 'no digest')}"
         " (digest of letters and names, not of the file)",
-        f"Held out, never read in training: {held or 'unknown'}",
-        f"Lengths trained: {_span(seen.get('trained_lengths'))}",
+        f"Held out, never read in training: {_escaped(_held_out_places(seen))}",
+        f"Lengths trained in pretraining: {_span(seen.get('trained_lengths'))}",
     ]
     if run is not None and run.verb == "pretrain":
         lines.insert(1, f"Bases in it: {int(run.described['genome']['bases']):,}")
     if species := _said(known, "species"):
-        lines.insert(0, f"Species: {species}")
+        lines.insert(0, f"Species: {_escaped(species)}")
     if regions is not None:
         lines.append(
-            f"Regions: {regions.name}, {regions.intervals:,} intervals, {regions.bases:,} bp,"
-            f" {regions.digest}" + _told(regions, "what")
+            f"Regions: {_escaped(regions.name)}, {regions.intervals:,} intervals,"
+            f" {regions.bases:,} bp, {regions.digest}" + _told(regions, "what")
         )
     if seen.get("continued_from"):
         lines.append(f"Went on from weights that had seen the genome {seen['continued_from']}")
     if known.model.config.task is not None:
-        lines.append(f"Labels: {known.model.provenance.get('task_data', 'unknown')}")
+        labels = known.model.provenance
+        lines += [
+            f"Labels: {_escaped(labels.get('task_data', 'unknown'))}",
+            f"Lengths of the labelled rows: {_span(labels.get('trained_lengths'))}",
+        ]
     return _bullets(lines) if seen else "Nothing but labels: it began from random weights."
 
 
+def _held_out_places(seen: Mapping[str, Any]) -> str:
+    """Names of chromosomes, or of what else was held out with its wanted share of the bases."""
+    if names := seen.get("held_out_chromosomes"):
+        return ", ".join(names)
+    share = (seen.get("sampling") or {}).get("validation_fraction")
+    about = f", about {100 * share:.2g} % of the bases" if share else ""
+    return f"{seen['held_out']}{about}" if seen.get("held_out") else "unknown"
+
+
 def _told(regions: Regions, note: str) -> str:
-    return f" ({regions.notes[note]})" if note in regions.notes else ""
+    return f" ({_escaped(regions.notes[note])})" if note in regions.notes else ""
 
 
 def _span(lengths: Sequence[int] | None) -> str:
-    if not lengths:
-        return "unknown"
-    shortest, longest = lengths
-    return f"{longest:,} bp" if shortest == longest else f"{shortest:,} to {longest:,} bp"
+    return span_of(*lengths) if lengths else "unknown"
 
 
 def _recipe(known: Known) -> str:
@@ -194,7 +206,10 @@ def _spent(run: RunFacts) -> str:
     if environment.get("device") == "cpu":
         where += f", threads: {environment.get('threads')}, cores: {environment.get('cores')}"
     starts = "" if run.starts == 1 else f"; in {run.starts} starts, hardware is that of the last"
-    return f"{run.seconds:,.0f} s of wall-clock time for {run.verb} on {where}{starts}"
+    if not run.seconds:
+        return f"Wall-clock time for {run.verb} not recorded; on {where}{starts}"
+    epochs = " in epochs of training," if run.verb == "finetune" else ""
+    return f"{run.seconds:,.0f} s of wall-clock time{epochs} for {run.verb} on {where}{starts}"
 
 
 # What it can do -------------------------------------------------------------------------------
@@ -203,6 +218,9 @@ def _spent(run: RunFacts) -> str:
 def _results(known: Known, evidence: Sequence[Evidence]) -> Iterable[str]:
     if known.model.config.task is not None:
         yield _judged(known.model.provenance)
+        if known.model.config.task.kind != "regression":
+            said = known.model.provenance.get("calibration", "unknown")
+            yield f"Calibration of its probabilities: {said}."
     yield from _held_out(known)
     for found in evidence:
         yield "On labelled sequences. " + " ".join(
@@ -283,9 +301,10 @@ def _limits(known: Known, regions: Regions | None) -> Iterable[str]:
     yield "Research use only: its variant scores are no pathogenicity classifier."
     if known.model.trained_lengths:
         span = _span(known.model.trained_lengths)
-        yield f"Sequences outside {span} are answered with a warning."
+        of = "pretraining" if known.model.config.task is None else "its labelled rows"
+        yield f"Sequences outside {span}, the lengths of {of}, are answered with a warning."
     if regions is not None and "limits" in regions.notes:
-        yield f"What it has seen is {regions.notes['limits']}."
+        yield f"What it has seen is {_escaped(regions.notes['limits'])}."
     if "genome_digest" in seen:
         yield (
             "It has seen one genome: expect words and composition of this species, not"
@@ -315,5 +334,11 @@ def _bullets(lines: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+    told = [[_escaped(str(cell)).replace("|", "\\|") for cell in cells] for cells in rows]
+    lines = [head, ["---"] * len(head), *told]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _escaped(text: str) -> str:
+    """Free text, in which a tag is text."""
+    return html.escape(text, quote=False)
