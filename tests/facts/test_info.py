@@ -58,6 +58,7 @@ def test_files_of_other_programs_are_none_of_ours(tmp_path: Path) -> None:
         (folder / "train.csv").write_text(rows)
         (folder / name).write_text(content)
         assert findna.info(folder)["kind"] == "labelled sequences"
+        assert findna.info(folder)["lengths"] == "8 bp"
 
 
 @pytest.mark.parametrize("checkpoint", [None, "folds", "last"])

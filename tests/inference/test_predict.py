@@ -74,6 +74,19 @@ def test_a_fasta_beside_its_genome_is_not_cut(tmp_path):
         predict(fasta, task_model(), genome=fasta, tile=50, device="cpu")
 
 
+def test_advice_on_long_sequences_is_for_who_did_not_choose_windows(tmp_path, caplog):
+    fasta = tmp_path / "g.fa"
+    fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")
+    model = task_model()
+    model.provenance = {"trained_lengths": [40, 40]}
+    for tile, advice in ((50, ""), (None, "; --tile 40 cuts a genome into windows")):
+        caplog.clear()
+        predict(fasta, model, tile=tile, device="cpu")
+        assert caplog.messages[0].endswith(
+            f"bp is outside the 40 bp this model was trained on: trust it less{advice}"
+        )
+
+
 def test_one_row_for_each_record_in_order():
     given_records = records(70)
     table = predict(given_records, task_model(), device="cpu", batch_bases=500).table

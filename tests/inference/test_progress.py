@@ -21,7 +21,7 @@ def test_without_a_terminal_a_line_a_minute_says_rate_and_time_left(clock, caplo
         clock[0] = 60.0
         progress.advance(3000)
     # Two of the eight steps that were left took a minute.
-    assert caplog.messages == ["pretrain 4/10, 100 bases/s , 3.0 min left"]
+    assert caplog.messages == ["pretrain 4/10, 100 bases/s, 3.0 min left"]
 
 
 def test_streams_say_what_they_did_and_work_what_is_left(clock, caplog):

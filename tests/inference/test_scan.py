@@ -473,6 +473,18 @@ def test_the_folder_holds_what_was_found_and_what_browsers_want(
         quick(genome, output=out)
 
 
+def test_browsers_open_where_was_scanned(tmp_path: Path, genome: Genome) -> None:
+    pytest.importorskip("figwig")
+    longest = max(LETTERS, key=lambda chrom: len(LETTERS[chrom]))
+    other = next(
+        chrom for chrom, letters in LETTERS.items() if chrom != longest and len(letters) > 60
+    )
+    for regions, opened in (([f"{other}:11-60"], f"{other}:11-60"), (None, f"{longest}:1-")):
+        out = tmp_path / str(regions is None)
+        quick(genome, regions=regions, output=out, tracks=["surprise"])
+        assert f"defaultPos {opened}" in (out / "genomes.txt").read_text()
+
+
 def test_two_scans_write_the_same_bytes(tmp_path: Path, genome: Genome) -> None:
     pytest.importorskip("figwig")
     for name in ("one", "two"):
@@ -509,6 +521,10 @@ def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
     assert "genome y_v2\n" in (tmp_path / "genomes.txt").read_text()
     assert "defaultPos d:1-9" in (tmp_path / "genomes.txt").read_text()
     assert "track findna_p_a_b\n" in (tmp_path / "trackDb.txt").read_text()
+    here = Browsed(["y.fa"], None, {"c": 5, "d": 900_000}, False, ("c", 2, 4))
+    write_browser_files(tmp_path, here, tracks)
+    assert "defaultPos c:3-4\n" in (tmp_path / "genomes.txt").read_text()
+    assert 'locus="c:3-4"' in (tmp_path / "igv_session.xml").read_text()
     write_browser_files(tmp_path, Browsed(["y.fa"], "sacCer3", {"c": 5}, False), tracks)
     assert (tmp_path / "genomes.txt").read_text() == "genome sacCer3\ntrackDb trackDb.txt\n"
     assert 'genome="sacCer3"' in (tmp_path / "igv_session.xml").read_text()

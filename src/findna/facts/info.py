@@ -12,7 +12,7 @@ from findna.files import open_bytes, refuse_stream
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, bases_in, merge, read_bed
-from findna.sequence.records import GFF_TO_BED, format_of, read_records
+from findna.sequence.records import GFF_TO_BED, format_of, read_records, span_of
 from findna.sequence.tables import open_table, usual_sequence_column
 from findna.sequence.vcf import open_vcf
 
@@ -98,7 +98,7 @@ def _read_facts(path: Path, kind: str = "reads (FASTQ)") -> Facts:
     return {
         "kind": kind,
         "records": f"{len(lengths):,}",
-        "lengths": f"{min(lengths, default=0):,} to {max(lengths, default=0):,} bp",
+        "lengths": span_of(min(lengths, default=0), max(lengths, default=0)),
     }
 
 
@@ -137,7 +137,7 @@ def _label_facts(path: Path) -> Facts:
         "task": data.kind,
         "targets" if data.kind == "regression" else "classes": listed(data.classes),
         **{f"rows {name}": f"{len(split):,}" for name, split in data.splits.items()},
-        "lengths": f"{min(lengths):,} to {max(lengths):,} bp",
+        "lengths": span_of(min(lengths), max(lengths)),
     }
 
 

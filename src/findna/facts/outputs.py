@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from findna.files import BadInput, read_json
 from findna.metrics import Metric
+from findna.sequence.records import span_of
 from findna.sequence.tables import PARQUET_MAGIC
 
 Facts = Mapping[str, object]
@@ -146,8 +147,7 @@ def _model(path: Path) -> tuple[dict[str, object], dict[str, object]]:
         about["threshold"] = f"{task.threshold:.4g}"
     about |= told(provenance, "software", "tried", "metrics", "started_from")
     if model.trained_lengths:
-        low, high = model.trained_lengths
-        about["trained_lengths"] = f"{low:,} to {high:,} bp" if low < high else f"{low:,} bp"
+        about["trained_lengths"] = span_of(*model.trained_lengths)
     if "started_from" in provenance:
         about["started_from"] = _origin(provenance["started_from"])
     return about, {**dict(_tried(provenance)), **dict(_judged(provenance))}

@@ -117,7 +117,9 @@ def predict(
     else:
         records = records_from(inputs, genome, sequence_column, id_column)
     model = model.to(pick_device(device)).eval()
-    answered = _answered(records, model, strand, batch_bases)
+    # Who cuts windows has chosen their length.
+    advice = "" if tile else f"; --tile {usual_window(model)} cuts a genome into windows"
+    answered = _answered(records, model, strand, batch_bases, advice)
     if track and genome is not None and output is not None:
         return _write_tracks(answered, task, prevalence is None, genome, Path(output), overwrite)
     if task.kind == "binary":
@@ -138,11 +140,16 @@ _Answered = Iterator[tuple[list[Record], Floats]]
 
 
 def _answered(
-    records: Iterable[Record], model: Model, strand: Strand | None, batch_bases: int | None
+    records: Iterable[Record],
+    model: Model,
+    strand: Strand | None,
+    batch_bases: int | None,
+    longer: str = "",
 ) -> _Answered:
-    """Records in chunks of bounded size, with their logits (n, outputs)."""
-    window = f"; --tile {usual_window(model)} cuts a genome into windows"
-    warner = LengthWarning(model, longer=window)
+    """Records in chunks of bounded size, with their logits (n, outputs); `longer` is what to do
+    about one that is longer than those of training.
+    """
+    warner = LengthWarning(model, longer)
     bases = _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
     with RecordProgress("predict") as progress:
         for chunk in chunks(records, bases):

@@ -105,7 +105,7 @@ class StepProgress(Shown):
     def advance(self, bases: int, loss: str = "") -> None:
         """One more step over `bases` bases."""
         self.bases += bases
-        note = f"{self.bases / self.seconds:,.0f} bases/s {loss}"
+        note = f"{self.bases / self.seconds:,.0f} bases/s {loss}".rstrip()
         self.say(self.done + 1, note, f"{self.what} {self.done + 1}/{self.total}, {note}")
 
 

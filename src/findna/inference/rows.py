@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from findna.files import log
 from findna.model.model import Model
 from findna.sequence.alphabet import N
-from findna.sequence.records import Record
+from findna.sequence.records import Record, span_of
 
 _CHUNK_ROWS = 16_384
 
@@ -59,9 +59,8 @@ class LengthWarning:
         if len(outside):
             self.said = True
             log.warning(
-                "%s bp is outside the %s to %s bp this model was trained on: trust it less%s",
+                "%s bp is outside the %s this model was trained on: trust it less%s",
                 f"{outside[0]:,}",
-                f"{low:,}",
-                f"{high:,}",
+                span_of(low, high),
                 self.longer if outside[0] > high else "",
             )

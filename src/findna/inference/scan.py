@@ -178,7 +178,8 @@ def scan(
     with autocast(network.device, plan.precision):
         if output is None:
             return _in_memory(plan, embeddings)
-        how = _How(_ENDINGS[format], assembly, overwrite)
+        first = None if regions is None else _first(plan)
+        how = _How(_ENDINGS[format], assembly, overwrite, first)
         return _in_folder(plan, Path(output), _facts(model, plan), embeddings, how)
 
 
@@ -191,6 +192,7 @@ class _How(NamedTuple):
     ending: str
     assembly: str | None
     overwrite: bool
+    opened: tuple[str, int, int] | None
 
 
 class _Found(NamedTuple):
@@ -217,6 +219,16 @@ def _run(plan: Plan, put: Put, ending: str, consume: Consume | None, embed: bool
     return _Found(rows, components)
 
 
+def _first(plan: Plan) -> tuple[str, int, int] | None:
+    """The first place that is asked for, as browsers are to open it."""
+    if not plan.bases:
+        return None
+    start, end = plan.asked[0].tolist()
+    record = int(plan.genome.record_at(start))
+    shift = int(plan.genome.shifts[record])
+    return plan.genome.chroms[record], start + shift, end + shift
+
+
 def _drain(stream: Iterator[Answered]) -> None:
     deque(stream, maxlen=0)
 
@@ -234,7 +246,8 @@ def _in_folder(
         write_json(folder / FACTS, facts)
         if found.components is not None:
             np.savez(folder / COMPONENTS, **vars(found.components))
-        browsed = Browsed(plan.genome.source.split(", "), how.assembly, sizes, plan.genome.mapped)
+        sources, mapped = plan.genome.source.split(", "), plan.genome.mapped
+        browsed = Browsed(sources, how.assembly, sizes, mapped, how.opened)
         write_browser_files(folder, browsed, [row.track for row in found.rows])
     tell(table, plan, str(output))
     return ScanResult(output, table, None, None, None)

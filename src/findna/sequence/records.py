@@ -147,6 +147,11 @@ def format_of(
     return "bed" if commented else "table"
 
 
+def span_of(shortest: int, longest: int) -> str:
+    """Lengths in words: "64 to 512 bp", or the one there is."""
+    return f"{shortest:,} bp" if shortest == longest else f"{shortest:,} to {longest:,} bp"
+
+
 def _is_bed_line(line: str) -> bool:
     cells = line.split("\t")
     return len(cells) >= 3 and cells[1].isdecimal() and cells[2].strip().isdecimal()

@@ -21,6 +21,7 @@ SIZES, HUB, GENOMES, TRACKS, SESSION, README = (
     "igv_session.xml",
     "README.txt",
 )
+_SHOWN_BASES = 100_000
 _COLOURS = ("31,119,180", "214,39,40", "44,160,44", "148,103,189", "255,127,14", "23,190,207")
 
 
@@ -36,13 +37,22 @@ class Track:
 @dataclass(frozen=True)
 class Browsed:
     """The genome as browsers are told: its FASTA files, its name at UCSC if it has one there, and
-    bases of every chromosome; `partial` if only regions of it are known.
+    bases of every chromosome; `partial` if only regions of it are known. `opened` is the place
+    (chromosome, start, end; 0-based half-open) that is shown first, or None.
     """
 
     fastas: Sequence[str]
     assembly: str | None
     sizes: Mapping[str, int]
     partial: bool
+    opened: tuple[str, int, int] | None = None
+
+    @property
+    def locus(self) -> str:
+        """What is shown first, 1-based closed: at most 100,000 bases."""
+        longest = max(self.sizes, key=lambda chrom: self.sizes[chrom])
+        chrom, start, end = self.opened or (longest, 0, self.sizes[longest])
+        return f"{chrom}:{start + 1}-{min(end, start + _SHOWN_BASES)}"
 
     @property
     def name(self) -> str:
@@ -81,14 +91,13 @@ def _genomes(genome: Browsed) -> str:
     """A genome that UCSC has, or an assembly hub that brings its own sequence."""
     if genome.assembly:
         return _stanza(genome=genome.assembly, trackDb=TRACKS)
-    longest = max(genome.sizes, key=lambda chrom: genome.sizes[chrom])
     return _stanza(
         genome=genome.name,
         trackDb=TRACKS,
         twoBitPath="genome.2bit",
         organism=genome.name,
         description=genome.name,
-        defaultPos=f"{longest}:1-{min(genome.sizes[longest], 100_000)}",
+        defaultPos=genome.locus,
     )
 
 
@@ -113,6 +122,7 @@ def _stanza(**lines: str) -> str:
 
 
 def _session(genome: Browsed, tracks: Sequence[Track], folder: Path) -> str:
+    locus = genome.locus if genome.opened else "All"
     fasta = genome.assembly or os.path.relpath(genome.fastas[0], folder)
     resources = "\n".join(
         f"    <Resource name={quoteattr(track.name)} path={quoteattr(track.file)}/>"
@@ -120,7 +130,7 @@ def _session(genome: Browsed, tracks: Sequence[Track], folder: Path) -> str:
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<Session genome={quoteattr(fasta)} locus="All" version="8">\n'
+        f'<Session genome={quoteattr(fasta)} locus={quoteattr(locus)} version="8">\n'
         f"  <Resources>\n{resources}\n  </Resources>\n</Session>\n"
     )
 
