@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map
 
 PRETEND = "pretend"
-# A way for Python to be a device; torch has it since 2.10 or so, and may change it.
+# A way for Python to be a device, which not every torch has and the next may change.
 _SETUP = "_setup_privateuseone_for_python_backend"
 HAS_PRETEND = hasattr(backend_registration, _SETUP)
 
