@@ -40,7 +40,7 @@ def test_reverse_complement_of_the_law() -> None:
 @pytest.mark.parametrize("shape", [(0,), (1,), (5,), (3, 1), (3, 2)])
 def test_the_other_strand_lies_forwards_in_memory(shape: tuple[int, ...]) -> None:
     turned = reverse_complement(np.zeros(shape, np.uint8))
-    assert turned.flags.c_contiguous and min(turned.strides) > 0
+    assert turned.flags.c_contiguous and min(turned.strides) >= 0  # 0 where there is nothing
     assert (turned == 3).all()
 
 

@@ -23,6 +23,10 @@ PRETEND = "pretend"
 # A way for Python to be a device, which not every torch has and the next may change.
 _SETUP = "_setup_privateuseone_for_python_backend"
 HAS_PRETEND = hasattr(backend_registration, _SETUP)
+if HAS_PRETEND:
+    # At once: autograd counts the devices there are at the first gradient of the process.
+    getattr(backend_registration, _SETUP)(PRETEND)
+    getattr(torch, PRETEND).get_amp_supported_dtype = lambda: [torch.bfloat16]
 
 _aten = torch.ops.aten
 # CUDA takes indices from the host, and copies between the two.
@@ -74,10 +78,7 @@ class PretendGpu(TorchDispatchMode):
     """Inside, `PRETEND` is a device of this machine."""
 
     def __enter__(self) -> Self:
-        """Register the device, once for the process."""
-        if not hasattr(torch, PRETEND):
-            getattr(backend_registration, _SETUP)(PRETEND)
-            getattr(torch, PRETEND).get_amp_supported_dtype = lambda: [torch.bfloat16]
+        """Let tensors be made there."""
         self._kept = torch.tensor, torch.as_tensor
         torch.tensor, torch.as_tensor = map(_through_the_host, self._kept)
         return super().__enter__()
