@@ -355,6 +355,8 @@ def test_slow_steps_are_timed_for_a_tenth_of_a_budget(
     result = pretrain(genome, tmp_path / "little", little, device="cpu")
     # Two steps and a check to time them, one step, and the closing check.
     assert (result.planned_steps, clock.now) == (1, 2 * 4 + 1 + 4 + 1)
+    # Out of time behind the last step that was planned: nothing is missing.
+    assert (result.steps, result.finished) == (1, True)
 
 
 def test_the_clock_of_the_command_runs_while_a_genome_is_indexed(

@@ -332,7 +332,7 @@ class _Job:
                 if stopping:
                     raise KeyboardInterrupt
                 if late:
-                    return False
+                    return self.step == self.steps
         self._save()
         return True
 
