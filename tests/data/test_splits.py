@@ -298,3 +298,10 @@ def test_as_many_rows_are_held_as_are_asked_for(fraction):
     few = np.arange(2000) % 3  # three groups: one or two of them are held, never all
     held = stratified_holdout(np.arange(2000) // 1000, few, fraction, seed=3)
     assert len(np.unique(few[held])) == (2 if fraction >= 0.5 else 1)
+
+
+@pytest.mark.parametrize("fraction", [0.97, 0.99, 1.0])
+@pytest.mark.parametrize("rows", [40, 400])
+def test_something_is_left_to_learn_from(fraction, rows):
+    held = stratified_holdout(np.arange(rows) % 2, np.arange(rows), fraction, seed=0)
+    assert held.any() and len(np.unique((np.arange(rows) % 2)[~held])) == 2

@@ -130,6 +130,8 @@ def stratified_holdout(
     stays with the others: it must be learned.
     """
     share = Fraction(fraction).limit_denominator(max(_FOLDS_A_SHARE, round(1 / fraction)))
+    # Something is left to learn from, whatever is asked for.
+    share = min(share, Fraction(_FOLDS_A_SHARE - 1, _FOLDS_A_SHARE))
     folds = share.denominator
     deal, part = divmod(part, folds // share.numerator)
     fold = stratified_folds(strata, groups, folds, seed, repeat=1_000_003 + deal)
