@@ -1,4 +1,4 @@
-"""Every verb on a device that is not the CPU, without one: the same answers as on the CPU."""
+"""Verbs on a device that is not the CPU, without one: the same answers as on the CPU."""
 
 from __future__ import annotations
 

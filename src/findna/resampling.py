@@ -21,7 +21,7 @@ from findna.metrics import (
 # Counts of this many cells are held at once: 32 MB of float64.
 _CELLS_AT_ONCE = 4_000_000
 # Fewer groups say next to nothing about other groups: no interval is given. With five, 95 %
-# intervals hold the truth 86 times in a hundred, with ten 90 to 92 times (measured).
+# intervals hold the truth 86 times in a hundred, with ten 92 times (benchmarks/coverage.py).
 FEWEST_GROUPS, FEW_GROUPS = 5, 10
 
 
@@ -165,9 +165,10 @@ def as_few(drawn: Floats, units: int) -> Floats:
     to what Student's t says of their number.
 
     Means of T units drawn from T vary by (T - 1) / T of what they should, and their 2.5 % are
-    those of a normal distribution: of two tasks, 95 % intervals covered the mean of all tasks 59
-    times in a hundred. Spread by t(T - 1) / z times the root of T / (T - 1), they cover it as often
-    as they say; of one unit nothing is known about others, and nothing is changed.
+    those of a normal distribution: of two tasks, 95 % intervals covered the mean of all tasks 61
+    times in a hundred (benchmarks/coverage.py). Spread by t(T - 1) / z times the root of
+    T / (T - 1), they cover it as often as they say; of one unit nothing is known about others, and
+    nothing is changed.
     """
     if units < 2:
         return drawn
