@@ -12,12 +12,13 @@ READY = $(VENV)/.ready
 export MPLBACKEND = Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench gpu gpu-train gpu-evaluate clean
+.PHONY: help setup demo test test-lowest check format bench gpu gpu-train gpu-evaluate clean
 
 help:
 	@echo "make setup         the environment in $(VENV) (the other targets call it)"
 	@echo "make demo          genome -> pretrained model -> task -> predictions, one table, minutes"
 	@echo "make test          all tests"
+	@echo "make test-lowest   the same with the oldest versions that pyproject.toml admits (3 GB to download)"
 	@echo "make check         format, lint, types, import order"
 	@echo "make format        rewrite files in the project's format"
 	@echo "make bench         speed and memory, each as a ratio against a limit"
@@ -43,6 +44,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) tests/support/lowest.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c $(VENV)-lowest/constraints.txt -e '.[all]' setuptools pytest pytest-xdist hypothesis
+	$(VENV)-lowest/bin/python -m pytest -q -n $(JOBS) --dist loadfile -o filterwarnings=ignore
 
 check: $(READY)
 	$(BIN)/python -m ruff format --check .
@@ -92,5 +100,5 @@ gpu-evaluate: $(READY)
 SHELL = /bin/bash
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

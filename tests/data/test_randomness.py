@@ -33,7 +33,8 @@ def bits_of(words: np.ndarray) -> np.ndarray:
 
 
 def chi_square(values: np.ndarray, cells: int) -> float:
-    return float(stats.chisquare(np.bincount(values.ravel(), minlength=cells)).pvalue)
+    counts = np.bincount(values.ravel().astype(np.int64), minlength=cells)
+    return float(stats.chisquare(counts).pvalue)
 
 
 @given(

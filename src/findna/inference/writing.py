@@ -55,14 +55,21 @@ class _Parquet:
         self.writer: pq.ParquetWriter | None = None
 
     def write(self, table: pd.DataFrame) -> None:
-        rows = pa.Table.from_pandas(table, preserve_index=False)
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, rows.schema)
+            self.writer = pq.ParquetWriter(self.path, _schema_of(table))
+        rows = pa.Table.from_pandas(table, self.writer.schema, preserve_index=False)
         self.writer.write_table(rows)
 
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close()
+
+
+def _schema_of(table: pd.DataFrame) -> pa.Schema:
+    """The types of a table; a column that is empty so far is text, for values may still come."""
+    fields = pa.Schema.from_pandas(table, preserve_index=False)
+    typed = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in fields]
+    return pa.schema(typed, metadata=fields.metadata)
 
 
 def write_tables(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:

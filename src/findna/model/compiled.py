@@ -28,8 +28,10 @@ def compile_layers(model: Model, wanted: Compile) -> bool:
     except Exception as error:  # compilers fail in many ways: no C++ or Triton, an unknown card
         for layer in model.encoder.layers:
             layer._compiled_call_impl = None
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        log.warning("torch.compile does not work here, going on without it: %s", reason[0])
+        first, *more = str(error).strip().splitlines() or [type(error).__name__]
+        # Some versions of torch name the compiler first and what it lacks in the next line.
+        reason = f"{first} {more[0]}" if first.endswith(":") and more else first
+        log.warning("torch.compile does not work here, going on without it: %s", reason)
         return False
     return True
 
