@@ -186,6 +186,7 @@ WRONG = {
     "no position": ([*HEADER, ROW.replace("\t5\t", "\t5.0\t")], "line 4: POS is '5.0'"),
     "negative": ([*HEADER, ROW.replace("\t5\t", "\t-5\t")], "line 4: POS is '-5'"),
     "two headers": ([*HEADER, ROW, COLUMNS], "line 5: is a header line among the rows"),
+    "one behind another": ([*HEADER, ROW, *HEADER, ROW], "line 5: is a header line among the rows"),
     "other columns": (["##fileformat=VCFv4.2", "#chrom\tpos"], "line 2: is not the header line"),
 }
 

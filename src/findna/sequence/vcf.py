@@ -180,14 +180,14 @@ def _rows(numbered: Iterator[tuple[int, str]], columns: str, source: str) -> Ite
 
 
 def _row(count: int, line: str, tabs: int, number: int, source: str) -> Row:
-    if line.count("\t") != tabs or tabs < len(_FIXED) - 1:
-        asked = f"the header names {tabs + 1}" if tabs >= len(_FIXED) - 1 else "a VCF has 8"
-        problem = f"has {line.count(chr(9)) + 1} columns where {asked}"
-        raise BadInput(problem, file=source, line=number, remedy=_REMEDY)
     if line.startswith("#"):
         problem = "is a header line among the rows"
         remedy = "join VCF files with bcftools concat"
         raise BadInput(problem, file=source, line=number, remedy=remedy)
+    if line.count("\t") != tabs or tabs < len(_FIXED) - 1:
+        asked = f"the header names {tabs + 1}" if tabs >= len(_FIXED) - 1 else "a VCF has 8"
+        problem = f"has {line.count(chr(9)) + 1} columns where {asked}"
+        raise BadInput(problem, file=source, line=number, remedy=_REMEDY)
     *cells, last = line.split("\t", len(_FIXED) - 1)
     info, tab, rest = last.partition("\t")
     if not tab and info.endswith("\r"):
