@@ -452,6 +452,15 @@ def test_long_chromosomes_get_csi(ending: str, tmp_path: Path) -> None:
     assert (tmp_path / f"z.{ending}.csi").exists()
 
 
+@pytest.mark.parametrize("info", ["END=600000000", "SVLEN=-600000000"])
+def test_a_long_allele_gets_csi_where_no_length_is_said(info: str, tmp_path: Path) -> None:
+    lines = [f"c1\t5\t.\tA\t<DEL>\t.\t.\t{info}"]
+    file = output(tmp_path / "y.vcf.gz", lines, [HEADER[0], "##contig=<ID=c1>", COLUMNS])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["y.vcf.gz", "y.vcf.gz.csi"]
+    with pysam.TabixFile(str(file), index=f"{file}.csi") as table:
+        assert len(list(table.fetch("c1", 4, 5))) == 1
+
+
 def test_tables_have_a_row_an_allele(tmp_path: Path) -> None:
     frame = allele_frame(scored(BODY, SAMPLED), FIELDS)
     assert list(frame.columns) == ["chrom", "pos", "id", "ref", "alt", *(f.name for f in FIELDS)]

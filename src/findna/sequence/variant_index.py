@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pysam
 
-from findna.files import atomic_file, log
+from findna.files import FullDisk, atomic_file, log
 from findna.sequence.bcf import quiet_htslib
 from findna.sequence.vcf import Scored
 
@@ -44,7 +44,7 @@ class Order:
 
 def remove_indexes(output: str | Path, but: str = "") -> None:
     """Remove the indexes of a file that is about to be another, but the one with the ending `but`,
-    which is replaced.
+    which is new.
     """
     for stale in _ENDINGS:
         if stale != but:
@@ -54,19 +54,31 @@ def remove_indexes(output: str | Path, but: str = "") -> None:
 def write_index(made: Path, output: Path, order: Order) -> None:
     """Index `made` under the name that the index has beside `output`; stale ones go.
 
-    `.bcf` and chromosomes longer than 2^29 bases get a `.csi`, others a `.tbi`; rows that are not
+    `.bcf` and rows that reach beyond 2^29 bases get a `.csi`, others a `.tbi`; rows that are not
     sorted get none, with a warning.
     """
-    name = output.name.lower()
-    ending = ".csi" if name.endswith(".bcf") or order.longest > _TBI_LIMIT else ".tbi"
-    remove_indexes(output, but=ending if order.sorted else "")
     if not order.sorted:
+        remove_indexes(output)
         log.warning(
             "%s: the rows are not sorted: no index is written (bcftools sort makes them so)", output
         )
         return
+    csi = output.name.lower().endswith(".bcf") or order.longest > _TBI_LIMIT
+    try:
+        _index(made, output, csi)
+    except FullDisk:
+        if csi:
+            raise
+        # Or END or SVLEN of a row reaches too far for a .tbi: htslib has the same words for both.
+        csi = True
+        _index(made, output, csi)
+    remove_indexes(output, but=".csi" if csi else ".tbi")
+
+
+def _index(made: Path, output: Path, csi: bool) -> None:
+    name = output.name.lower()
     preset = {"preset": "bcf" if name.endswith(".bcf") else "vcf"}
     how = _TABLE if name.endswith(".tsv.gz") else preset
-    index = output.with_name(output.name + ending)
+    index = output.with_name(output.name + (".csi" if csi else ".tbi"))
     with atomic_file(index, overwrite=True) as made_index, quiet_htslib():
-        pysam.tabix_index(str(made), force=True, csi=ending == ".csi", index=str(made_index), **how)
+        pysam.tabix_index(str(made), force=True, csi=csi, index=str(made_index), **how)
