@@ -103,6 +103,8 @@ def test_a_zipped_bedgraph_is_bgzipped_sorted_and_indexed(tmp_path: Path) -> Non
     long = tmp_path / "long.bedgraph.gz"
     write_track(long, {"c": 1 << 30}, [piece("c", ((1 << 30) - 1, 1 << 30, 1))])
     assert (tmp_path / "long.bedgraph.gz.csi").exists()
+    write_track(long, SIZES, [piece("chr10", (3, 4, 1))], overwrite=True)
+    assert sorted(p.name for p in tmp_path.glob("long*")) == [long.name, f"{long.name}.tbi"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from findna.files import BadInput, atomic_file, open_bytes
 from findna.sequence.regions import Integers
+from findna.sequence.variant_index import TBI_LIMIT, remove_indexes
 
 Values = NDArray[np.float32]
 TrackFormat = Literal["bigwig", "bedgraph"]
@@ -31,7 +32,6 @@ _ENDINGS: dict[str, TrackFormat] = {
     ".bedgraph.gz": "bedgraph",
     ".bg.gz": "bedgraph",
 }
-_TBI_LIMIT = 1 << 29  # bases of a chromosome; a longer one needs a .csi index
 _BLOCK = 1 << 22  # bases read back at once: 16 MB
 
 
@@ -249,12 +249,12 @@ def _bedgraph(
     path: str | Path, sizes: Mapping[str, int], overwrite: bool
 ) -> Iterator[Callable[[TrackPiece], None]]:
     zipped = str(path).lower().endswith(".gz")
-    csi = max(sizes.values(), default=0) > _TBI_LIMIT
+    csi = max(sizes.values(), default=0) > TBI_LIMIT
+    ending = ".csi" if csi else ".tbi"
     with ExitStack() as stack:
         made = stack.enter_context(atomic_file(path, overwrite))
         if zipped:
-            named = f"{path}{'.csi' if csi else '.tbi'}"
-            index = stack.enter_context(atomic_file(named, overwrite))
+            index = stack.enter_context(atomic_file(f"{path}{ending}", overwrite))
         with _text(made, zipped) as stream:
 
             def put(piece: TrackPiece) -> None:
@@ -263,6 +263,7 @@ def _bedgraph(
             yield put
         if zipped:
             pysam.tabix_index(str(made), preset="bed", index=str(index), csi=csi, force=True)
+            remove_indexes(path, but=ending)
 
 
 def _text(made: Path, zipped: bool) -> IO[bytes]:

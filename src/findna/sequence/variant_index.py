@@ -11,7 +11,7 @@ from findna.files import FullDisk, atomic_file, log
 from findna.sequence.bcf import quiet_htslib
 from findna.sequence.vcf import Scored
 
-_TBI_LIMIT = 1 << 29
+TBI_LIMIT = 1 << 29  # bases of a chromosome; a longer one needs a .csi index
 _ENDINGS = (".tbi", ".csi")
 _TABLE = {"seq_col": 0, "start_col": 1, "end_col": 1}
 
@@ -63,7 +63,7 @@ def write_index(made: Path, output: Path, order: Order) -> None:
             "%s: the rows are not sorted: no index is written (bcftools sort makes them so)", output
         )
         return
-    csi = output.name.lower().endswith(".bcf") or order.longest > _TBI_LIMIT
+    csi = output.name.lower().endswith(".bcf") or order.longest > TBI_LIMIT
     try:
         _index(made, output, csi)
     except FullDisk:
