@@ -82,9 +82,12 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_table(path)["label"].tolist() == ["1.0", "", "0.0"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
     assert listed("-") == EXPECTED
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BadInput, match="not a whole parquet file"):
-        listed(path)
+    whole = path.read_bytes()
+    damaged = whole[:4] + b"\xff" * 40 + whole[44:]
+    for broken in (whole[:100], damaged):
+        path.write_bytes(broken)
+        with pytest.raises(BadInput, match="not a whole parquet file"):
+            listed(path)
 
 
 def test_what_is_changed_is_said(

@@ -137,24 +137,31 @@ def _parquet(stream: io.BufferedReader, source: str | Path) -> Table:
     seekable = stream if _can_seek(stream) else pa.BufferReader(stream.read())
     try:
         file = pq.ParquetFile(seekable)
-    except pa.ArrowInvalid as error:
-        raise BadInput(
-            f"is not a whole parquet file: {error}", file=source, remedy="write or copy it again"
-        ) from None
-    return Table(tuple(map(str, file.schema_arrow.names)), _parquet_rows(file))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _broken_parquet(error, source) from None
+    return Table(tuple(map(str, file.schema_arrow.names)), _parquet_rows(file, source))
+
+
+def _broken_parquet(error: Exception, source: str | Path) -> BadInput:
+    return BadInput(
+        f"is not a whole parquet file: {error}", file=source, remedy="write or copy it again"
+    )
 
 
 def _can_seek(stream: io.BufferedReader) -> bool:
     return isinstance(stream.raw, io.FileIO) and stream.seekable()
 
 
-def _parquet_rows(file: pq.ParquetFile) -> Iterator[tuple[int, list[str]]]:
+def _parquet_rows(file: pq.ParquetFile, source: str | Path) -> Iterator[tuple[int, list[str]]]:
     row = 0
-    for batch in file.iter_batches(batch_size=1024):
-        columns = [batch.column(i).to_pylist() for i in range(batch.num_columns)]
-        for cells in zip(*columns, strict=True):
-            row += 1
-            yield row, ["" if cell is None else str(cell) for cell in cells]
+    try:
+        for batch in file.iter_batches(batch_size=1024):
+            columns = [batch.column(i).to_pylist() for i in range(batch.num_columns)]
+            for cells in zip(*columns, strict=True):
+                row += 1
+                yield row, ["" if cell is None else str(cell) for cell in cells]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _broken_parquet(error, source) from None
 
 
 # Columns --------------------------------------------------------------------------------------
