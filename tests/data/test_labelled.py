@@ -113,6 +113,16 @@ def test_fasta_with_labels_in_headers_or_beside(tmp_path):
     check_rows(read_labelled(two, settings=LabelSettings(label_table=table)))
 
 
+def test_a_label_in_a_header_ends_where_the_next_field_begins(tmp_path):
+    file = write(
+        tmp_path / "a.fa", ">a len=4;label=1;score=0.5\nACGT\n>b label=0; x\nGG\n>c label=0|1\nC\n"
+    )
+    data = read_labelled(file)
+    assert data.kind == "binary" and data.splits["train"].labels.tolist() == [1, 0, 0]
+    file = write(tmp_path / "b.fa", ">a label=x;y;len=4\nACGT\n>b label=y\nGG\n")
+    assert read_labelled(file).splits["train"].labels.tolist() == [[1, 1], [0, 1]]
+
+
 def test_the_last_bar_of_a_header_holds_the_label(tmp_path):
     file = write(tmp_path / "a.fa", ">chr1|5|peak x|y\nACGT\n>chr2|9|other\nGGGG\n")
     data = read_labelled(file)

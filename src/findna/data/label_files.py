@@ -44,7 +44,10 @@ _LABELLED = (
     "give a table with the columns sequence and label, a FASTA with label=X in its headers, or a"
     " BED with -g"
 )
-_HEADER_LABEL = re.compile(r"(?:^|[\s;|])label=([^\s|]+)", re.IGNORECASE)
+# Of `label=a;b;len=9` the labels are a and b: what follows a semicolon may be the next field.
+_HEADER_LABEL = re.compile(
+    r"(?:^|[\s;|])label=([^\s|]+?)(?=;[^;=\s|]+=|;?(?:[\s|]|$))", re.IGNORECASE
+)
 
 
 def read_parts(
