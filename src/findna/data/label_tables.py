@@ -238,7 +238,7 @@ def from_label_table(path: Path, file: Path, ids: list[str]) -> list[tuple[str, 
     if len(table.columns) < 2:
         raise BadInput("a label table has two columns, id and label", file=file)
     id_at = find_id_column(table.columns, None, file) or 0
-    label = first_named(table.columns, _LABEL_NAMES) or table.columns[1]
+    label = first_named(table.columns, _LABEL_NAMES) or table.columns[0 if id_at else 1]
     known: dict[str, str] = {}
     pairs = zip(table.column(table.columns[id_at]), table.column(label), table.lines, strict=True)
     for name, word, line in pairs:
