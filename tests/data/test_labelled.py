@@ -260,6 +260,14 @@ def test_places_in_a_table_with_a_genome(tmp_path):
         read_labelled(far, genome=genome)
 
 
+def test_a_bare_sequence_is_called_by_its_file(tmp_path):
+    for name in ("NC_000001.11_5.txt", "NC_000001.11_9.txt.gz", "x"):
+        write(tmp_path / "a" / name, "ACGT")
+    write(tmp_path / "b" / "Y.txt", "TTTT")
+    ids = ["a/NC_000001.11_5", "a/NC_000001.11_9", "a/x", "b/Y"]
+    assert read_labelled(tmp_path).splits["train"].ids == ids
+
+
 def test_class_folders_are_sorted_and_split_folders_are_seen(tmp_path):
     for label, text in (("zebra", "ACGT"), ("ape", "GG\nCC\n"), ("bear", ">r1\nTTT\n>r2\nAAA\n")):
         write(tmp_path / "flat" / label / "1.txt", text)

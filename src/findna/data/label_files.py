@@ -159,7 +159,7 @@ def _read_bare(file: Path) -> Iterator[tuple[str, Codes]]:
         raise BadInput("the sequence is empty", file=file)
     if not _BARE.fullmatch(letters):
         raise _no_class_folder(file, "is no sequence")
-    yield _stem(file), encode(letters, source=file)
+    yield Path(file.name.removesuffix(".gz")).stem, encode(letters, source=file)
 
 
 def _no_class_folder(file: Path, problem: str) -> BadInput:
