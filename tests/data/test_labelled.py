@@ -252,12 +252,11 @@ def test_places_in_a_table_with_a_genome(tmp_path):
     )
     data = read_labelled(table, genome=genome)
     assert letters(data.splits["train"]) == ["ACGT", "ACGT"]
-    far = write(
-        tmp_path / "b.csv",
-        csv([("chr1", "0", "4", "x"), ("chr1", "4", "99", "y")], "chrom,start,end,label"),
-    )
-    with pytest.raises(BadInput, match=r"line 3: chr1:4-99 is no place"):
-        read_labelled(far, genome=genome)
+    for chrom, start, end in (("chr1", "4", "99"), ("chr1", "4", "9" * 15), ("chr9", "0", "4")):
+        rows = [("chr1", "0", "4", "x"), (chrom, start, end, "y")]
+        far = write(tmp_path / "b.csv", csv(rows, "chrom,start,end,label"))
+        with pytest.raises(BadInput, match=rf"record 2, line 3: {chrom}:{start}-{end} is no"):
+            read_labelled(far, genome=genome)
 
 
 def test_a_bare_sequence_is_called_by_its_file(tmp_path):

@@ -149,13 +149,12 @@ def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]
     """Sequences of the places chrom, start, end (0-based half-open) and strand of each row."""
     if genome is None:
         raise ValueError("places need a genome")
-    named = _place_columns(table.columns) or ()
-    places = zip(*(table.column(c) for c in named), _strands(table), strict=True)
+    columns = [table.column(c) for c in _place_columns(table.columns) or ()]
+    names = genome.resolve_all(columns[0], source=str(table.file))
     codes = []
-    for at, (chrom, start, end, strand) in enumerate(places):
-        inside = start.isdecimal() and end.isdecimal() and int(start) < int(end)
-        found = genome.fetch(chrom, int(start), int(end), strand) if inside else None
-        if found is None or not found.inside.all():
+    for at, (chrom, start, end, strand) in enumerate(zip(*columns, _strands(table), strict=True)):
+        found = _bases(genome, names.get(chrom), start, end, strand)
+        if found is None:
             raise BadInput(
                 f"{chrom}:{start}-{end} is no place in {genome.source}",
                 file=table.file,
@@ -163,8 +162,19 @@ def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]
                 line=table.lines[at],
                 remedy="check that the coordinates are 0-based and belong to this genome build",
             )
-        codes.append(found.codes)
+        codes.append(found)
     return codes
+
+
+def _bases(genome: Genome, chrom: str | None, start: str, end: str, strand: str) -> Codes | None:
+    """The sequence of a place that a row names, or None where the genome has no such place."""
+    if chrom is None or not (start.isdecimal() and end.isdecimal() and int(start) < int(end)):
+        return None
+    # Asked before letters are fetched: a mistyped end may lie terabytes away.
+    if int(end) > genome.ends[genome.records_of(chrom)].max():
+        return None
+    found = genome.fetch(chrom, int(start), int(end), strand)
+    return found.codes if found.inside.all() else None
 
 
 def _label_words(
