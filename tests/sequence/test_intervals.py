@@ -179,6 +179,8 @@ def test_to_store_joins_within_records_only(write: Callable[..., Path]) -> None:
     # chr1:3-10 ends where chr2 begins in the store; they stay two runs.
     assert to_store(genome, bed, source="x").tolist() == [[0, 1], [3, 10], [10, 12]]
     assert to_store(genome, bed[:0], source="x").shape == (0, 2)
+    twice = frame(("chr1", 0, 5), ("1", 3, 8))
+    assert to_store(genome, twice, source="x").tolist() == [[0, 8]]
 
 
 def test_to_store_of_regions(write: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:

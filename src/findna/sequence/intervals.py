@@ -232,11 +232,10 @@ def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Intege
     runs: list[Integers] = [np.empty((0, 2), dtype=np.int64)]
     answered = np.zeros(len(bed), dtype=np.int64)
     whole = np.zeros(len(bed), dtype=np.bool_)
-    for chrom, rows in bed.groupby("chrom", sort=False).indices.items():
-        if chrom not in names:
-            continue
+    # Put together under the genome's name: a BED may call a chromosome chr1 here and 1 there.
+    for chrom, rows in bed.groupby(bed["chrom"].map(names), sort=False).indices.items():
         spans = bed[["start", "end"]].to_numpy()[rows]
-        for record in genome.records_of(names[str(chrom)]).tolist():
+        for record in genome.records_of(str(chrom)).tolist():
             here = np.clip(spans, genome.starts[record], genome.ends[record])
             covered = here[:, 1] > here[:, 0]
             answered[rows] += covered
