@@ -155,6 +155,12 @@ def test_standard_input_keeps_its_case(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert len(list((tmp_path / "genomes").iterdir())) == 2
 
 
+def test_standard_input_keeps_its_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for text, uracil in ((b">a\nACGU\n", 1), (b">a\nACGT\n", 0)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        assert Genome.open("-", cache=tmp_path).letter_counts.uracil == uracil
+
+
 def test_several_files_are_one_genome(write: Callable[..., Path]) -> None:
     one, two = write(">a\nAC\n", "1.fa"), write(">b\nGGN\n", "2.fa")
     genome = Genome.open([one, two])

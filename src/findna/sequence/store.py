@@ -139,8 +139,9 @@ def _index_stream(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
     scratch = stores / f"stream-{os.getpid()}-{secrets.token_hex(4)}"
     with atomic_folder(scratch) as building:
         _build(paths, building, chunk_size)
-    digest = json.loads((scratch / "index.json").read_text(encoding="utf-8"))["digest"]
-    folder = stores / f"stream-{_short_hash([digest, file_digest(scratch / 'soft_runs.i64')])}"
+    # The index has the digest of the letters, and the counts of those that were read otherwise.
+    content = [file_digest(scratch / name) for name in ("index.json", "soft_runs.i64")]
+    folder = stores / f"stream-{_short_hash(content)}"
     try:
         os.rename(scratch, folder)
     except OSError:
