@@ -52,6 +52,26 @@ def test_counts_do_not_depend_on_how_many_rows_come_at_once(monkeypatch):
     assert kmer_counts([], 3, canonical=True).shape == (0, 64)
 
 
+def test_pairs_are_counted_as_many_bases_at_once(monkeypatch):
+    """A table of 20,000 pairs of mitochondrial genomes would take five gigabytes."""
+    random = np.random.default_rng(4)
+    seed = random_codes(random, 1_000)
+    family = [seed.copy() for _ in range(30)]
+    for row in family:
+        row[random.integers(0, 1_000, 10)] = 0
+    bases, count = [], similarity._share_enough
+
+    def counted(codes, pairs):
+        bases.append(sum(len(codes[i]) for i in pairs.ravel()))
+        return count(codes, pairs)
+
+    monkeypatch.setattr(similarity, "_share_enough", counted)
+    monkeypatch.setattr(similarity, "_PAIRED_BASES_AT_ONCE", 20_000)
+    assert len(set(near_duplicate_groups(family).tolist())) == 1
+    assert near_duplicates_in(family, np.arange(30) % 2).all()
+    assert len(bases) > 2 and max(bases) <= 20_000
+
+
 def test_canonical_kmers_do_not_see_the_strand():
     random = np.random.default_rng(0)
     one = random_codes(random, 100)

@@ -35,7 +35,9 @@ _BINS = 64
 # of pairs (300 bp: 21 of 63 are expected, below 5 has probability 1e-7).
 _AGREEING_BINS = 2
 _EXPECTED_SHARE = 0.25
+# Pairs counted together, and bases of them: an entry of the tables takes eight bytes, three times.
 _PAIRS_AT_ONCE = 20_000
+_PAIRED_BASES_AT_ONCE = 1 << 23
 # Bases sketched together: what a core's cache holds is several times faster than whole tables.
 _BASES_AT_ONCE = 1 << 16
 _EMPTY = np.iinfo(np.uint64).max
@@ -105,7 +107,9 @@ def kmer_counts(codes: Sequence[Codes], k: int, *, canonical: bool) -> scipy.spa
 
     Some sequences at a time: a list of all places takes fifty bytes a base.
     """
-    parts = [_counted(codes[a:b], k, canonical) for a, b in _blocks(lengths_of(codes))]
+    parts = [
+        _counted(codes[a:b], k, canonical) for a, b in _blocks(lengths_of(codes), _BASES_AT_ONCE)
+    ]
     return scipy.sparse.vstack(parts, format="csr")
 
 
@@ -136,7 +140,8 @@ def near_duplicate_groups(codes: Sequence[Codes]) -> Ints:
     distinct = [codes[i] for i in first.tolist()]
     everywhere = np.ones((len(distinct), 1), np.bool_)
     pairs = _candidates(*_signatures(distinct), everywhere)
-    near = [part[_share_enough(distinct, part)] for part in _pieces(pairs)]
+    pieces = _pieces(pairs, lengths_of(distinct))
+    near = [piece[_share_enough(distinct, piece)] for piece in pieces]
     return connected(np.concatenate([np.empty((0, 2), np.int64), *near]), len(first))[member]
 
 
@@ -164,7 +169,7 @@ def _near_in(distinct: Sequence[Codes], has: Bools) -> Bools:
     # In random order, because most pairs of a family need not be counted once some are found.
     key = pairs.astype(np.uint64)
     shuffled = pairs[np.argsort(_mix(key[:, 0] << np.uint64(32) | key[:, 1]))]
-    for piece in _pieces(shuffled):
+    for piece in _pieces(shuffled, lengths_of(distinct)):
         a, b = piece.T
         open_ = ((has[b] & ~found[a]) | (has[a] & ~found[b])).any(1)
         piece = piece[open_]
@@ -182,9 +187,11 @@ def connected(links: Ints, nodes: int) -> Ints:
     return np.asarray(component, np.int64)
 
 
-def _pieces(pairs: Ints) -> Iterator[Ints]:
+def _pieces(pairs: Ints, lengths: Ints) -> Iterator[Ints]:
+    """Pairs (P, 2) of rows of these `lengths`, as many at once as memory should hold."""
     for at in range(0, len(pairs), _PAIRS_AT_ONCE):
-        yield pairs[at : at + _PAIRS_AT_ONCE]
+        some = pairs[at : at + _PAIRS_AT_ONCE]
+        yield from (some[a:b] for a, b in _blocks(lengths[some].sum(1), _PAIRED_BASES_AT_ONCE))
 
 
 def _share_enough(codes: Sequence[Codes], pairs: Ints) -> Bools:
@@ -205,15 +212,15 @@ def _signatures(codes: Sequence[Codes]) -> tuple[Hashes, Ints]:
     """Smallest hash in each of 64 bins of each sequence's k-mers (n, 64), the largest number where
     a bin is empty; and k-mer positions of each (n,), at least one.
     """
-    parts = [_signatures_at_once(codes[a:b]) for a, b in _blocks(lengths_of(codes))]
+    parts = [_signatures_at_once(codes[a:b]) for a, b in _blocks(lengths_of(codes), _BASES_AT_ONCE)]
     signatures = [np.empty((0, _BINS), np.uint64), *(signature for signature, _ in parts)]
     positions = [np.empty(0, np.int64), *(counts for _, counts in parts)]
     return np.concatenate(signatures), np.concatenate(positions)
 
 
-def _blocks(lengths: Ints) -> list[tuple[int, int]]:
-    """Neighbouring rows (from, to) of at most so many bases together, at least one row."""
-    block = np.cumsum(lengths) // _BASES_AT_ONCE
+def _blocks(lengths: Ints, bases: int) -> list[tuple[int, int]]:
+    """Neighbouring rows (from, to) of about so many bases together, at least one row."""
+    block = np.cumsum(lengths) // bases
     edges = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(lengths)]
     return list(pairwise(edges))
 
