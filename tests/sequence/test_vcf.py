@@ -132,7 +132,7 @@ def test_bcf_is_read_as_htslib_prints_it(
     piped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = [
-        '##INFO=<ID=DP,Number=1,Type=Integer,Description="d">',
+        '##INFO=<ID=DP,Number=1,Type=Integer,Description="d\u2028d">',
         '##INFO=<ID=FLAG,Number=0,Type=Flag,Description="f">',
         '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">',
         '##FILTER=<ID=q10,Description="q">',
@@ -149,6 +149,7 @@ def test_bcf_is_read_as_htslib_prints_it(
     with open_vcf("-" if piped else file) as vcf:
         rows = list(vcf.rows)
     assert [row.text() for row in rows] == [LINES[0].replace("1e3", "1000"), LINES[1]]
+    assert set(declared) < set(vcf.header)
     assert pysam.get_verbosity() == before
     whole = file.read_bytes()
     with pysam.BGZFile(str(file), "wb", index=None) as stream:

@@ -45,7 +45,7 @@ def bcf_lines(stream: BufferedIOBase, path: str | Path) -> Iterator[Iterator[str
 def _record_lines(file: Path, path: str | Path) -> Iterator[str]:
     try:
         with pysam.VariantFile(str(file)) as records:
-            yield from str(records.header).splitlines()
+            yield from str(records.header).rstrip("\n").split("\n")
             for record in records:
                 yield str(record).removesuffix("\n")
     except (OSError, ValueError, NotImplementedError) as error:
