@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from findna.files import BadInput, FullDisk
 from findna.sequence.variant_files import (
     allele_frame,
+    refuse_output,
     variant_format,
     within_format,
     write_scored,
@@ -491,6 +492,17 @@ def test_endings_name_formats(tmp_path: Path) -> None:
     for name in ("a.txt", "a.gz", "vcf", "a.parquet.gz"):
         with pytest.raises(BadInput, match="does not say which format"):
             variant_format(name)
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "folder.vcf").mkdir()
+    (tmp_path / "file.vcf").touch()
+    with pytest.raises(BadInput, match="is a folder"):
+        refuse_output(tmp_path / "folder.vcf", overwrite=True)
+    with pytest.raises(BadInput, match="exists"):
+        refuse_output(tmp_path / "file.vcf", overwrite=False)
+    for name in ("-", tmp_path / "file.vcf", tmp_path / "new.bcf"):
+        refuse_output(name, overwrite=True)
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pysam
 
-from findna.files import STDIN, BadInput, OutputExists, atomic_file, log
+from findna.files import STDIN, BadInput, atomic_file, log, refuse_existing
 from findna.sequence.bcf import NoBcf, vcf_to_bcf
 from findna.sequence.variant_index import Order, write_index
 from findna.sequence.vcf import (
@@ -54,10 +54,12 @@ def variant_format(output: str | Path) -> VariantFormat:
 
 
 def refuse_output(output: str | Path, overwrite: bool) -> None:
-    """`BadInput` before any work for a name without format or, unless `overwrite`, one taken."""
+    """`BadInput` before any work for a name without format, a folder or, unless `overwrite`, a name
+    that is taken.
+    """
     variant_format(output)
-    if str(output) != STDIN and Path(output).is_file() and not overwrite:
-        raise OutputExists("exists", file=output, remedy="--overwrite replaces it")
+    if str(output) != STDIN:
+        refuse_existing(output, overwrite)
 
 
 def write_scored(
