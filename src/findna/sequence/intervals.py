@@ -80,9 +80,9 @@ def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
     blocks: list[pd.DataFrame] = []
     for number, line in _text_lines(stream, source):
         if not names and names_columns(line):
-            names = _column_names(_cells(line.lstrip("# ")), number, source)
+            names = _column_names(cells_of(line.lstrip("# ")), number, source)
         elif not is_no_row(line):
-            cells = _cells(line)
+            cells = cells_of(line)
             names = names or _usual_names(len(cells))
             _refuse_width(cells, names, number, source)
             rows.append(cells)
@@ -104,7 +104,7 @@ def _text_lines(stream: io.BufferedIOBase, source: str | Path) -> Iterator[tuple
             raise BadInput("is not UTF-8 text", file=source, line=number) from None
 
 
-def _cells(line: str) -> list[str]:
+def cells_of(line: str) -> list[str]:
     """Tab-separated as in the specification; the spaces UCSC also allows where there is no tab."""
     return line.split("\t") if "\t" in line else line.split()
 

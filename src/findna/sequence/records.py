@@ -30,6 +30,7 @@ from findna.sequence.genome import Genome
 from findna.sequence.intervals import (
     LINE,
     bed_from,
+    cells_of,
     is_no_row,
     names_columns,
     refuse_unknown,
@@ -153,7 +154,7 @@ def span_of(shortest: int, longest: int) -> str:
 
 
 def _is_bed_line(line: str) -> bool:
-    cells = line.split("\t")
+    cells = cells_of(line)
     return len(cells) >= 3 and cells[1].isdecimal() and cells[2].strip().isdecimal()
 
 
