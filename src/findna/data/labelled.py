@@ -129,6 +129,3 @@ def decide(
     if kind == "multilabel":
         return np.asarray(scores >= 0.5, np.int64)
     raise ValueError("a regression answer is its value; there is no class to decide")
-
-
-# ---------------------------------------------------------------- classes, from training rows
