@@ -14,7 +14,7 @@ from scipy import stats
 
 from findna.data.holdout import split_genome
 from findna.data.sampling import MAX_ROWS, SamplingSettings, usable_runs
-from findna.data.starts import _Coverage, _Limit, fixed_windows
+from findna.data.starts import Starts, _Coverage, _Limit, fixed_windows
 from findna.data.windows import WindowSampler
 from findna.files import BadInput
 from findna.sequence.alphabet import N
@@ -294,7 +294,7 @@ def test_a_window_at_the_limit_of_n_is_as_likely_as_any_other(genome_of: Make) -
 
 
 def test_rare_allowed_starts_are_found_and_uniform(genome_of: Make) -> None:
-    """99 % of the starts are refused, so that most windows come from the exact search."""
+    """998 of 1,000 starts are refused, so that many windows come from the exact search."""
     text = ("N" * 5 + "A") * 3000 + dna(150) + ("N" * 5 + "A") * 3000
     genome = genome_of({"a": text})
     sampler = sampler_of(genome)
@@ -344,6 +344,17 @@ def test_soft_masked_windows_are_excluded_by_choice(genome_of: Make) -> None:
     assert soft.max() <= 0.5 and (soft > 0.4).any()
     kept = sampler_of(genome).draw(0, np.arange(5000), 100)
     assert abs((genome.store[kept[:, None] + np.arange(100)] & 8 > 0).mean() - 0.5) < 0.03
+
+
+def test_a_genome_of_repeats_is_drawn_from_without_working_out_all_starts(
+    genome_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in maize, nine of ten bases are lower case; each length would take seconds."""
+    genome = genome_of({"a": (dna(400) + dna(3600, 1).lower()) * 20})
+    sampler = sampler_of(genome, soft_mask="exclude")
+    monkeypatch.setattr(Starts, "allowed", None)
+    starts = sampler.draw(0, np.arange(5000), 100)
+    assert (genome.store[starts[:, None] + np.arange(100)] & 8 > 0).mean(1).max() <= 0.5
 
 
 def test_windows_of_less_weight_are_read_all_the_same(genome_of: Make) -> None:

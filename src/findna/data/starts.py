@@ -12,9 +12,9 @@ from findna.data.sampling import Offsets, Runs, most_of, sizes_of
 from findna.files import BadInput
 from findna.sequence.genome import Genome
 
-# A window is redrawn so often before the allowed starts are worked out exactly. With half of all
-# starts refused, one window in 65,536 needs that.
-_REDRAWS = 16
+# A window is redrawn so often before the allowed starts are worked out exactly, which takes seconds
+# in a genome of many repeats. With 29 of 30 starts refused, one window in 30 million needs that.
+_REDRAWS = 512
 
 
 class _Coverage:
