@@ -126,6 +126,8 @@ def test_draws_are_known_bases_of_their_stratum(scorer, group):
         assert len(variants) == len(set(variants)) == 60
         assert set(strata_of(scorer.genome, variants, {})) == {stratum}
         assert not any(scorer.reason(v) for v in variants)
+        places = {"long": LONG, "short": SHORT}
+        assert all(places[v.chrom][v.start] != "N" for v in variants)
     # Checks every REF.
     assert scorer.score([v for of in drawn.values() for v in of])[DIST].notna().all()
     again = random_variants(scorer, group, seed=3)

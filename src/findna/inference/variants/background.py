@@ -30,7 +30,7 @@ from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant
 
 # What the percentiles are made of; another number for another way of drawing or scoring.
-FORMAT = 1
+FORMAT = 2
 # Random variants of a stratum. An indel costs some twenty windows, a substitution three.
 SUBSTITUTIONS, INDELS = 500, 200
 # A percentile of fewer would say little.
@@ -160,12 +160,16 @@ def _candidates(scorer: VariantScorer, group: Stratum, seed: int, block: int) ->
             pairs = zip(ref, alt, strict=True)
             changed = "".join(a if a != r else reverse_complement(r) for r, a in pairs)
             yield Variant(chrom, start, ref, changed)
+        elif group.kind == "insertion":
+            yield Variant(chrom, start, "", alt)
         else:
             yield Variant(chrom, start, ref, alt)
 
 
 def _lengths(group: Stratum, bits: Sequence[NDArray[np.uint64]], most: int) -> tuple[Ints, Ints]:
-    """Bases of REF and of ALT of each candidate, (B,) each."""
+    """Bases of REF and of ALT of each candidate, (B,) each; of an insertion, the base behind it
+    stands for REF, so that none falls among N.
+    """
     none = np.zeros(len(bits[0]), np.int64)
     if group.kind == "SNV":
         return none + 1, none
@@ -173,7 +177,7 @@ def _lengths(group: Stratum, bits: Sequence[NDArray[np.uint64]], most: int) -> t
     first = _drawn_lengths(one, bits[0], most)
     if group.kind == "delins":
         return first, _drawn_lengths(second, bits[1], most)
-    return {"MNV": (first, first), "deletion": (first, none), "insertion": (none, first)}[
+    return {"MNV": (first, first), "deletion": (first, none), "insertion": (none + 1, first)}[
         group.kind
     ]
 
