@@ -235,6 +235,13 @@ def test_other_models_genomes_and_settings_have_their_own(scorer, tmp_path):
         VariantScorer(scorer.model, scorer.genome, window=32, strand="forward"),
         VariantScorer(scorer.model, scorer.genome, window=32, circular=["short"]),
     ]
+    places = tmp_path / "places.tsv"
+    for second in (6000, 7000):
+        places.write_text(f"chrom\tstart\tend\nc\t0\t6000\nc\t{second}\t{second + 2000}\n")
+        cut = tmp_path / "cut.fa"
+        cut.write_text(f">a\n{LONG[:6000]}\n>b\n{SHORT}\n")
+        placed = Genome.open(cut, regions=places)
+        others.append(VariantScorer(scorer.model, placed, window=32))
     folders = {Background.of(other).folder for other in others}
     folders.add(Background.of(scorer, seed=1).folder)
     assert len(folders) == len(others) + 1

@@ -223,6 +223,7 @@ class Background:
             "model": weights_digest(scorer.model),
             "config": scorer.model.config.model_dump(mode="json"),
             "genome": scorer.genome.digest,
+            "placing": scorer.genome.placing,
             "window": scorer.window,
             "strand": scorer.strand,
             "circular": sorted(scorer.circles),
