@@ -248,6 +248,13 @@ def test_tables_have_a_row_an_allele(genome: Genome, model: Model, tmp_path: Pat
     assert small["id"].tolist() == [".", "."]
     named = score_variants(frame.assign(id=["rs1", "rs2"]), genome, model, percentiles=False)
     assert named is not None and named["id"].tolist() == ["rs1", "rs2"]
+    gaps = frame.assign(id=["rs1", None], pos=[1.0, 1.0], alt=[Q[R], None])
+    gappy = score_variants(gaps, genome, model, percentiles=False)
+    assert gappy is not None and gappy["id"].tolist() == ["rs1", "."]
+    assert gappy["pos"].tolist() == [1, 1] and gappy["alt"].tolist() == [Q[R], "."]
+    for pos in (None, 1.5):
+        with pytest.raises(BadInput, match=r"the data frame, record 2: pos is .*, not a whole"):
+            score_variants(frame.assign(pos=[1, pos]), genome, model)
     score_variants(tmp_path / "x.vcf", genome, model, tmp_path / "y.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "y.parquet"), table)
     with pytest.raises(BadInput, match="the data frame: has no column pos, alt"):

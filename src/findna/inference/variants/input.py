@@ -39,8 +39,22 @@ def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
     yield "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
     names = frame["id"] if "id" in frame else ["."] * len(frame)
     columns = (frame["chrom"], frame["pos"], names, frame["ref"], frame["alt"])
-    for cells in zip(*columns, strict=True):
-        yield "\t".join((*(str(cell) for cell in cells), ".", ".", "."))
+    for row, cells in enumerate(zip(*columns, strict=True), 1):
+        chrom, pos, *others = ("." if pd.isna(cell) else str(cell) for cell in cells)
+        yield "\t".join((chrom, _whole(pos, row), *others, ".", ".", "."))
+
+
+def _whole(pos: str, row: int) -> str:
+    """A place without the `.0` that pandas gives all of a column with a gap."""
+    text = pos.removesuffix(".0")
+    if not (text.isascii() and text.isdigit()):
+        raise BadInput(
+            f"pos is {pos}, not a whole number",
+            file=_FRAME,
+            record=str(row),
+            remedy="count places from 1, as a VCF does",
+        )
+    return text
 
 
 def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
