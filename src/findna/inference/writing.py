@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -114,9 +115,14 @@ def _sink(made: Path, ending: str, output: Path) -> Iterator[_Sink]:
         finally:
             sink.close()
         return
-    opener = gzip.open if output.name.lower().endswith(".gz") else open
-    with opener(made, "wt", encoding="utf-8", newline="") as stream:
-        yield _Text(cast(IO[str], stream), "," if ending == ".csv" else "\t")
+    with ExitStack() as stack:
+        binary: IO[bytes] = stack.enter_context(open(made, "wb"))
+        if output.name.lower().endswith(".gz"):
+            # Without the temporary name and the time, which gzip would keep.
+            packed = gzip.GzipFile("", "wb", fileobj=binary, mtime=0)
+            binary = cast(IO[bytes], stack.enter_context(packed))
+        text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        yield _Text(stack.enter_context(text), "," if ending == ".csv" else "\t")
 
 
 # ---------------------------------------------------------------- tracks
