@@ -14,6 +14,7 @@ from findna.files import BadInput
 from findna.inference import predict as predicting
 from findna.inference.answers import scores_of, task_outputs
 from findna.inference.devices import pick_device
+from findna.inference.embed import embed
 from findna.inference.predict import predict
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
@@ -65,6 +66,28 @@ def test_text_and_data_frames_are_answered_as_records_are(caplog):
             predict(frame, model, device="cpu")
     with pytest.raises(BadInput, match="which column holds the sequences"):
         predict(frame.rename(columns={"seq": "x"}), model, device="cpu")
+
+
+def test_regions_and_bare_sequences_have_no_table_in_common(tmp_path):
+    fasta = tmp_path / "g.fa"
+    fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")
+    genome, model = Genome.open(fasta), task_model()
+    for mixed, words in (
+        (["chr1:1-20", "ACGT"], "record 2: has no place"),
+        (["ACGT", "chr1:1-20"], "record chr1:1-20: has a place"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            predict(mixed, model, genome=genome, device="cpu")
+        with pytest.raises(BadInput, match=words):
+            embed(mixed, model, tmp_path / "x.npz", genome=genome, device="cpu")
+
+
+def test_a_packed_table_says_neither_when_nor_under_which_name_it_was_written(tmp_path):
+    for name in ("a.tsv.gz", "b.csv.gz"):
+        predict(["ACGT"], task_model(), tmp_path / name, device="cpu")
+        header = (tmp_path / name).read_bytes()[:10]
+        assert header[3] == 0 and header[4:8] == bytes(4)
+        assert len(pd.read_csv(tmp_path / name, sep=None, engine="python")) == 1
 
 
 def test_a_fasta_beside_its_genome_is_not_cut(tmp_path):

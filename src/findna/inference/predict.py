@@ -37,7 +37,7 @@ from findna.inference.calibration import (
 )
 from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
-from findna.inference.rows import LengthWarning, chunks, described
+from findna.inference.rows import LengthWarning, alike, chunks, described
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
 from findna.inference.writing import is_track, track_files, write_tables, write_tracks
@@ -152,7 +152,7 @@ def _answered(
     warner = LengthWarning(model, longer)
     bases = _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
     with RecordProgress("predict") as progress:
-        for chunk in chunks(records, bases):
+        for chunk in chunks(alike(records), bases):
             codes = [record.codes for record in chunk]
             lengths = np.array([len(c) for c in codes])
             warner.look_at(lengths)

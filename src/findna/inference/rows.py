@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.files import log
+from findna.files import BadInput, log
 from findna.model.model import Model
 from findna.sequence.alphabet import N
 from findna.sequence.records import Record, span_of
@@ -27,6 +27,24 @@ def chunks(records: Iterable[Record], bases: int) -> Iterator[list[Record]]:
             chunk, held = [], 0
     if chunk:
         yield chunk
+
+
+def alike(records: Iterable[Record]) -> Iterator[Record]:
+    """The records as they come, of which all have a place in a genome, or none: so does a table.
+
+    Raises:
+        BadInput: at the first one that differs.
+    """
+    placed: bool | None = None
+    for record in records:
+        if placed not in (None, record.chrom is not None):
+            raise BadInput(
+                f"has {'no' if placed else 'a'} place in a genome, unlike the sequences before it",
+                record=record.id,
+                remedy="give regions and bare sequences in two calls",
+            )
+        placed = record.chrom is not None
+        yield record
 
 
 def described(records: list[Record]) -> dict[str, list[object]]:

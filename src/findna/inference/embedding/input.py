@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from findna.files import log
-from findna.inference.rows import LengthWarning, chunks
+from findna.inference.rows import LengthWarning, alike, chunks
 from findna.model.model import Model
 from findna.sequence.records import Record
 
@@ -23,7 +23,7 @@ def watched(
     of ids that come again.
     """
     lengths_seen, ids_seen, any_found = LengthWarning(model), _IdWarning(), False
-    for chunk in chunks(records, chunk_bases):
+    for chunk in chunks(alike(records), chunk_bases):
         any_found = True
         lengths = np.array([len(record.codes) for record in chunk])
         lengths_seen.look_at(np.minimum(lengths, window))
