@@ -265,7 +265,8 @@ def _files(plan: Plan, folder: Path, ending: str, sizes: dict[str, int]) -> Iter
 
 
 def _to_parquet(plan: Plan, path: Path, facts: dict[str, Any]) -> Consume:
-    more = {"pooling": "mean", "width": plan.model.config.backbone.width, "dtype": "float32"}
+    width = plan.model.config.backbone.width
+    more = {"pooling": "mean", "strand": plan.both, "width": width, "dtype": "float32"}
 
     def consume(stream: Iterator[Answered]) -> object:
         pooled = (_pooled(plan, answered) for answered in stream)
