@@ -462,7 +462,10 @@ def test_the_folder_holds_what_was_found_and_what_browsers_want(
         assert (out / name).exists() and name in (out / "igv_session.xml").read_text()
     facts = json.loads((out / "scan.json").read_text())
     assert facts["genome_digest"] == genome.digest and facts["window"] == WINDOW
-    rows = pq.read_table(out / "embeddings.parquet").to_pandas()
+    table = pq.read_table(out / "embeddings.parquet")
+    # As `embed` names it, which reads no task.
+    assert json.loads(table.schema.metadata[b"findna"])["strand"] == "both"
+    rows = table.to_pandas()
     usable = here.windows["n"].to_numpy() <= 0.5
     assert rows["start"].tolist() == here.windows["start"][usable].tolist()
     np.testing.assert_allclose(np.stack(rows["embedding"]), here.vectors[usable], rtol=1e-5)
@@ -521,6 +524,10 @@ def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
     assert "genome y_v2\n" in (tmp_path / "genomes.txt").read_text()
     assert "defaultPos d:1-9" in (tmp_path / "genomes.txt").read_text()
     assert "track findna_p_a_b\n" in (tmp_path / "trackDb.txt").read_text()
+    signs = [Track(f"p_CD4{sign}", f"p_CD4{sign}.bw", "probability") for sign in "+-"]
+    write_browser_files(tmp_path, Browsed(["y.fa"], None, {"c": 5}, False), signs)
+    hub = (tmp_path / "trackDb.txt").read_text()
+    assert "track findna_p_CD4_\n" in hub and "track findna_p_CD4__\n" in hub
     here = Browsed(["y.fa"], None, {"c": 5, "d": 900_000}, False, ("c", 2, 4))
     write_browser_files(tmp_path, here, tracks)
     assert "defaultPos c:3-4\n" in (tmp_path / "genomes.txt").read_text()

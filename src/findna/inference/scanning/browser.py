@@ -104,7 +104,7 @@ def _genomes(genome: Browsed) -> str:
 def _track_db(tracks: Sequence[Track]) -> str:
     return "\n".join(
         _stanza(
-            track=f"findna_{re.sub(r'[^A-Za-z0-9_]', '_', track.name)}",
+            track=name,
             bigDataUrl=track.file,
             shortLabel=track.name[:17],
             longLabel=track.what[:76],
@@ -113,8 +113,19 @@ def _track_db(tracks: Sequence[Track]) -> str:
             autoScale="on",
             color=_COLOURS[number % len(_COLOURS)],
         )
-        for number, track in enumerate(tracks)
+        for number, (name, track) in enumerate(zip(_hub_names(tracks), tracks, strict=True))
     )
+
+
+def _hub_names(tracks: Sequence[Track]) -> list[str]:
+    """Names of letters and digits, all that UCSC allows, and no two alike: CD4+ is not CD4-."""
+    names: list[str] = []
+    for track in tracks:
+        name = f"findna_{re.sub(r'[^A-Za-z0-9_]', '_', track.name)}"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names
 
 
 def _stanza(**lines: str) -> str:
