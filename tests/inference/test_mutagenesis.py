@@ -285,6 +285,17 @@ def test_models_are_averaged():
     assert together.strands == pytest.approx(np.mean([s.strands for s in single]))
 
 
+def test_every_model_answers_in_its_own_units():
+    seeds = [
+        task_model(TaskConfig(kind="regression", classes=("level",), target_sd=(sd,)), seed)
+        for seed, sd in ((0, 1.0), (1, 3.0))
+    ]
+    records = [Record("r", codes(15))]
+    alone = [mutagenesis(records, m, device="cpu").attributions[0].effects for m in seeds]
+    together = mutagenesis(records, seeds, device="cpu").attributions[0].effects
+    assert np.allclose(together, np.mean(alone, 0), atol=1e-6)
+
+
 def test_the_task_decides_the_strand():
     forward = BINARY.model_copy(update={"strand": "forward"})
     records = [Record("r", codes(15))]

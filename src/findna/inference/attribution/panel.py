@@ -25,6 +25,7 @@ from findna.inference.attribution.effects import (
 )
 from findna.inference.devices import pick_device
 from findna.inference.tiles import usual_flank, usual_window
+from findna.model.heads import TaskConfig
 from findna.model.model import Model, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Codes, Strand
@@ -126,7 +127,8 @@ class Panel:
         self, model: Model, strand: Strand, codes: Codes, tick: Tick
     ) -> tuple[Matrix, Matrix]:
         """Effects and contributions (S, L, 4) of a fine-tuned model."""
-        target = cast(Target, self.target)
+        # Each in its own units: where rows were drawn by the seed, deviations of targets differ.
+        target = target_of(cast(TaskConfig, model.config.task), cast(Target, self.target).name)
         effects = substitution_effects(
             model, codes, target, strand=strand, batch_bases=self.batch_bases, tick=tick
         )
