@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from findna.files import command_line, log, write_json
 from findna.inference.attribution.effects import Attribution, centred, substituted
+from findna.inference.windowed import track_sizes
 from findna.sequence.alphabet import BASES, Codes, decode, encode
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import TrackPiece, write_track
@@ -172,20 +173,13 @@ def write_effect_track(folder: Path, genome: Genome | None) -> None:
     there is no track; without figwig it is `effects.bedgraph.gz`.
     """
     with pq.ParquetFile(folder / EFFECTS) as file:
-        sizes = {} if genome is None else _sizes(genome)
+        sizes = {} if genome is None else track_sizes(genome)
         places = [] if genome is None else _places(file, genome, list(sizes))
         if not places:
             return
         name = "effects.bw" if find_spec("figwig") else "effects.bedgraph.gz"
         pieces = (_piece(file, together) for together in _overlapping(places))
         write_track(folder / name, sizes, pieces)
-
-
-def _sizes(genome: Genome) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for chrom, end in zip(genome.chroms, genome.ends.tolist(), strict=True):
-        sizes[chrom] = max(end, sizes.get(chrom, 0))
-    return sizes
 
 
 def _places(file: pq.ParquetFile, genome: Genome, chroms: list[str]) -> list[_Place]:
