@@ -201,11 +201,13 @@ def _places(file: pq.ParquetFile, genome: Genome, chroms: list[str]) -> list[_Pl
 def _overlapping(places: Sequence[_Place]) -> Iterator[list[_Place]]:
     """Runs of sorted places, each of which overlaps with one before it in its run."""
     run: list[_Place] = []
+    reach = 0
     for place in places:
-        if run and (place.rank != run[0].rank or place.start >= max(p.end for p in run)):
+        if run and (place.rank != run[0].rank or place.start >= reach):
             yield run
-            run = []
+            run, reach = [], 0
         run.append(place)
+        reach = max(reach, place.end)
     yield run
 
 
