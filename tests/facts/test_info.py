@@ -113,3 +113,9 @@ def test_a_table_of_predictions_is_a_table(tmp_path: Path) -> None:
 def test_columns_of_a_bed_are_those_it_has(tmp_path):
     (tmp_path / "a.bed").write_text("chr1\t0\t9\nchr2\t5\t10\n")
     assert findna.info(tmp_path / "a.bed")["columns"] == "chrom, start, end"
+
+
+def test_chromosomes_of_a_bed_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.bed").write_text("".join(f"chr{k:02}\t0\t9\n" for k in range(30)))
+    told = str(findna.info(tmp_path / "a.bed")["chromosomes"])
+    assert told.startswith("chr00, chr01, ") and told.endswith("chr11 and 18 more")

@@ -86,7 +86,7 @@ def _bed_facts(path: Path) -> Facts:
         "kind": "intervals (BED, 0-based half-open)",
         "intervals": f"{len(table):,}",
         "bases covered": f"{covered:,}",
-        "chromosomes": ", ".join(sorted(set(table["chrom"]))[:20]),
+        "chromosomes": listed(sorted(set(table["chrom"]))),
         "columns": ", ".join(
             name for name in table.columns if name != LINE and (table[name] != ".").any()
         ),
