@@ -119,3 +119,10 @@ def test_chromosomes_of_a_bed_that_are_not_listed_are_counted(tmp_path: Path) ->
     (tmp_path / "a.bed").write_text("".join(f"chr{k:02}\t0\t9\n" for k in range(30)))
     told = str(findna.info(tmp_path / "a.bed")["chromosomes"])
     assert told.startswith("chr00, chr01, ") and told.endswith("chr11 and 18 more")
+
+
+def test_a_record_does_not_take_the_place_of_a_fact(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">N\nACGTN\n>kind\nACG\n")
+    told = findna.info(tmp_path / "g.fa")
+    assert told["kind"] == "genome" and told["N"] == "1 (12.50%)"
+    assert told["record N"] == "5" and told["record kind"] == "3"

@@ -70,7 +70,8 @@ def _genome_facts(path: Path) -> Facts:
         "digest": genome.digest,
     }
     for name, length in list(zip(genome.names, genome.lengths.tolist(), strict=True))[:_LISTED]:
-        facts[name] = f"{length:,}"
+        # A record may be called N.
+        facts[f"record {name}" if name in facts else name] = f"{length:,}"
     if len(genome.names) > _LISTED:
         facts["..."] = f"{len(genome.names) - _LISTED:,} more records"
     return facts
