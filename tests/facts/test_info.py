@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from labelled_rows import small_model
 from typer.testing import CliRunner
@@ -59,6 +61,22 @@ def test_files_of_other_programs_are_none_of_ours(tmp_path: Path) -> None:
         (folder / name).write_text(content)
         assert findna.info(folder)["kind"] == "labelled sequences"
         assert findna.info(folder)["lengths"] == "8 bp"
+
+
+def test_a_table_may_carry_bytes_of_another_program(tmp_path: Path) -> None:
+    rows = {"sequence": ["ACGT", "TTTT"] * 4, "label": [0, 1] * 4}
+    table = pa.table(rows).replace_schema_metadata({b"\xff": b"\xfe"})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert findna.info(tmp_path / "x.parquet")["kind"] == "labelled sequences"
+
+
+def test_a_note_among_the_runs_of_an_evaluation_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "command.txt").write_text("findna evaluate task\n")
+    (tmp_path / "settings.yaml").write_text("verb: evaluate\n")
+    (tmp_path / "runs/task/model").mkdir(parents=True)
+    for name in ("notes.json", "task/model/0.json"):
+        (tmp_path / "runs" / name).write_text("{}")
+    assert findna.info(tmp_path)["runs"] == "1"
 
 
 @pytest.mark.parametrize("checkpoint", [None, "folds", "last"])

@@ -222,9 +222,9 @@ def _rows(path: Path) -> dict[str, str]:
 def _evaluation(path: Path) -> Facts:
     # A process that was killed leaves temporary files, whose names begin with a dot.
     found = (path / "runs").rglob("[!.]*.json")
-    runs = [file.relative_to(path / "runs").parts for file in found]
-    state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
     # TASK/CONTENDER/SEED.json, where the name of a task of a suite may have a slash of its own.
+    runs = [p for file in found if len(p := file.relative_to(path / "runs").parts) > 2]
+    state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
     tasks = sorted({"/".join(parts[:-2]) for parts in runs})
     contenders = sorted({parts[-2] for parts in runs})
     facts: dict[str, object] = {"kind": "evaluation", "runs": f"{len(runs):,}", "state": state}
@@ -277,7 +277,9 @@ def _parquet(path: Path) -> Facts | None:
             rows, schema = file.metadata.num_rows, file.schema_arrow
     except (pa.ArrowInvalid, OSError):
         return None
-    stored = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    # What other programs put there need not be text.
+    ours = {k: v for k, v in (schema.metadata or {}).items() if k.startswith(_MADE_BY.encode())}
+    stored = {key.decode(): value.decode() for key, value in ours.items()}
     if _MADE_BY in stored:
         return _embeddings("parquet", rows, json.loads(stored[_MADE_BY]))
     made = {key: value for key, value in stored.items() if key.startswith(f"{_MADE_BY}_")}
