@@ -218,6 +218,19 @@ def test_a_real_mitochondrial_genome(shared_data, model, tmp_path):
 # ---------------------------------------------------------------- what goes in
 
 
+def test_of_wide_vectors_fewer_are_held(model, tmp_path, monkeypatch):
+    given_records = records(12)
+    whole = embed(given_records, model, pooling=["layers", "deviations"], device="cpu")
+    monkeypatch.setattr(embedding, "_NUMBERS", 5 * whole.facts["width"])
+    path = tmp_path / "x.parquet"
+    embed(given_records, model, path, pooling=["layers", "deviations"], device="cpu")
+    with pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+    assert groups == [5, 5, 2]
+    vectors = np.stack(pq.read_table(path).to_pandas()["embedding"])
+    assert np.allclose(vectors, whole.vectors, atol=1e-5)
+
+
 def test_a_chromosome_is_never_held_as_vectors(model, monkeypatch):
     monkeypatch.setattr(stitching, "BASE_SPAN", 500)
     monkeypatch.setattr(stitching, "SPAN_BATCHES", 4)

@@ -39,7 +39,7 @@ from findna.inference.embedding.stitching import (
     pooled_vectors,
 )
 from findna.inference.progress import RecordProgress
-from findna.inference.rows import described
+from findna.inference.rows import CHUNK_ROWS, described
 from findna.inference.tiles import usual_window
 from findna.model.heads import Pooling, channels, moments_of, pool
 from findna.model.model import Model, software_versions, weights_digest
@@ -51,6 +51,9 @@ from findna.sequence.records import Record
 
 Embeddings = NDArray[np.float32]
 EmbedPooling = Literal["mean", "max", "summary", "deviation", "layers", "deviations", "base"]
+
+# Of the vectors that are put together at once: 32 MB, of which there are some ten copies.
+_NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,8 @@ def embed(
     facts = _facts(model, network, genome, parts, reading, dtype)
     records = records_from(inputs, genome, sequence_column, id_column)
     chunk_bases = SPAN_BATCHES * bases if parts else BASE_SPAN
-    chunks = watched(records, network, reading.window, chunk_bases)
+    rows = min(CHUNK_ROWS, max(1, _NUMBERS // facts["width"]))
+    chunks = watched(records, network, reading.window, chunk_bases, rows)
     with RecordProgress("embed") as progress:
         answers = _answers(chunks, network, parts, reading, dtype, progress)
         if output is None:

@@ -12,17 +12,17 @@ from findna.model.model import Model
 from findna.sequence.alphabet import N
 from findna.sequence.records import Record, span_of
 
-_CHUNK_ROWS = 16_384
+CHUNK_ROWS = 16_384
 
 
-def chunks(records: Iterable[Record], bases: int) -> Iterator[list[Record]]:
-    """Runs of records that hold at least `bases` bases, or many short ones."""
+def chunks(records: Iterable[Record], bases: int, rows: int = CHUNK_ROWS) -> Iterator[list[Record]]:
+    """Runs of records that hold at least `bases` bases, or as many short ones as `rows`."""
     chunk: list[Record] = []
     held = 0
     for record in records:
         chunk.append(record)
         held += len(record.codes)
-        if held >= bases or len(chunk) >= _CHUNK_ROWS:
+        if held >= bases or len(chunk) >= rows:
             yield chunk
             chunk, held = [], 0
     if chunk:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from findna.files import log
-from findna.inference.rows import LengthWarning, alike, chunks
+from findna.inference.rows import CHUNK_ROWS, LengthWarning, alike, chunks
 from findna.model.model import Model
 from findna.sequence.records import Record
 
@@ -15,15 +15,20 @@ _IDS_COMPARED = 1_000_000  # a set of all of them would be what grows with the i
 
 
 def watched(
-    records: Iterable[Record], model: Model, window: int, chunk_bases: int
+    records: Iterable[Record],
+    model: Model,
+    window: int,
+    chunk_bases: int,
+    rows: int = CHUNK_ROWS,
 ) -> Iterator[list[Record]]:
-    """Chunks of about `chunk_bases` bases; of no records at all, one empty chunk and a warning.
+    """Chunks of about `chunk_bases` bases and at most `rows` records; of no records at all, one
+    empty chunk and a warning.
 
     Warns of lengths outside training (a longer record is read in windows of `window` bases), and
     of ids that come again.
     """
     lengths_seen, ids_seen, any_found = LengthWarning(model), _IdWarning(), False
-    for chunk in chunks(alike(records), chunk_bases):
+    for chunk in chunks(alike(records), chunk_bases, rows):
         any_found = True
         lengths = np.array([len(record.codes) for record in chunk])
         lengths_seen.look_at(np.minimum(lengths, window))
