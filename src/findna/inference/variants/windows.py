@@ -148,18 +148,21 @@ def bases_at(genome: Genome, chrom: str, places: Ints, circles: Circles) -> Code
     """
     if chrom in circles:
         places = places % circles[chrom]
-    stored = np.full(places.shape, N, np.uint8)
-    if not places.size:
-        return stored
-    free = np.ones(places.shape, np.bool_)
-    low, high = int(places.min()), int(places.max())
-    for record in genome.records_of(chrom).tolist():
-        first, end = int(genome.starts[record]), int(genome.ends[record])
-        if end > low and first <= high:
-            here = free & (places >= first) & (places < end)
-            stored[here] = genome.store[places[here] + (int(genome.offsets[record]) - first)]
-            free &= ~here
-    return codes_of(stored)
+    stored = np.full(places.size, N, np.uint8)
+    flat = places.ravel()
+    order = np.argsort(flat, kind="stable")
+    ranked = flat[order]
+    free = np.ones(places.size, np.bool_)
+    records = genome.records_of(chrom)
+    lows = np.searchsorted(ranked, genome.starts[records])
+    highs = np.searchsorted(ranked, genome.ends[records])
+    shifts = genome.shifts[records]
+    for low, high, shift in np.stack([lows, highs, shifts], axis=1).tolist():
+        here = order[low:high]
+        here = here[free[here]]
+        stored[here] = genome.store[flat[here] - shift]
+        free[here] = False
+    return codes_of(stored).reshape(places.shape)
 
 
 def check_references(genome: Genome, variants: Sequence[Variant], circles: Circles) -> None:
