@@ -180,6 +180,14 @@ def test_rows_that_choose_a_beginning_are_of_all_classes():
     assert beginning._rows(rows_of(np.arange(3)), None, "multiclass", 0)[1].sum() == 1
 
 
+@pytest.mark.parametrize("labels", [np.arange(400) % 2, np.arange(400) // 200], ids=["turns", "in"])
+def test_some_of_many_rows_are_of_all_classes_whatever_their_order(labels, monkeypatch):
+    monkeypatch.setattr(beginning, "MOST_ROWS", 200)
+    few, held = beginning._rows(rows_of(labels), rows_of(labels), "binary", 0)
+    for some in (few.labels[held], few.labels[~held]):
+        assert len(some) == 200 and 0.4 < some.mean() < 0.6
+
+
 def test_held_rows_choose_and_do_not_teach():
     """Labels of held rows turned round change the choice's figures, never a held-out answer."""
     labels = labels_of("binary")

@@ -52,7 +52,7 @@ def begin(
     """
     if settings.begin == "zeros":
         model = start.with_task(task, settings.seed).to(start.device)
-        some = train.where(_spread(len(train), _ROWS_TO_STANDARDISE))
+        some = train.where(drawn(len(train), _ROWS_TO_STANDARDISE, settings.seed))
         task_head_of(model).standardise(torch.from_numpy(pooled(model, some, turned=False)))
         return model.eval()
     rows, held = _rows(train, valid, task.kind, settings.seed)
@@ -71,17 +71,19 @@ def _rows(
     train: LabelledSplit, valid: LabelledSplit | None, kind: TaskKind, seed: int
 ) -> tuple[LabelledSplit, Bools]:
     """Rows for a probe, and which of them (n,) choose."""
-    few = train.where(_spread(len(train), MOST_ROWS))
+    few = train.where(drawn(len(train), MOST_ROWS, seed))
     if valid is None or not len(valid):
         each = np.arange(len(few))
         held = stratified_holdout(strata_of(few.labels, kind), each, 1 / _PARTS, seed)
         # Of a row a class none can be spared.
         return few, held if held.any() else each == 0
-    judges = valid.where(_spread(len(valid), MOST_ROWS))
+    judges = valid.where(drawn(len(valid), MOST_ROWS, seed))
     return few.and_then(judges), np.arange(len(few) + len(judges)) >= len(few)
 
 
-def _spread(rows: int, most: int) -> Bools:
-    """At most so many rows, evenly over all."""
-    at = np.linspace(0, rows - 1, min(rows, most)).astype(np.int64)
-    return np.isin(np.arange(rows), at)
+def drawn(rows: int, most: int, seed: int) -> Bools:
+    """At most so many of the rows (n,), by chance: of rows whose classes take turns, every second
+    one would be of one class.
+    """
+    order = np.random.Generator(np.random.Philox(key=[seed, rows])).permutation(rows)
+    return np.isin(np.arange(rows), order[:most])

@@ -44,7 +44,7 @@ from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
-from findna.training.beginning import begin
+from findna.training.beginning import begin, drawn
 from findna.training.calibration import OutOfFold
 from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained, Tried
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
@@ -371,8 +371,7 @@ class Learner:
         """
         if self.data.kind != "binary":
             return
-        at = np.unique(np.linspace(0, len(taught) - 1, _ROWS_LOOKED_AT).astype(np.int64))
-        some = taught.where(np.isin(np.arange(len(taught)), at))
+        some = taught.where(drawn(len(taught), _ROWS_LOOKED_AT, self.settings.seed))
         scores = scores_of(logits_of(model, some, precision), task_of(model))[:, 1]
         low, high = leaves_open(some.labels.astype(np.int64), scores)
         model.config = retasked(model, threshold=float(np.clip(threshold, low, high)))
