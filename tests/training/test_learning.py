@@ -13,6 +13,7 @@ from findna.inference.answers import scores_of
 from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.training import learning
+from findna.training.beginning import begin
 from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
 from findna.training.finetune import FinetuneSettings, finetune
 from findna.training.fit import logits_of
@@ -139,6 +140,23 @@ def test_of_more_rows_a_share_in_whole_groups_chooses_and_the_rest_teaches(monke
     assert not rounds.in_turn and 12 <= held.sum() <= 20
     assert not set(groups[held]) & set(groups[~held])
     assert (rounds.teaching == ~held).all()
+
+
+def test_networks_begin_with_rows_that_know_their_groups(monkeypatch):
+    seen = []
+
+    def begins(start, task, train, *given, **how):
+        seen.append(train)
+        return begin(start, task, train, *given, **how)
+
+    monkeypatch.setattr(learning, "begin", begins)
+    data = gc_data(train=60, dev=0, test=0)
+    rows, groups = data.splits["train"], np.random.default_rng(0).permutation(60) // 4
+    known = dict(zip(rows.ids, groups.tolist(), strict=True))
+    learner_for(data, train="full", epochs=1).learn(rows, groups)
+    assert [len(train) for train in seen] == [40, 40, 40, 60]
+    for train in seen:
+        assert train.groups.tolist() == [known[id] for id in train.ids]
 
 
 def test_a_probe_is_told_values_by_the_rows_that_teach_it(monkeypatch):

@@ -188,6 +188,15 @@ def test_some_of_many_rows_are_of_all_classes_whatever_their_order(labels, monke
         assert len(some) == 200 and 0.4 < some.mean() < 0.6
 
 
+def test_rows_of_a_group_choose_a_beginning_together():
+    """Else a head reads words because copies of what it learned choose."""
+    groups = np.arange(60) // 4
+    rows = replace(rows_of(groups % 2), groups=groups)
+    few, held = beginning._rows(rows, None, "binary", 0)
+    assert held.sum() == 12
+    assert not set(few.groups[held]) & set(few.groups[~held])
+
+
 def test_held_rows_choose_and_do_not_teach():
     """Labels of held rows turned round change the choice's figures, never a held-out answer."""
     labels = labels_of("binary")

@@ -47,8 +47,8 @@ def begin(
     """The network with a head for `task`, as training finds it.
 
     The head reads what `settings.pooling` says; of "auto" what `valid`, or else a fifth of the
-    training rows, are answered best by. `strands`, if any, are readings of the strands to choose
-    from, the preferred one first; the task says which otherwise.
+    training rows in whole groups, are answered best by. `strands`, if any, are readings of the
+    strands to choose from, the preferred one first; the task says which otherwise.
     """
     if settings.begin == "zeros":
         model = start.with_task(task, settings.seed).to(start.device)
@@ -74,7 +74,8 @@ def _rows(
     few = train.where(drawn(len(train), MOST_ROWS, seed))
     if valid is None or not len(valid):
         each = np.arange(len(few))
-        held = stratified_holdout(strata_of(few.labels, kind), each, 1 / _PARTS, seed)
+        groups = each if few.groups is None else few.groups
+        held = stratified_holdout(strata_of(few.labels, kind), groups, 1 / _PARTS, seed)
         # Of a row a class none can be spared.
         return few, held if held.any() else each == 0
     judges = valid.where(drawn(len(valid), MOST_ROWS, seed))

@@ -20,7 +20,7 @@ as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -301,7 +301,8 @@ class _Job:
     def _refitted(self, folds: list[FoldAnswer], held: OutOfFold) -> Learned:
         """All rows, with what most folds trained and read, and their median epoch and threshold."""
         choice = most_chosen([fold.choice for fold in folds])
-        model = self.learner.again(self.rows, choice, stage="all rows")
+        rows = replace(self.rows, groups=self.groups)
+        model = self.learner.again(rows, choice, stage="all rows")
         threshold = float(np.median([fold.threshold for fold in folds]))
         precision = self.learner.precision_of(choice)
         self.learner.set_threshold(model, threshold, self.rows, precision)

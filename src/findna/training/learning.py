@@ -172,7 +172,7 @@ class Learner:
             valid: rows to choose by.
             stage: of the run, for the notes.
         """
-        rounds = self._rounds(train, groups, valid)
+        rounds = self._rounds(replace(train, groups=groups), groups, valid)
         if not rounds.held:
             return self._unchosen(rounds, **stage)
         finalists, tried = [], []
@@ -199,7 +199,7 @@ class Learner:
         return "fp32" if choice.train == "probe" else self.precision
 
     def again(self, rows: LabelledSplit, choice: Choice, **stage: Any) -> Model:
-        """Learn what was chosen, from these rows and to its epoch."""
+        """Learn what was chosen, from these rows, which know their groups, and to its epoch."""
         if choice.train == "probe":
             task = self._task(rows, choice.strand)
             return self._frozen(rows, task).model(choice.probing(), task)
