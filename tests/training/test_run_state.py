@@ -88,9 +88,16 @@ def test_an_empty_folder_is_no_run_to_resume(tmp_path: Path) -> None:
     assert not opened(tmp_path / "run", resume=True).resumed
 
 
-def test_a_run_that_had_only_begun_begins_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half_saved", [False, True])
+def test_a_run_that_had_only_begun_begins_anew(tmp_path: Path, half_saved: bool) -> None:
     """A job that is started again with --resume must not be stuck for a second that was too few."""
     run = opened(tmp_path / "run")
+    if half_saved:
+        half = run.folder / "checkpoints" / ".tmp-1-abcd-last"
+        half.mkdir()
+        (half / "state.json").touch()  # a whole one that a crash left there is not thrown away
+        refused(run.folder, SETTINGS, "no checkpoint")
+        (half / "state.json").unlink()
     run.metrics.write_text('{"step": 0}\n')
     refused(run.folder, {"verb": "finetune"}, "settings differ")
     again = opened(tmp_path / "run", resume=True)

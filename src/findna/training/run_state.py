@@ -45,6 +45,7 @@ SETTINGS, METRICS, COMMAND = "settings.yaml", "metrics.jsonl", "command.txt"
 _ANEW = "put it back, or begin again with --overwrite"
 # What a run goes on from: its last step, or the folds that are finished.
 LAST, FOLDS = "checkpoints/last", "checkpoints/folds"
+STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,18 @@ def open_run(
 
 def _only_begun(folder: Path) -> bool:
     """Whether a run folder says how the run was started and holds nothing else that could be
-    lost.
+    lost: half of a first checkpoint is nothing.
     """
     checkpoints = folder / "checkpoints"
-    nothing = checkpoints.is_dir() and not any(checkpoints.iterdir())
-    return nothing and (folder / SETTINGS).is_file() and not (folder / "model").exists()
+    if not checkpoints.is_dir() or (folder / "model").exists():
+        return False
+    kept = [path for path in checkpoints.iterdir() if not _half_saved(path)]
+    return not kept and (folder / SETTINGS).is_file()
+
+
+def _half_saved(checkpoint: Path) -> bool:
+    """Whether saving ended before its last file."""
+    return checkpoint.name.startswith(".tmp-") and not (checkpoint / STATE).exists()
 
 
 def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | str) -> None:
@@ -284,7 +292,7 @@ def save_checkpoint(run: Run, tensors: Mapping[str, Tensor], numbers: Mapping[st
     contiguous = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
     with atomic_folder(run.folder / LAST, overwrite=True) as made:
         save_file(contiguous, made / "state.safetensors")
-        write_json(made / "state.json", dict(numbers))
+        write_json(made / STATE, dict(numbers))
 
 
 def load_checkpoint(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -295,6 +303,6 @@ def load_checkpoint(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     folder = run.folder / LAST
     try:
-        return load_file(folder / "state.safetensors"), read_json(folder / "state.json")
+        return load_file(folder / "state.safetensors"), read_json(folder / STATE)
     except (OSError, SafetensorError, BadInput) as error:
         raise BadInput(f"is damaged ({error})", file=folder, remedy=_ANEW) from None
