@@ -398,6 +398,18 @@ def test_continuing_from_a_model(genome: Genome, tmp_path: Path) -> None:
     assert load_model(tmp_path / "more").provenance["continued_from"] == genome.digest
 
 
+def test_continuing_from_a_fine_tuned_model_tells_its_pretraining(
+    genome: Genome, tmp_path: Path
+) -> None:
+    shape = ChordMixerConfig(width=16, hidden=16, track_size=4, depth=2)
+    tuned = new_model(ModelConfig(backbone=shape), 0)
+    tuned.provenance = {"task_data": "task", "started_from": {"genome_digest": "sha256:abc"}}
+    tuned.save(tmp_path / "tuned")
+    given = settings(steps=1)
+    pretrain(genome, tmp_path / "more", given, device="cpu", start_from=tmp_path / "tuned")
+    assert load_model(tmp_path / "more").provenance["continued_from"] == "sha256:abc"
+
+
 def test_recipes_give_way_to_what_is_given() -> None:
     paper = PretrainSettings.resolve({"preset": "paper"})
     assert paper.hiding.fixed_rate == 0.3 and paper.epochs == 30
