@@ -254,7 +254,7 @@ class _Head:
         hardly varies, which single precision alone could read, begins with nothing.
         """
         head = task_head_of(model)
-        mean, deviation = (b.double().cpu().numpy() for b in (head.mean, head.deviation))
+        mean, deviation = (b.cpu().double().numpy() for b in (head.mean, head.deviation))
         varies = (head.deviation > LEAST_DEVIATION).cpu().numpy()
         weight = np.where(varies, self.weight / self.deviation, 0.0)
         bias = self.bias + weight @ (mean - self.mean)

@@ -246,7 +246,8 @@ def effective_rank(embeddings: Tensor) -> float:
     """exp(entropy of the singular values) of centred embeddings (n, D); 0 when they are all
     equal.
     """
-    values = torch.linalg.svdvals((embeddings - embeddings.mean(0)).double())
+    # On the host: not every device has float64.
+    values = torch.linalg.svdvals((embeddings - embeddings.mean(0)).cpu().double())
     if float(values.sum()) < 1e-9:
         return 0.0
     return math.exp(float(_entropy(values / values.sum())))
