@@ -278,6 +278,13 @@ def test_not_finite_loss_stops_and_keeps_the_last_good_checkpoint(
     assert numbers["step"] == 2 and caught.value.exit_code == 3
     assert all(torch.isfinite(v).all() for v in kept.values())
     assert not (tmp_path / "run" / "model").exists()
+    assert f"kept in {tmp_path / 'run' / 'checkpoints'}" in str(caught.value)
+
+
+def test_no_checkpoint_is_promised_before_there_is_one(genome: Genome, tmp_path: Path) -> None:
+    given = settings(steps=None, budget="1h", distillation={"learning_rate": 1e30})
+    with pytest.raises(NonFiniteLoss, match="not finite at step 0\n"):
+        pretrain(genome, tmp_path / "run", given, device="cpu")
 
 
 def test_refused_input_makes_no_folder(tmp_path: Path) -> None:

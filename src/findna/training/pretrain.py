@@ -39,6 +39,7 @@ from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import (
     MetricsLog,
     Run,
+    can_go_on,
     load_checkpoint,
     open_run,
     refuse_start,
@@ -382,9 +383,11 @@ class _Job:
             raise self._diverged()
 
     def _diverged(self) -> NonFiniteLoss:
+        folder = self.run.folder
+        kept = f"; the checkpoint of an earlier step is kept in {folder / 'checkpoints'}"
         return NonFiniteLoss(
-            f"{self.run.folder}: the loss is not finite at step {self.step}; the checkpoint of an"
-            f" earlier step is kept in {self.run.folder / 'checkpoints'}\n"
+            f"{folder}: the loss is not finite at step {self.step}"
+            f"{kept if can_go_on(folder) else ''}\n"
             "  try a lower --learning-rate, or --precision fp32"
         )
 
