@@ -354,6 +354,9 @@ def test_changed_weights_are_refused_by_name(folder: Path, change: str, words: s
         ("format_version", True, "format version True is unknown"),
         ("alphabet", "acgnt", "alphabet 'acgnt' is not"),
         ("offsets", [0, 1, 2, 5], "offsets"),
+        ("model", None, "model is no table"),
+        ("model", [], "model is no table"),
+        ("provenance", "human", "provenance is no table"),
     ],
 )
 def test_changed_description_is_refused_by_name(

@@ -81,7 +81,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     config = _read_config(described, folder / CONFIG)
     model = new_model(config, seed=0)
     _load_weights(model, folder / WEIGHTS)
-    model.provenance = dict(described.get("provenance") or {})
+    model.provenance = _past(described)
     return model.to(device).eval()
 
 
@@ -105,7 +105,10 @@ def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
             file=file,
             remedy="the model was trained on other codes and cannot be used",
         )
-    config = ModelConfig.parse(described.get("model", {}), source=str(file))
+    for key, told in (("model", described.get("model")), ("provenance", _past(described))):
+        if not isinstance(told, dict):
+            raise BadInput(f"{key} is no table", file=file, remedy="copy the whole folder again")
+    config = ModelConfig.parse(described["model"], source=str(file))
     if described.get("offsets") != list(config.backbone.offsets):
         raise BadInput(
             f"rotation offsets {described.get('offsets')} differ from those of the"
@@ -115,6 +118,11 @@ def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
             " weights",
         )
     return config
+
+
+def _past(described: Mapping[str, Any]) -> Any:
+    """What the weights have seen; a folder need not say it."""
+    return described.get("provenance") or {}
 
 
 def _load_weights(model: Model, file: Path) -> None:
