@@ -1,5 +1,7 @@
 """A probe is a task head: it answers what the regression answers, whatever the task."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -216,6 +218,19 @@ def test_held_rows_choose_and_do_not_teach():
                 losses[each] = -np.log(p[np.arange(20), labels[held]]).mean()
     assert losses[best] == min(losses.values())
     assert np.array_equal(said[0], frozen.logits(best, ~held, held, task))
+
+
+def test_vectors_are_gone_with_what_asked_for_them():
+    gc.disable()
+    try:
+        frozen, _, task = frozen_for("binary", labels_of("binary"))
+        frozen.model(Probing("both", ALL, 1.0), task)
+        vectors = weakref.ref(frozen.vectors("both"))
+        assert vectors() is not None
+        del frozen
+        assert vectors() is None
+    finally:
+        gc.enable()
 
 
 def test_the_network_stays_as_it_was():

@@ -13,7 +13,7 @@ all layers are among the choices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
@@ -106,8 +106,9 @@ class FrozenRows:
             start.with_task(self.task, 0).to(start.device).eval(), rows
         )
         self.pooled = cache(partial(self.known.of, rows))
-        # A choice asks for the same vectors a hundred times.
-        self.vectors = cache(self._vectors)
+        # A choice asks for the same vectors a hundred times. A method of this object would keep
+        # them in memory until garbage is collected.
+        self.vectors = cache(partial(_by_strand, self.pooled))
 
     def choose(
         self, held: Sequence[Bools], strands: Sequence[Strand], tasks: Sequence[TaskConfig]
@@ -195,12 +196,6 @@ class FrozenRows:
         vectors = self.vectors(probing.strand)
         return np.concatenate([vectors[:, place[part]] for part in probing.parts], axis=1)
 
-    def _vectors(self, strand: Strand) -> Vectors:
-        """Pooled vectors (n, channels) of the given strand, or the mean of both."""
-        if strand == "forward":
-            return self.pooled(False)
-        return (self.pooled(False) + self.pooled(True)) / np.float32(2)
-
     def _head(self, probing: Probing, learn: Bools, task: TaskConfig) -> _Head:
         labels = self.labels[learn]
         linear = LinearModel.fit(
@@ -210,6 +205,13 @@ class FrozenRows:
         return _Head(
             linear.scaler.mean_, linear.scaler.scale_, *_coefficients(linear, task, len(labels))
         )
+
+
+def _by_strand(pooled: Callable[[bool], Vectors], strand: Strand) -> Vectors:
+    """Pooled vectors (n, channels) of the given strand, or the mean of both."""
+    if strand == "forward":
+        return pooled(False)
+    return (pooled(False) + pooled(True)) / np.float32(2)
 
 
 def task_head_of(model: Model) -> TaskHead:
