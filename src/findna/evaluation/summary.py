@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -34,6 +34,8 @@ _RANDOM = re.compile(r"(linear|knn|finetune)-random(-|$)")
 _CHANCE_IS_ZERO = ("mcc", "mcc_macro", "r2", "pearson", "spearman")
 
 Row = dict[str, Any]
+# p-values by Holm's method, by suite, task and contender.
+Adjusted = Mapping[tuple[str, str, str], float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,9 @@ def summary(
         task_rows, against = _task(found, reference, resamples, seed)
         rows += task_rows
         differences += [(suite, d) for d in against]
-    return Summary(_with_holm(pd.DataFrame(rows)), _across(differences, seed), reference, resamples)
+    adjusted = _adjusted(differences)
+    table = _with_holm(pd.DataFrame(rows), adjusted)
+    return Summary(table, _across(differences, adjusted, seed), reference, resamples)
 
 
 def _grouped(
@@ -154,50 +158,43 @@ def _inflation(records: Sequence[RunRecord]) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def _with_holm(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with `p_holm` behind `p`: adjusted over the tasks of a suite, by contender."""
-    adjusted = np.full(len(table), np.nan)
-    for at in table.groupby(["suite", "contender"]).indices.values():
-        p_values = [None if pd.isna(p) else float(p) for p in table["p"].iloc[at]]
-        adjusted[at] = [np.nan if p is None else p for p in holm(p_values)]
-    table.insert(list(table.columns).index("p") + 1, "p_holm", adjusted)
+def _adjusted(differences: Sequence[tuple[str, Difference]]) -> Adjusted:
+    """Over all tasks of a suite, whatever their metric, for each contender on its own."""
+    families: dict[tuple[str, str], list[Difference]] = {}
+    for suite, d in differences:
+        families.setdefault((suite, d.contender), []).append(d)
+    return {
+        (suite, d.task, contender): p
+        for (suite, contender), family in families.items()
+        for d, p in zip(family, holm([d.p_value for d in family]), strict=True)
+    }
+
+
+def _with_holm(table: pd.DataFrame, adjusted: Adjusted) -> pd.DataFrame:
+    """The table with `p_holm` behind `p`."""
+    rows = table[["suite", "task", "contender"]].itertuples(index=False, name=None)
+    p_holm = pd.Series([adjusted.get(row) for row in rows], dtype=float)
+    table.insert(list(table.columns).index("p") + 1, "p_holm", p_holm)
     return table
 
 
-def _across(differences: Sequence[tuple[str, Difference]], seed: int) -> pd.DataFrame:
+def _across(
+    differences: Sequence[tuple[str, Difference]], adjusted: Adjusted, seed: int
+) -> pd.DataFrame:
     """One row for each contender with two or more tasks of a suite in one metric."""
 
     def key(entry: tuple[str, Difference]) -> tuple[str, str, str]:
         return entry[0], entry[1].contender, entry[1].metric
 
     rows = []
-    adjusted = _adjusted(differences)
     for (suite, _, _), entries in groupby(sorted(differences, key=key), key=key):
         found = [d for _, d in entries]
         if len(found) > 1:
-            p_holm = [adjusted[suite, d.contender, d.task] for d in found]
+            p_holm = [adjusted[suite, d.task, d.contender] for d in found]
             row = asdict(across_tasks(found, p_holm, seed=seed))
             rows.append({"suite": suite} | row | row.pop("mean"))
     columns = ["suite", "contender", "against", "metric", "tasks", "value", "low", "high", "reason"]
     return pd.DataFrame(rows, columns=[*columns, "p_value", "wins", "ties", "losses"])
-
-
-def _adjusted(
-    differences: Sequence[tuple[str, Difference]],
-) -> dict[tuple[str, str, str], float | None]:
-    """p-values by suite, contender and task: adjusted over all tasks of a suite, whatever their
-    metric, by contender, as in the table.
-    """
-
-    def family(entry: tuple[str, Difference]) -> tuple[str, str]:
-        return entry[0], entry[1].contender
-
-    found: dict[tuple[str, str, str], float | None] = {}
-    for (suite, contender), entries in groupby(sorted(differences, key=family), key=family):
-        same = [d for _, d in entries]
-        p_holm = holm([d.p_value for d in same])
-        found |= {(suite, contender, d.task): p for d, p in zip(same, p_holm, strict=True)}
-    return found
 
 
 # ---------------------------------------------------------------- composition
