@@ -1,5 +1,7 @@
 """Metrics against hand-made tables, scikit-learn and scipy."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -256,6 +258,17 @@ def test_permutation_p_value_is_small_for_signal_and_not_for_chance():
     groups = np.repeat(np.arange(4), 10)
     assert permutation_p_value("mcc", few, permutations=200) < 0.01
     assert permutation_p_value("mcc", few, permutations=200, groups=groups) > 0.1
+
+
+def test_permutations_are_not_held_all_at_once():
+    random = np.random.default_rng(0)
+    answers = binary(random.integers(0, 2, 20_000), random.random(20_000))
+    tracemalloc.start()
+    try:
+        permutation_p_value("mcc", answers, permutations=100)
+        assert tracemalloc.get_traced_memory()[1] < 8e6  # all of them are 16 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_table_that_does_not_fit_is_refused():

@@ -183,11 +183,10 @@ def _relabelled(answers: Answers, order: Ints) -> Answers:
     )
 
 
-def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) -> list[Ints]:
+def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) -> Iterator[Ints]:
     random = np.random.Generator(np.random.Philox(key=[seed, n + 1]))
-    if groups is None:
-        return [random.permutation(n) for _ in range(permutations)]
-    return [_taken_from_other(groups, random) for _ in range(permutations)]
+    for _ in range(permutations):
+        yield random.permutation(n) if groups is None else _taken_from_other(groups, random)
 
 
 def _taken_from_other(groups: Ints, random: np.random.Generator) -> Ints:
