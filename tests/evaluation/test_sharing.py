@@ -418,6 +418,20 @@ def test_leaks_of_another_models_pretraining_are_not_claimed(model: Model, tmp_p
     assert found.leaks is None and "pretraining of yours" in found.unknown
 
 
+def test_leaks_are_those_of_the_model_that_a_report_was_made_from(
+    model: Model, tmp_path: Path
+) -> None:
+    """A folder that went on with another model first: the report is about that one now."""
+    other = new_model(SMALL, 12)
+    folder = evaluation(tmp_path / "e", ("yours", other), ("mine", model))
+    made_from = folder / "leakage" / "s" / "t.json"
+    made_from.write_text(json.dumps({"model": weights_digest(model)}))
+    found = read_evidence(folder, [weights_digest(model)])
+    assert found.leaks is not None and found.leaks["seen"].tolist() == ["4 of 90"]
+    found = read_evidence(folder, [weights_digest(other)])
+    assert found.leaks is None and "pretraining of mine" in found.unknown
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_an_evaluation_goes_on_the_card_in_full_and_in_half(
     model: Model, tmp_path: Path, half: bool

@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from findna.evaluation.leakage.report import IN_GENOME, IN_SEEN
-from findna.files import BadInput, open_bytes
+from findna.files import BadInput, open_bytes, read_json
 from findna.metrics import Metric
 
 _MODEL = re.compile(r"model (?P<name>.+) \d+")
@@ -62,14 +62,13 @@ def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
     protocols = [*dict.fromkeys(own["protocol"])]
     if len(names[name]) > 1:
         protocols.append(f"means over {len(names[name])} models, of which this is one")
-    if name != next(iter(names)):
-        return Evidence(
-            pd.DataFrame(rows),
-            tuple(protocols),
-            None,
-            f"the evaluation looked at the pretraining of {next(iter(names))}",
-        )
-    leaks = [_leak(folder / "leakage" / f"{task}.tsv", task) for task in own["task"].unique()]
+    files = {task: folder / "leakage" / f"{task}.tsv" for task in own["task"].unique()}
+    looked_at = {task: _looked_at(file, names) for task, file in files.items()}
+    if name not in looked_at.values():
+        others = " and ".join(dict.fromkeys(looked_at.values()))
+        unknown = f"the evaluation looked at the pretraining of {others}"
+        return Evidence(pd.DataFrame(rows), tuple(protocols), None, unknown)
+    leaks = [_leak(file, task, looked_at[task] == name) for task, file in files.items()]
     return Evidence(pd.DataFrame(rows), tuple(protocols), pd.DataFrame(leaks))
 
 
@@ -111,8 +110,19 @@ def _score(row: Mapping[Any, Any]) -> str:
     return str(Metric(mean, low, high, str(row["undefined"])))
 
 
-def _leak(file: Path, task: str) -> dict[str, str]:
-    if not file.is_file():
+def _looked_at(file: Path, names: Mapping[str, Collection[str]]) -> str:
+    """The model whose pretraining a leakage report is about: a start with other models first makes
+    it anew. Reports of the time before this was kept are about the first name.
+    """
+    made_from = file.with_suffix(".json")
+    if not made_from.is_file():
+        return next(iter(names))
+    digest = read_json(made_from)["model"]
+    return next((name for name, found in names.items() if digest in found), "no model")
+
+
+def _leak(file: Path, task: str, about_it: bool) -> dict[str, str]:
+    if not (about_it and file.is_file()):
         return {"task": task, "genome": "not checked", "seen": "not checked"}
     with open_bytes(file) as stream:
         rows = pd.read_csv(stream, sep="\t", na_values="NA", keep_default_na=False)
