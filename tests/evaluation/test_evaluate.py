@@ -409,6 +409,19 @@ def test_one_model_a_pretraining_seed(tmp_path, model):
     assert found.loc[drawn, "seeds"].tolist() == [3]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_seed_that_one_model_answered_is_not_taken_for_the_next_models(tmp_path, first):
+    for seed in (5, 6):
+        new_model(SMALL, seed).save(tmp_path / str(seed))
+    settings = _linear(2).model_copy(update={"modes": ("finetune",), "first_seed": first})
+    models = [f"m={','.join(str(tmp_path / str(seed)) for seed in (5, 6)[:n])}" for n in (1, 2)]
+    for begun, went_on in (models, models[::-1]):
+        out = tmp_path / f"out-{len(begun)}"
+        evaluate(task_data(), out, models=[begun], settings=settings, device="cpu")
+        with pytest.raises(BadInput, match=r"model m [01].* was another"):
+            evaluate(task_data(), out, models=[went_on], settings=settings, device="cpu")
+
+
 def test_leaking_training_rows_can_be_left_out(tmp_path):
     data = task_data()
     train, test = data.splits["train"], data.splits["test"]

@@ -116,7 +116,7 @@ def evaluate(
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(_prepared(data, suite, tasks, root, genome, settings))
     _refuse_early(prepared, everyone, settings)
-    digests = _digests(begun, prepared, (*others, *features))
+    digests = _digests(begun, prepared, (*others, *features), settings.every_seed)
     with open_folder(Path(output), settings, digests, where, overwrite) as folder:
         _report_leakage(folder, prepared, models, pretraining_genome)
         failed, left = _runs(folder, prepared, everyone, suite or OWN, settings, deadline)
@@ -181,13 +181,19 @@ def _safe(name: str) -> str:
 
 
 def _digests(
-    begun: Sequence[Start], prepared: Sequence[Prepared], tables: Sequence[Features | Contender]
+    begun: Sequence[Start],
+    prepared: Sequence[Prepared],
+    tables: Sequence[Features | Contender],
+    seeds: Sequence[int],
 ) -> dict[str, str]:
-    """What stands behind the names of models, tables and tasks."""
+    """What stands behind the names of models, tables and tasks.
+
+    A second seed tells one model, which it begins from too, from the first of several.
+    """
     found = {f"shape of {start.name}": start.shape_digest for start in begun if not start.models}
-    for start in begun:
-        for at, model in enumerate(start.models):
-            found[f"model {start.name} {at}"] = weights_digest(model)
+    for start in (start for start in begun if start.models):
+        for at, seed in enumerate(seeds[: max(2, len(start.models))]):
+            found[f"model {start.name} {at}"] = weights_digest(start.network(seed))
     for table in tables:
         if isinstance(table, EmbeddingTable | PredictionTable):
             found[f"table {table.name}"] = table.digest
