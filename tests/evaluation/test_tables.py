@@ -90,6 +90,19 @@ def test_ids_stay_where_they_are_unique_and_get_their_split_where_they_are_not()
     assert set("".join(table["sequence"])) <= set("ACGT") and len(table["sequence"][0]) == 12
 
 
+def test_a_digest_is_of_every_number_and_of_the_names_of_answers(tmp_path):
+    vectors = np.random.default_rng(0).random((3, 1500)).astype(np.float32)
+    found = set()
+    for _ in range(2):
+        frame = pd.DataFrame({"id": list("abc"), "embedding": list(vectors)})
+        found.add(EmbeddingTable("t", tmp_path / "t.parquet", frame).digest)
+        vectors[:, 700] += 1e-4
+    said = pd.DataFrame({"id": ["a"], "p_neg": [0.1], "p_pos": [0.9]})
+    for frame in (said, said.rename(columns={"p_neg": "p_pos", "p_pos": "p_neg"})):
+        found.add(PredictionTable("t", tmp_path / "t.csv", frame).digest)
+    assert len(found) == 4
+
+
 # ---------------------------------------------------------------- embeddings
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -91,9 +91,10 @@ class EmbeddingTable:
 
     def __init__(self, name: str, path: Path, frame: pd.DataFrame) -> None:
         """Refuse what is wrong with the table before time is spent."""
-        self.name, self.path, self.digest = name, path, _digest(frame)
+        self.name, self.path = name, path
         self._places = _places(frame["id"].tolist(), path)
         self._vectors = as_vectors(frame, path)
+        self.digest = _digest(frame["id"], self._vectors)
 
     def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
         """Vectors (n, D) of rows in their order.
@@ -107,10 +108,11 @@ class EmbeddingTable:
         """Nothing: the table may serve the next task too."""
 
 
-def _digest(frame: pd.DataFrame) -> str:
-    """Digest of the cells of a table."""
-    rows = pd.util.hash_pandas_object(frame.astype(str)).to_numpy()
-    return f"sha256:{hashlib.sha256(rows.tobytes()).hexdigest()}"
+def _digest(words: Iterable[str], numbers: NDArray[Any]) -> str:
+    """Digest of words and numbers of a table."""
+    digest = hashlib.sha256("\n".join(words).encode())
+    digest.update(numbers.tobytes())
+    return f"sha256:{digest.hexdigest()}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +126,9 @@ class PredictionTable:
 
     @property
     def digest(self) -> str:
-        """Digest of all answers."""
-        return _digest(self.frame)
+        """Digest of all answers and of what they are called."""
+        cells = pd.util.hash_pandas_object(self.frame.astype(str))
+        return _digest(self.frame.columns, cells.to_numpy())
 
     @property
     def draws(self) -> bool:
