@@ -14,7 +14,7 @@ from findna.evaluation import evaluate as module
 from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.lineup import starts
-from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
+from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, rows_to_embed
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
@@ -342,6 +342,19 @@ def test_a_table_of_predictions_takes_part(tmp_path):
     table = PredictionTable("oracle", tmp_path / "oracle.tsv", frame)
     found = evaluate(data, tmp_path / "out", settings=_linear(1), others=[table], device="cpu")
     assert found.table.set_index("contender").loc["oracle", "mean"] == 1.0
+
+
+def test_rows_are_called_as_in_the_files_when_some_of_them_are_dropped(tmp_path):
+    """Dropping the one row whose id stands in two splits must not rename all others."""
+    data = task_data()
+    test = data.splits["test"]
+    twin = replace(data.splits["train"].where(np.arange(80) < 1), ids=test.ids[:1])
+    data = task_data(train=data.splits["train"].and_then(replace(twin, codes=test.codes[:1])))
+    ids = rows_to_embed(data)["id"]
+    table = PredictionTable("t", tmp_path / "t", pd.DataFrame({"id": ids, "p_a": 0.5, "p_b": 0.5}))
+    settings = _linear(1).model_copy(update={"drop": True})
+    found = evaluate(data, tmp_path / "out", settings=settings, others=[table], device="cpu")
+    assert found.table.set_index("contender").loc["t", "train_rows"] == 80
 
 
 def test_contenders_are_named_apart(tmp_path, model):
