@@ -398,6 +398,14 @@ def test_models_are_named_apart(tmp_path, model):
         evaluate(task_data(), tmp_path / "out", models=[str(model), str(model)], settings=QUICK)
 
 
+def test_a_path_may_have_what_ends_a_name(tmp_path, monkeypatch):
+    new_model(SMALL, 5).save(tmp_path / "sweep" / "rate=0.1")
+    monkeypatch.chdir(tmp_path / "sweep")
+    for words in (str(tmp_path / "sweep" / "rate=0.1"), "./rate=0.1", "rate=0.1"):
+        assert [start.name for start in starts([words])] == ["random-tiny", "rate=0.1"]
+        assert starts([f"mine={words}"])[1].name == "mine"
+
+
 def test_a_preset_is_random_weights_whatever_folder_lies_here(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     new_model(SMALL, 5).save("tiny")

@@ -101,7 +101,7 @@ def _start(words: str) -> Start:
         return Start(words, PRESETS[words])
     folders = folders_of(words)
     models = tuple(load_model(folder) for folder in folders)
-    name = words.rpartition("=")[0] or _folder_name(folders[0])
+    name = _parted(words)[0] or _folder_name(folders[0])
     if not re.fullmatch(CONTENDER_NAME, name):
         raise BadInput(
             f"{name!r} cannot be the name of a file, which a contender's name becomes",
@@ -115,7 +115,13 @@ def _start(words: str) -> Start:
 
 def folders_of(words: str) -> list[Path]:
     """The folders in `name=folder,folder`."""
-    return [Path(folder) for folder in words.rpartition("=")[2].split(",")]
+    return [Path(folder) for folder in _parted(words)[1].split(",")]
+
+
+def _parted(words: str) -> tuple[str, str]:
+    """The name, empty if none is given, and the rest; paths such as sweep/rate=0.1 have a = too."""
+    name, _, rest = words.partition("=")
+    return ("", words) if not rest or "/" in name or Path(words).is_dir() else (name, rest)
 
 
 def _folder_name(folder: Path) -> str:
