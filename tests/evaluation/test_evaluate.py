@@ -13,6 +13,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation import evaluate as module
 from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
+from findna.evaluation.contenders.kept import KeptVectors
 from findna.evaluation.contenders.lineup import starts
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, rows_to_embed
 from findna.evaluation.contenders.words import KmerContender, WordSettings
@@ -376,7 +377,7 @@ def test_contenders_are_named_apart(tmp_path, model):
 def test_an_embedder_is_known_by_its_digest_not_its_name(tmp_path):
     class Vectors(HuggingFaceEmbedder):
         def __init__(self, digest):
-            self.name, self.digest, self._kept = "dna", digest, {}
+            self.name, self.digest, self._kept = "dna", digest, KeptVectors()
 
         def embed(self, codes):
             return np.array([np.bincount(each, minlength=5)[:5] for each in codes], np.float32)

@@ -138,6 +138,24 @@ def test_a_network_is_asked_once_for_a_set_of_rows(monkeypatch):
     assert len(calls) == 5
 
 
+def test_a_network_is_asked_once_for_a_row_however_seeds_part_them(monkeypatch):
+    features = NetworkFeatures(Start("small", SMALL, (new_model(SMALL, 0),)), CPU, precision="fp32")
+    rows, asked = rows_of(30, 1), []
+    whole = features.vectors(rows, 0, "layers+deviations+bins")
+    features.forget()
+    real = embeddings
+    monkeypatch.setattr(
+        "findna.evaluation.contenders.probes.embeddings",
+        lambda model, codes, **k: asked.extend(codes) or real(model, codes, **k),
+    )
+    for seed in range(3):
+        held = np.random.default_rng(seed).random(30) < 0.3
+        for part in (held, ~held):
+            found = features.vectors(rows.where(part), seed, "layers+deviations+bins")
+            assert np.allclose(found, whole[part], atol=1e-6)
+    assert len(asked) == 30
+
+
 def test_random_weights_differ_by_seed_and_pretrained_ones_do_not():
     rows = rows_of(5, 1)
     random = NetworkFeatures(Start("random", SMALL), CPU, precision="fp32")

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from findna.data.labelled import LabelledSplit
-from findna.evaluation.contenders.probes import digest_of
+from findna.evaluation.contenders.kept import KeptVectors
 from findna.files import BadInput, log
 from findna.inference.devices import pick_device
 from findna.model.model import weights_digest
@@ -91,7 +91,7 @@ class HuggingFaceEmbedder:
         self.model = model.to(self.device).float().eval()
         self.max_tokens = max_tokens or _limit(self.tokenizer, self.model)
         self.digest = self._digest()
-        self._kept: dict[str, Embeddings] = {}
+        self._kept = KeptVectors()
 
     def _digest(self) -> str:
         """Of all that vectors depend on: weights, words of the tokenizer, what is read and how."""
@@ -101,14 +101,11 @@ class HuggingFaceEmbedder:
 
     def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
         """Vectors (n, D) of rows in their order, computed once."""
-        key = digest_of(rows)
-        if key not in self._kept:
-            self._kept[key] = self.embed(rows.codes)
-        return self._kept[key]
+        return self._kept.of(rows.codes, self.embed)
 
     def forget(self) -> None:
         """Free what was kept, when a task is done."""
-        self._kept.clear()
+        self._kept = KeptVectors()
 
     def embed(self, codes: Sequence[Codes]) -> Embeddings:
         """Vectors (n, D) of n sequences in their order."""

@@ -1,6 +1,6 @@
 """Probes: how much of a task stands in the embeddings of a network that is not trained further.
 
-Embeddings are computed once for a network and a set of rows and serve every probe and every seed.
+Embeddings are computed once for a network and a sequence and serve every probe and every seed.
 A linear probe is the linear model of the other baselines on standardised embeddings; the kNN probe
 weighs the labels of the nearest training rows by cosine similarity (Caron et al. 2021, section 4.1:
 weights exp(similarity / 0.07)). Pooling, regularisation and neighbours are chosen on validation.
@@ -12,9 +12,9 @@ the choices, of random weights as of pretrained ones.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -22,12 +22,13 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.evaluation.contenders.kept import KeptVectors
 from findna.evaluation.contenders.linear import LearnedLinear
 from findna.evaluation.contenders.networks import Start
 from findna.inference.embed import Embeddings, embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
 from findna.model.heads import Pooling
-from findna.sequence.alphabet import Strand
+from findna.sequence.alphabet import Codes, Strand
 from findna.training.linear import mean_loss, tuned
 from findna.training.thresholds import choose_threshold
 
@@ -78,7 +79,7 @@ class Features(Protocol):
 
 @dataclass(eq=False)
 class NetworkFeatures:
-    """Embeddings of a network, every pooling in one pass; kept for the rows it has seen.
+    """Embeddings of a network, every pooling in one pass; kept for the sequences it has seen.
 
     The choices: "mean", "max" and "summary" of the last vectors, "all" three side by side;
     "layers", the means of every layer (of at most 10) and of the closing norm side by side; and
@@ -90,7 +91,7 @@ class NetworkFeatures:
     device: torch.device
     strand: Strand = "both"
     precision: Precision = "auto"
-    _kept: dict[tuple[str, int], Embeddings] = field(default_factory=dict)
+    _kept: dict[int, KeptVectors] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -109,17 +110,16 @@ class NetworkFeatures:
 
     def vectors(self, rows: LabelledSplit, seed: int, part: str) -> Embeddings:
         """Vectors (n, D) of a pooling, or (n, several D) of some side by side."""
-        key = (digest_of(rows), seed if self.draws else 0)
-        if key not in self._kept:
-            self._kept[key] = self._computed(rows, seed)
-        every = self._kept[key]
-        return every[:, _blocks_of(part, every.shape[1])].reshape(len(rows), -1)
+        kept = self._kept.setdefault(seed if self.draws else 0, KeptVectors())
+        blocks = _blocks_of(part, len(_kept_blocks(self.start.config.backbone.depth)))
+        found = kept.of(rows.codes, partial(self._computed, seed=seed), blocks)
+        return found.reshape(len(rows), -1)
 
     def forget(self) -> None:
         """Free what was kept, when a task is done."""
         self._kept.clear()
 
-    def _computed(self, rows: LabelledSplit, seed: int) -> Embeddings:
+    def _computed(self, rows: list[Codes], seed: int) -> Embeddings:
         """Blocks (n, blocks, D); some rows at a time, so that what is not kept stays small."""
         model = self.start.network(seed).to(self.device).eval()
         backbone = model.config.backbone
@@ -127,7 +127,7 @@ class NetworkFeatures:
         found = np.empty((len(rows), len(blocks), backbone.width), np.float32)
         with autocast(self.device, resolve_precision(self.precision, self.device)):
             for at in range(0, len(rows), _ROWS_AT_ONCE):
-                codes = rows.codes[at : at + _ROWS_AT_ONCE]
+                codes = rows[at : at + _ROWS_AT_ONCE]
                 every = embeddings(model, codes, pooling=_READ, bins=_BINS, strand=self.strand)
                 every = every.reshape(len(codes), -1, backbone.width)
                 found[at : at + len(codes)] = every[:, blocks]
@@ -157,14 +157,6 @@ def _blocks_of(choice: str, kept: int) -> slice:
         "layers+deviations": slice(_BINS, -2),
         "layers+deviations+bins": slice(0, -2),
     }[choice]
-
-
-def digest_of(rows: LabelledSplit) -> str:
-    """Digest of the sequences of rows in their order."""
-    digest = hashlib.sha256(rows.lengths.tobytes())
-    for codes in rows.codes:
-        digest.update(codes.tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
