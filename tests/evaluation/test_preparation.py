@@ -169,6 +169,18 @@ def test_few_shot_draws_rows_of_each_class_and_chooses_among_them():
     assert set(both) != set(ids_of(*found.parts(1).splits.values()))
 
 
+@pytest.mark.parametrize(
+    ("few", "fraction", "part"), [(10, 0.1, "a fifth"), (10, 0.4, "40 %"), (2, 0.1, "50 %")]
+)
+def test_few_shot_says_how_many_choose(few, fraction, part):
+    data = data_of(train=split_of(200, 1), test=split_of(30, 3))
+    settings = ProtocolSettings(few_shot=few, validation_fraction=fraction)
+    assert f", {part} of them" in prepare("own", data, settings).protocol
+    values = {name: replace(s, labels=s.labels[:, None] * 1.0) for name, s in data.splits.items()}
+    found = prepare("own", LabelledData(values, "regression", ("y",)), settings)
+    assert "rows of each tenth of the values drawn" in found.protocol
+
+
 def test_few_shot_of_several_labels_says_what_is_drawn():
     rows = split_of(40, 1)
     tags = np.stack([rows.labels, np.arange(40) % 2], 1)

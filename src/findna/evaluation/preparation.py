@@ -31,6 +31,11 @@ How = Literal["official", "stratified", "chromosome", "similarity"]
 _FEWEST_CHROMOSOMES = 5
 # Of few rows a tenth is too few to choose by; one row of each class is the least.
 _FEW_SHOT_FRACTION = 0.2
+# What `strata_of` gives where it is not classes.
+_STRATA = {
+    "multilabel": "combination of labels (of rare ones their rarest label)",
+    "regression": "tenth of the values",
+}
 
 
 class ProtocolSettings(LabelSettings):
@@ -88,10 +93,11 @@ class Prepared:
     def protocol(self) -> str:
         """The protocol in a sentence."""
         if self.settings.few_shot:
-            several = self.data.kind == "multilabel"
-            each = "combination of labels (of rare ones their rarest label)" if several else "class"
+            each = _STRATA.get(self.data.kind, "class")
             rows = f"{self.settings.few_shot} training rows of each {each} drawn for each seed"
-            return f"{rows}, a fifth of them (at least one of each) choose, test read once"
+            usual = self._choosing == _FEW_SHOT_FRACTION
+            part = "a fifth" if usual else f"{100 * self._choosing:.0f} %"
+            return f"{rows}, {part} of them (at least one of each) choose, test read once"
         chooses = {
             "official": "official validation split",
             "stratified": "validation drawn from train for each seed, stratified",
@@ -100,18 +106,24 @@ class Prepared:
         }[self.how]
         return f"{chooses}, test read once"
 
+    @property
+    def _choosing(self) -> float:
+        """Share of the rows to learn from that choose, without a split of their own."""
+        fraction, few = self.settings.validation_fraction, self.settings.few_shot
+        return max(fraction, _FEW_SHOT_FRACTION, 1 / few) if few else fraction
+
     def parts(self, seed: int) -> LabelledData:
         """Splits "train" and "dev" of one seed, and no other."""
         train, groups = self.data.splits["train"], self.groups
-        fraction = self.settings.validation_fraction
         if self.settings.few_shot:
             few = drawn_per_class(train, self.data.kind, self.settings.few_shot, seed)
             train, groups = train.where(few), groups[few]
-            fraction = max(fraction, _FEW_SHOT_FRACTION, 1 / self.settings.few_shot)
         elif self.dev is not None:
             return replace(self.data, splits={"train": train, "dev": self.dev})
         # Another part for another seed: large groups would fall into the same one at every draw.
-        learn, choose = parted(train, groups, self.data.kind, fraction=fraction, seed=0, part=seed)
+        learn, choose = parted(
+            train, groups, self.data.kind, fraction=self._choosing, seed=0, part=seed
+        )
         if not len(choose):
             raise BadInput(
                 f"{len(train):,} training rows are too few or too alike to set some aside to choose"
