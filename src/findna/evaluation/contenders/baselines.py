@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import groups_of, parted, planned_folds
+from findna.data.splits import groups_of, parted, planned_folds, rows_to_cross
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.protocol import Contender, Learned
 from findna.metrics import Answers
@@ -100,9 +100,7 @@ def _parted(
 def _judged_by_folds(
     name: str, data: LabelledData, settings: BaselineSettings, contender: Contender
 ) -> BaselineResult:
-    rows = data.splits["train"]
-    if "dev" in data.splits:
-        rows = rows.and_then(data.splits["dev"])
+    rows = rows_to_cross(data)
     groups = groups_of(rows)
     plan = planned_folds(
         data, rows, groups, folds=settings.folds, repeats=settings.repeats, seed=settings.seed
