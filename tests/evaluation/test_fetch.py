@@ -183,6 +183,19 @@ def test_a_file_arrives_checked_and_recorded(server: Server, tmp_path: Path) -> 
     assert names_in(tmp_path) == {"data.bin", RECORD}
 
 
+def test_two_fetches_that_take_turns_record_the_files_of_both(
+    server: Server, tmp_path: Path
+) -> None:
+    """As when one cuts sequences from its genomes while another fetches."""
+    folders = [DataFolder(tmp_path, QUICK) for _ in range(2)]
+    for number, folder in enumerate(folders):
+        server.serve(f"/{number}")
+        folder.fetch(
+            Dataset("x", "a test", (RemoteFile(f"x/{number}", (f"{server.url}/{number}",)),))
+        )
+    assert set(json.loads((tmp_path / RECORD).read_text())) == {"x/0", "x/1"}
+
+
 def test_a_cut_download_goes_on_where_it_was_cut(server: Server, tmp_path: Path) -> None:
     served = server.serve("/data.bin", cuts=2)
     DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin", checksum=sha256(CONTENT)))

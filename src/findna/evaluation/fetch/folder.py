@@ -88,8 +88,11 @@ class DataFolder:
     ) -> None:
         self.path, self.settings = path, settings or DownloadSettings()
         self.mirror, self.overwrite = _as_base(mirror), overwrite
-        record = path / RECORD
-        self.recorded: dict[str, dict[str, Any]] = read_json(record) if record.exists() else {}
+        self.recorded = self._read_record()
+
+    def _read_record(self) -> dict[str, dict[str, Any]]:
+        record = self.path / RECORD
+        return read_json(record) if record.exists() else {}
 
     def plan(self, dataset: Dataset) -> list[Planned]:
         """What fetching a data set would do."""
@@ -263,6 +266,8 @@ class DataFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BadInput("another findna fetch is at work here", file=self.path) from None
+            # Another one may have been at work since this began.
+            self.recorded = self._read_record()
             yield
 
 
