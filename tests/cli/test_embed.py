@@ -123,7 +123,7 @@ def test_bad_input() -> None:
     refused(call("bad.fa", "-m", "model", "-o", "out.npz"), "bad.fa, record b, line 4")
     refused(call("none.fa", "-m", "model", "-o", "out.npz"), "none.fa: no such file")
     refused(call("a.bed", "-m", "model", "-o", "out.npz"), "a.bed: is a BED", "-g")
-    refused(call("a.fa", "-m", "nothing", "-o", "out.npz"), "nothing: this is no model folder")
+    refused(call("a.fa", "-m", "nothing", "-o", "out.npz"), "nothing: no such model")
     refused(call("a.fa", "-m", "model", "-o", "out.xlsx"), "out.xlsx: the name does not say")
     refused(call("a.fa", "-m", "model", "-o", "out.h5ad", "--pooling", "base"), "not one a base")
     refused(call("a.fa", "-m", "model", "-o", "-", "--pooling", "base"), "standard output: this")

@@ -111,7 +111,7 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
         ((task, "--learning-rates", "1e-3,-1"), 2, "greater than 0, not '-1'"),
         ((task, "--learning-rates", "0"), 2, "greater than 0"),
         ((task, "--learning-rates", "nan"), 2, "finite number"),
-        ((task, "-m", tmp_path / "none"), 3, "no model folder"),
+        ((task, "-m", tmp_path / "none"), 3, "no such model"),
     ):
         result = _call("evaluate", *arguments, "-o", out)
         assert (result.exit_code, words in result.stderr) == (code, True), result.stderr

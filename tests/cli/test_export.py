@@ -61,7 +61,7 @@ def test_an_existing_folder_needs_overwrite() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nowhere",), ("nowhere: this is no model folder",)),
+        (("nowhere",), ("nowhere: no such model",)),
         (("empty",), ("empty: this is no model folder",)),
         (("running",), ("running: this run has written no model yet", "--resume")),
         (("strange",), ("strange/settings.yaml: is not the settings of a run",)),

@@ -305,7 +305,7 @@ def test_what_cannot_be_evaluated_leaves_no_folder(tmp_path):
             evaluate(task_data(), tmp_path / "out", settings=QUICK, **given)
     with pytest.raises(BadInput, match="tf/0"):
         evaluate(None, tmp_path / "out", suite="gue", tasks=["tf/00"], settings=QUICK)
-    with pytest.raises(BadInput, match="no model folder"):
+    with pytest.raises(BadInput, match="no such model"):
         evaluate(data, tmp_path / "out", models=["nowhere"], settings=QUICK)
     assert not (tmp_path / "out").exists()
 

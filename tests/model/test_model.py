@@ -308,7 +308,7 @@ def test_an_existing_folder_is_refused_and_kept(model: Model, folder: Path) -> N
 
 
 def test_no_folder_no_weights_broken_weights(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no model folder"):
+    with pytest.raises(BadInput, match="no such model"):
         load_model(tmp_path / "nothing")
     (folder / "model.safetensors").write_bytes(b"not a tensor")
     with pytest.raises(BadInput, match="cannot be read"):

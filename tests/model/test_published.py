@@ -78,11 +78,16 @@ def test_a_model_of_the_repository_is_found_in_the_checkout_then_in_the_cache(
 
 
 def test_a_folder_of_the_user_goes_before_a_name(
-    mine: PublishedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: PublishedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert model_folder("mine") != Path("mine") and not caplog.text
     new_model("tiny", seed=2).save("mine")
     assert model_folder("mine") == Path("mine")
+    assert "mine is the folder that lies here, not the published model" in caplog.text
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])

@@ -53,14 +53,16 @@ def model_folder(path: str | Path) -> Path:
     Raises:
         BadInput: it is none, or a published model is absent or not what was published.
     """
-    if str(path) in PUBLISHED and not Path(path).exists():
-        return PUBLISHED[str(path)].folder()
     path = Path(path)
+    if str(path) in PUBLISHED:
+        if not path.exists():
+            return PUBLISHED[str(path)].folder()
+        log.warning("%s is the folder that lies here, not the published model", path)
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             return folder
     raise BadInput(
-        "this is no model folder: it has no config.json",
+        "this is no model folder: it has no config.json" if path.exists() else "no such model",
         file=path,
         remedy="give a folder written by findna pretrain or finetune, or the name of a published"
         f" model: {', '.join(PUBLISHED)}",
