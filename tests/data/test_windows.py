@@ -1,5 +1,6 @@
 """Which windows are read: usable runs, the hold-out, uniform starts, what is never read."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -291,6 +292,19 @@ def test_a_window_at_the_limit_of_n_is_as_likely_as_any_other(genome_of: Make) -
     starts = sampler_of(genome, window=20).draw(0, np.arange(20_000), 20)
     counts = np.bincount(starts, minlength=182)
     assert len(counts) == 182 and stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", ["include", "exclude"])
+def test_a_bed_that_can_be_read_once_is_refused(genome_of: Make, name: str) -> None:
+    """`--exclude <(command)`: a run that is resumed could not tell another BED from it."""
+    genome = genome_of({"a": dna(5000)})
+    read, write = os.pipe()
+    os.write(write, b"a\t0\t2000\n")
+    os.close(write)
+    settings = SamplingSettings(**SMALL, **{name: Path(f"/dev/fd/{read}")})
+    with pytest.raises(BadInput, match=f"/dev/fd/{read}: pretraining reads its input more than o"):
+        usable_runs(genome, settings)
+    os.close(read)
 
 
 def test_rare_allowed_starts_are_found_and_uniform(genome_of: Make) -> None:

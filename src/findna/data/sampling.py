@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from findna.files import BadInput, file_digest
+from findna.files import BadInput, file_digest, refuse_stream
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import intersect, is_organelle, read_bed, subtract, to_store
 from findna.settings import Settings
@@ -137,6 +137,8 @@ def _wanted_records(genome: Genome, settings: SamplingSettings) -> NDArray[np.bo
 
 
 def _bed_runs(genome: Genome, path: Path) -> Runs:
+    # Its digest, which a run that is resumed must find again, would be that of an empty file.
+    refuse_stream(path, "pretraining")
     return to_store(genome, read_bed(path), source=str(path))
 
 
