@@ -12,8 +12,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from pretend_gpu import HAS_PRETEND, PRETEND, PretendGpu
+from pretend_gpu import HAS_PRETEND, PRETEND, OnPretend, PretendGpu
 
+import findna
 from findna.data import on_device
 from findna.evaluation.evaluate import evaluate
 from findna.inference.embed import EmbedPooling, embed
@@ -23,6 +24,7 @@ from findna.inference.scan import scan
 from findna.inference.score_variants import score_variants
 from findna.inference.search import search
 from findna.model import chordmixer
+from findna.model.heads import TaskConfig
 from findna.model.model import new_model
 from findna.model.presets import PRESETS
 from findna.sequence.alphabet import decode
@@ -174,6 +176,26 @@ def test_mutagenesis(device: str, genome: Path) -> None:
     )
     assert here and there
     np.testing.assert_allclose(here[0].effects, there[0].effects, rtol=1e-3, atol=1e-4)
+
+
+def test_effects_of_a_task_need_no_float64_there(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MPS has none."""
+
+    def refused(self: OnPretend) -> None:
+        raise TypeError("Cannot convert a MPS Tensor to float64")
+
+    monkeypatch.setattr(OnPretend, "double", refused, raising=False)
+    task = TaskConfig(kind="binary", classes=("no", "yes"))
+    model = findna.load(MODEL).with_task(task, 0)
+    assert model.task_head is not None
+    torch.nn.init.ones_(model.task_head.linear.weight)
+    here, there = (
+        mutagenesis(["ACGTTGCA" * 3], model, device=where).attributions for where in ("cpu", device)
+    )
+    assert here and there
+    np.testing.assert_allclose(here[0].effects, there[0].effects, rtol=1e-3, atol=1e-3)
 
 
 def test_scan(device: str, genome: Path) -> None:

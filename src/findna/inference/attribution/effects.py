@@ -156,7 +156,8 @@ def _ask(model: Model, codes: Codes, target: Target) -> Matrix:
     """The target (n,) of n equally long sequences (n, L), read as they are given."""
     with torch.inference_mode():
         batch = torch.from_numpy(codes).to(model.device).long()
-        return np.asarray(target.read(model.task_logits(batch, strand="forward")).double().cpu())
+        # Doubled here: MPS has no float64.
+        return np.asarray(target.read(model.task_logits(batch, strand="forward")).cpu().double())
 
 
 def gradients(model: Model, codes: Codes, target: Target, *, strand: Strand = "both") -> Matrix:
@@ -180,7 +181,7 @@ def _slope(model: Model, codes: Codes, target: Target) -> Matrix:
         encoded = model.encode(read, noise=vectors - vectors.detach())
         encoded = replace(encoded, letters=letters)
         (slope,) = torch.autograd.grad(target.read(model.task_head(encoded)).sum(), letters)
-    found = slope[0, :, :BASES].double().cpu().numpy()
+    found = slope[0, :, :BASES].cpu().double().numpy()
     return np.where((codes < BASES)[:, None], found, np.nan)
 
 
