@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.sequence.alphabet import codes_of
+from findna.sequence.alphabet import N, codes_of
 from findna.sequence.genome import Genome
 
 CHUNK = 1 << 20
 SMOOTHING = (0.1, 1.0, 10.0)
 Codes = NDArray[np.uint8]
 Places = NDArray[np.int64]
+_BORDER = np.array([N], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def yardsticks(
         largest_k: k is the best of 1 to this by the loss at ``places``, and so is the smoothing:
             the benefit of every doubt goes to the Markov model.
     """
-    chunks = _spread(runs, most)
+    read = list(_read(genome, _spread(runs, most)))
     targets = codes_of(genome.store[places]).astype(np.int64)
     counted = np.zeros(4, dtype=np.int64)
-    for codes in _read(genome, chunks, 0):
+    for codes in read:
         counted += np.bincount(codes, minlength=8)[:4]
     frequencies = (counted + 1) / (counted.sum() + 4)
     letters = -np.log(frequencies[targets])
@@ -58,7 +59,7 @@ def yardsticks(
     for k in range(1, largest_k + 1):
         keys, known = _keys_at(genome, places, k)
         contexts, index = np.unique(keys[known], return_inverse=True)
-        counts = _count(genome, chunks, contexts, k)[index]
+        counts = _count(read, contexts, k)[index]
         for smoothing in SMOOTHING:
             chances = (counts + smoothing) / (counts.sum(1, keepdims=True) + 4 * smoothing)
             losses = letters.copy()
@@ -82,10 +83,20 @@ def _spread(runs: Places, most: int) -> list[tuple[int, int]]:
     return [pieces[i] for i in np.unique(keep.astype(int))]
 
 
-def _read(genome: Genome, chunks: list[tuple[int, int]], k: int) -> Iterator[Codes]:
-    for start, end in chunks:
-        if end - start > 2 * k:
-            yield codes_of(genome.store[start:end])
+def _read(genome: Genome, pieces: list[tuple[int, int]]) -> Iterator[Codes]:
+    """Codes of the pieces, short ones joined: a context that is asked for costs as much in each.
+    An N, which no context spans, follows on each piece.
+    """
+    joined: list[Codes] = []
+    held = 0
+    for start, end in pieces:
+        joined += [codes_of(genome.store[start:end]), _BORDER]
+        held += end - start
+        if held >= CHUNK:
+            yield np.concatenate(joined)
+            joined, held = [], 0
+    if joined:
+        yield np.concatenate(joined)
 
 
 def _keys_at(genome: Genome, places: Places, k: int) -> tuple[Places, NDArray[np.bool_]]:
@@ -98,15 +109,13 @@ def _keys_at(genome: Genome, places: Places, k: int) -> tuple[Places, NDArray[np
     return (letters.astype(np.int64) * weights).sum(1), known
 
 
-def _count(
-    genome: Genome, chunks: list[tuple[int, int]], contexts: Places, k: int
-) -> NDArray[np.float64]:
+def _count(read: list[Codes], contexts: Places, k: int) -> NDArray[np.float64]:
     """How often A C G T stand within each of the sorted ``contexts``, (len(contexts), 4)."""
     slot = np.full(4 ** (2 * k), -1, dtype=np.int32)
     slot[contexts] = np.arange(len(contexts), dtype=np.int32)
     counts = np.zeros(len(contexts) * 4)
-    for codes in _read(genome, chunks, k):
-        inner = len(codes) - 2 * k
+    for codes in read:
+        inner = max(0, len(codes) - 2 * k)
         known = np.ones(inner, dtype=bool)
         key = np.zeros(inner, dtype=np.int32)
         for shift in range(2 * k + 1):
