@@ -253,6 +253,12 @@ def test_what_wins_is_what_is_kept(monkeypatch, wins):
     assert any(k.startswith("encoder.layers.0") for k in moved) == (wins == "full")
 
 
+def test_one_row_teaches_what_is_named():
+    row = gc_split(1, 0)
+    learned = learner_for(gc_data(), train="full", epochs=1).learn(row, alone(row))
+    assert (learned.choice.train, learned.taught, len(learned.held.labels)) == ("full", 1, 0)
+
+
 def test_rows_that_are_all_alike_teach_without_a_choice(caplog):
     data = gc_data(train=16, dev=0, test=0)
     learned = learner_for(data).learn(data.splits["train"], np.zeros(16, np.int64))

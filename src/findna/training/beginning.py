@@ -72,6 +72,8 @@ def _rows(
 ) -> tuple[LabelledSplit, Bools]:
     """Rows for a probe, and which of them (n,) choose."""
     few = train.where(drawn(len(train), MOST_ROWS, seed))
+    if len(few) == 1 and (valid is None or not len(valid)):
+        valid = few  # it has to do both
     if valid is None or not len(valid):
         each = np.arange(len(few))
         groups = each if few.groups is None else few.groups
