@@ -19,7 +19,7 @@ from findna.data.similarity import (
 )
 from findna.evaluation.leakage.check import LeakageSettings, leakage
 from findna.evaluation.leakage.occurrences import Finder, contained_in, locate
-from findna.evaluation.leakage.pretraining import Pretraining, seen_part
+from findna.evaluation.leakage.pretraining import Pretraining, placed_rows, seen_part
 from findna.evaluation.leakage.report import drop_leaks
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
@@ -334,6 +334,16 @@ def test_coordinates_are_used_where_they_read_alike_and_refused_where_not(genome
     data = task(train=data.splits["train"], test=split_of(codes, [0, 1, 0], moved))
     _, note = count(leakage(data, genome=genome), check, "test", genome.source)
     assert note.startswith("not checked: only 0 of 3 rows read as the genome does")
+
+
+def test_coordinates_are_compared_from_the_first_row_to_the_last(genome):
+    """Half of the rows are of another build, and they stand behind the others."""
+    starts = np.arange(1600)
+    codes = pieces(genome, [("chr1", start) for start in starts])
+    moved = starts + (starts >= 800)
+    places = RowPlaces.of(["chr1"] * 1600, moved, moved + 100, ["+"] * 1600)
+    found = placed_rows(split_of(codes, places=places), genome, seen_part(genome, None))
+    assert "only 400 of 800 rows read as the genome does" in found
 
 
 def test_what_cannot_be_checked_is_never_none(genome):

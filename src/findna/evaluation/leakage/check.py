@@ -64,7 +64,7 @@ class LeakageSettings(Settings):
         ge=0,
         le=0.1,
         description="Share of a row that may differ where it is looked up in a genome; up to 0.02"
-        " no row of 64 bp or more is missed.",
+        " no row of 64 bp or more without N is missed.",
     )
 
 

@@ -3,8 +3,8 @@
 Each row is cut into disjoint words of 32 letters, its seeds, which fit a 64-bit number exactly. A
 row that occurs with m mismatches keeps one of any m + 1 seeds intact (the pigeonhole principle), so
 so many are looked up, and each place a seed points to is compared letter by letter. With at most
-2 % mismatches no occurrence of a row of 64 bp or more is missed. An N of a row matches any letter,
-an N of the text only that of a row.
+2 % mismatches no occurrence of a row of 64 bp or more is missed, if it has no N: these may leave it
+fewer seeds. An N of a row matches any letter, an N of the text only that of a row.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from findna.model.model import Model
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.genome import Genome
 
-_PLACES_COMPARED = 200
+_PLACES_COMPARED = 800
 _PLACES_THAT_MUST_AGREE = 0.9
 
 
@@ -173,16 +173,16 @@ def placed_rows(rows: LabelledSplit, genome: Genome, seen: Seen) -> Bools | str:
 def _agreeing_places(
     rows: LabelledSplit, genome: Genome, names: Mapping[str, str]
 ) -> tuple[int, int]:
-    """Of up to 200 rows that lie whole in the genome, evenly spread: how many read alike there."""
+    """Of up to 800 rows, evenly spread: how many read as the genome does, of how many in it."""
     places: RowPlaces | None = rows.places
     if places is None:
         return 0, 0
     agreeing = compared = 0
     known = np.flatnonzero(np.isin(places.chrom, list(names)))
-    for at in known[:: max(1, len(known) // (4 * _PLACES_COMPARED))].tolist():
+    for at in known[:: max(1, -(-len(known) // _PLACES_COMPARED))].tolist():
         chrom = names[str(places.chrom[at])]
         found = genome.fetch(chrom, int(places.start[at]), int(places.end[at]))
-        if compared < _PLACES_COMPARED and found.inside.all():
+        if found.inside.all():
             row = rows.codes[at]
             either = (found.codes, reverse_complement(found.codes))
             agreeing += any(np.array_equal(row, strand) for strand in either)
