@@ -90,6 +90,20 @@ def test_neighbours_equal_a_plain_loop(kind):
     assert learned.scores(test) == pytest.approx(plain_neighbours(data, test, table, 7), abs=1e-4)
 
 
+@pytest.mark.parametrize("what", ["unit", "constant"])
+def test_neighbours_depend_on_no_unit_and_on_nothing_that_training_rows_lack(what):
+    data, test, table = data_and_table()
+    plain = NeighbourProbe(table, neighbours=(7,)).learn(data, 0).scores(test)
+    known = set(data.splits["train"].ids)
+    for id, vector in table.vectors_of.items():
+        if what == "unit":
+            table.vectors_of[id] = vector * np.array([1e-9, 1, 1, 1, 1, 1])
+        else:  # one that no training row has, such as a flag
+            table.vectors_of[id] = np.append(vector, 0.0 if id in known else 0.01)
+    again = NeighbourProbe(table, neighbours=(7,)).learn(data, 0).scores(test)
+    assert again == pytest.approx(plain, abs=1e-3)
+
+
 def test_neighbours_are_chosen_on_validation_and_settled_afterwards():
     data, test, table = data_and_table()
     probe = NeighbourProbe(table, neighbours=(1, 20))

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.kept import KeptVectors
@@ -288,12 +289,12 @@ class _Memory:
         self.source, self.seed, self.part = source, seed, part
         train = data.splits["train"]
         found = source.vectors(train, seed, part)
-        self.mean, self.deviation = found.mean(0), np.maximum(found.std(0), 1e-6)
+        self.scaler = StandardScaler().fit(found)
         self.keys = self._unit(found)
         self.says = torch.from_numpy(_answers(data, train))
 
     def _unit(self, vectors: Embeddings) -> torch.Tensor:
-        scaled = torch.from_numpy((vectors - self.mean) / self.deviation)
+        scaled = torch.from_numpy(self.scaler.transform(vectors))
         return torch.nn.functional.normalize(scaled, dim=1)
 
     def scores(self, rows: LabelledSplit, ks: tuple[int, ...]) -> Iterator[tuple[int, Floats]]:
