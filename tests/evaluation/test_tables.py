@@ -90,6 +90,14 @@ def test_ids_stay_where_they_are_unique_and_get_their_split_where_they_are_not()
     assert set("".join(table["sequence"])) <= set("ACGT") and len(table["sequence"][0]) == 12
 
 
+def test_ids_may_be_the_index_of_a_pandas_table(tmp_path):
+    data = data_of()
+    vectors_of(data).set_index("id").to_parquet(tmp_path / "v.parquet")
+    rows = data.splits["test"]
+    found = open_answers(tmp_path / "v.parquet").vectors(rows, 0, "table")
+    assert found.shape == (len(rows), 2)
+
+
 def test_a_digest_is_of_every_number_and_of_the_names_of_answers(tmp_path):
     vectors = np.random.default_rng(0).random((3, 1500)).astype(np.float32)
     found = set()

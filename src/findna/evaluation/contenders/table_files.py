@@ -58,7 +58,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         with open_bytes(path) as stream:
             frame: pd.DataFrame = pq.read_table(pa.BufferReader(stream.read())).to_pandas()
-            return frame
+            # Pandas makes an index again of what was one.
+            return frame.reset_index() if frame.index.name == "id" else frame
     except pa.ArrowInvalid as error:
         raise BadInput(f"is not a whole parquet file: {error}", file=path) from None
 
