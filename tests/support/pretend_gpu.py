@@ -2,7 +2,8 @@
 
 Its tensors say that they lie on `PRETEND`, and their numbers lie on the CPU. As on a CUDA device,
 an operation wants all its tensors there, numpy reads none of them, and a result comes back by
-`.cpu()` or `.item()` only. So code meets its first device before it meets a GPU.
+`.cpu()` or `.item()` only; as on a Mac's GPU, no number is a float64. So code meets its first
+device before it meets a GPU.
 
     with PretendGpu():
         model.to(PRETEND)
@@ -49,6 +50,8 @@ class OnPretend(Tensor):
     @staticmethod
     def __new__(cls, held: Tensor) -> Self:
         assert not isinstance(held, OnPretend)
+        if held.dtype in (torch.float64, torch.complex128):
+            raise TypeError(f"{PRETEND} has no {held.dtype}, as a Mac's GPU has none")
         made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls,
             held.size(),
