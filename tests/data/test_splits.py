@@ -267,6 +267,16 @@ def test_parts_come_again_where_there_are_fewer_groups():
     assert np.sum(held[:3], axis=0).tolist() == [1] * 12
 
 
+def test_a_group_with_all_of_a_class_is_not_torn():
+    """Near-duplicates of held rows would teach: the class stays, and the rest of its group."""
+    groups = np.repeat(np.arange(10), 6)
+    strata = np.where(groups == 4, np.arange(60) % 2, 0)
+    parts = [stratified_holdout(strata, groups, 0.2, 0, part) for part in range(5)]
+    for held in parts:
+        assert held.any() and not set(groups[held]) & set(groups[~held])
+    assert not np.any(parts, axis=0)[groups == 4].any()
+
+
 def test_rare_combinations_of_labels_are_pooled_by_their_rarest_label():
     has = np.repeat(
         [[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0], [0, 1, 0]], [12, 2, 1, 10, 1], axis=0
