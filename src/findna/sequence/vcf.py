@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +139,8 @@ def vcf_from(lines: Iterable[str], source: str) -> Vcf:
         else:
             _row(0, line, line.count("\t"), number, source)
             header = _complete([*header, _column_line(line)], source)
-            return Vcf(source, header, _rows(_chain(number, line, numbered), header[-1], source))
+            rows = _rows(chain([(number, line)], numbered), header[-1], source)
+            return Vcf(source, header, rows)
     return Vcf(source, _complete([*header, "\t".join(_FIXED)], source), iter(()))
 
 
@@ -152,11 +154,6 @@ def _lines(stream: BufferedIOBase) -> Iterator[str]:
 def _refuse_columns(line: str, number: int, source: str) -> None:
     if tuple(line.rstrip("\r").split("\t")[: len(_FIXED)]) != _FIXED:
         raise BadInput("is not the header line of a VCF", file=source, line=number, remedy=_REMEDY)
-
-
-def _chain(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield number, line
-    yield from rest
 
 
 def _column_line(row: str) -> str:
