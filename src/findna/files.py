@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 log = logging.getLogger("findna")
 
@@ -164,15 +164,23 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
 
 def _open_raw(path: str | Path) -> io.BufferedReader:
     if str(path) == STDIN:
-        return io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), 1 << 16)
+        return _filled(sys.stdin.buffer)
     try:
-        return io.BufferedReader(io.FileIO(path), 1 << 16)
+        file: io.BufferedReader = io.BufferedReader(io.FileIO(path), 1 << 16)
+        return _filled(file) if is_stream(path) else file
     except FileNotFoundError:
         raise BadInput("no such file", file=path, remedy=_similar(Path(path))) from None
     except IsADirectoryError:
         raise BadInput("is a folder; a file is needed", file=path) from None
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", file=path) from None
+
+
+def _filled(stream: BinaryIO) -> io.BufferedReader:
+    """A pipe that waits for more than was written so far: else what a file is told to be would
+    hang on the moment.
+    """
+    return io.BufferedReader(cast(io.RawIOBase, stream), 1 << 16)
 
 
 def _lacks_end(raw: io.BufferedReader) -> bool:

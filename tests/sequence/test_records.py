@@ -3,8 +3,11 @@
 import gzip
 import io
 import logging
+import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +75,25 @@ def test_every_format_gives_the_same_records(
     assert listed(path) == listed(path, format=kind) == EXPECTED
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
     assert listed("-") == EXPECTED
+
+
+def test_a_pipe_is_read_as_a_file_is_however_it_is_filled(write: Callable[..., Path]) -> None:
+    """`<(head -1 a.bed; tail -n +2 a.bed | sort)` gives a header first, and rows much later."""
+    genome = Genome.open(write(">chr1\nACGT\n", "g.fa"))
+    read, end = os.pipe()
+
+    def fill() -> None:
+        for text in (b"#chr\tstart\tend\n", b"chr1\t1\t3\n"):
+            os.write(end, text)
+            time.sleep(0.2)
+        os.close(end)
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    time.sleep(0.1)
+    assert listed(f"/dev/fd/{read}", genome=genome) == [("chr1:1-3", "CG")]
+    writer.join()
+    os.close(read)
 
 
 def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
