@@ -120,7 +120,8 @@ def format_of(
     stream: io.BufferedReader, path: str | Path
 ) -> Literal["fasta", "fastq", "table", "bed", "vcf", "gff"]:
     """The format of a file, by content first, since extensions lie more often; nothing is read."""
-    start = stream.peek(_SNIFFED)[:_SNIFFED].removeprefix(BOM_UTF8).lstrip()
+    seen = stream.peek(_SNIFFED)[:_SNIFFED]
+    start = seen.removeprefix(BOM_UTF8).lstrip()
     if start.startswith(b">"):
         return "fasta"
     if start.startswith(b"@"):
@@ -130,7 +131,7 @@ def format_of(
     if start.startswith(PARQUET_MAGIC):
         return "table"
     lines = start.decode("utf-8", "replace").splitlines() or [""]
-    if len(lines) > 1 and len(start) >= _SNIFFED:
+    if len(lines) > 1 and len(seen) >= _SNIFFED:
         lines.pop()  # where the peek ends, in the middle of it
     row = next((line for line in lines if not is_no_row(line)), None)
     if start.startswith(b"##gff-version") or (row is not None and _is_gff_line(row)):
