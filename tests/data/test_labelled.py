@@ -481,6 +481,11 @@ def test_a_label_that_training_lacks_is_refused_with_its_row(tmp_path):
         read_labelled(tmp_path)
 
 
+def test_a_label_column_that_is_named_twice_is_refused():
+    with pytest.raises(BadInput, match="label_column names 'y' twice"):
+        LabelSettings.of({"label_column": "y, x,y"})
+
+
 def test_wrong_folders_and_files(tmp_path):
     with pytest.raises(BadInput, match="no such file"):
         read_labelled(tmp_path / "none.csv")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from findna.data.places import RowPlaces
 from findna.files import BadInput
@@ -43,6 +43,13 @@ class LabelSettings(Settings):
     task: Literal["auto", TaskKind] = Field(
         "auto", description="Kind of task; auto guesses it from the labels."
     )
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> LabelSettings:
+        twice = [name for name in self.label_columns if self.label_columns.count(name) > 1]
+        if twice:
+            raise ValueError(f"label_column names {twice[0]!r} twice")
+        return self
 
     @property
     def label_columns(self) -> tuple[str, ...]:
