@@ -152,6 +152,13 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
     assert not stdin.buffer.closed
 
 
+def test_standard_input_that_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`findna ... - <&-`: Python has no such stream then."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(BadInput, match="standard input: is closed"), open_bytes("-"):
+        pass
+
+
 def test_truncated_and_damaged_gzip(tmp_path: Path) -> None:
     whole = gzip.compress(os.urandom(10_000))
     for data in (whole[:5000], whole[:8], whole[:-4] + b"0000"):

@@ -164,6 +164,8 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
 
 def _open_raw(path: str | Path) -> io.BufferedReader:
     if str(path) == STDIN:
+        if sys.stdin is None:
+            raise BadInput("is closed", file=path, remedy="pipe something into it, or name a file")
         return _filled(sys.stdin.buffer)
     try:
         file: io.BufferedReader = io.BufferedReader(io.FileIO(path), 1 << 16)
