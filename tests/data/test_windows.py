@@ -195,6 +195,17 @@ def test_contigs_too_unequal_for_a_tenth_fall_back_to_blocks(genome_of: Make) ->
     assert split.how == "blocks" and 0.02 <= split.fraction <= 0.10
 
 
+def test_contigs_that_a_window_fits_into_are_not_all_held_out(genome_of: Make) -> None:
+    """As in a draft assembly: 40 contigs of 120 bp, 5 % of the bases, and 1,500 of 60 bp."""
+    long = {f"long{i}": dna(120, i) for i in range(40)}
+    genome = genome_of(long | {f"short{i}": dna(60, i) for i in range(1500)})
+    settings = SamplingSettings(**SMALL)
+    split = split_genome(genome, settings)
+    assert split.how == "contigs" and len(split.validation_chroms) == 20
+    assert split.fraction >= 0.02
+    WindowSampler(genome, split.train, settings, 0)
+
+
 @pytest.mark.parametrize("length", [1100, 3000, 20_000, 300_000])
 def test_blocks_keep_their_guard(genome_of: Make, length: int) -> None:
     genome = genome_of({"a": dna(length * 3 // 4), "b": dna(length // 4, 1)})

@@ -107,6 +107,9 @@ def _split_contigs(
     order = sorted(able.tolist(), key=lambda i: _name_hash(seed, str(chroms[i])))
     usable = int(bases.sum())
     chosen = _fill(order, bases, settings.validation_fraction, usable)
+    if len(chosen) == len(order):
+        # Most contigs are shorter than a window: of the others half are left to learn from.
+        chosen = chosen[: len(chosen) // 2]
     if bases[chosen].sum() < LEAST_HELD_OUT * usable:
         return None
     held = np.isin(which, chosen)
