@@ -40,6 +40,7 @@ from findna.inference.embedding.stitching import (
 )
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import CHUNK_ROWS, described
+from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.model.heads import Pooling, channels, moments_of, pool
 from findna.model.model import Model, software_versions, weights_digest
@@ -151,7 +152,9 @@ def embed(
         ValueError: another pooling or strand, "base" beside others, a window below 1.
     """
     parts = pooled_parts(pooling)
-    _refuse_unknown(strand, window)
+    refuse_unknown_strand(strand)
+    if window is not None and window < 1:
+        raise ValueError(f"a window of {window} bases")
     if output is not None:
         check_output(output, _named(parts))
     network = pick_model(model).to(pick_device(device)).eval()
@@ -191,13 +194,6 @@ def pooled_parts(pooling: str | Sequence[str]) -> tuple[Pooling, ...]:
 
 def _named(parts: Sequence[Pooling]) -> str:
     return ",".join(parts) or PER_BASE
-
-
-def _refuse_unknown(strand: str, window: int | None) -> None:
-    if strand not in get_args(Strand):
-        raise ValueError(f"no such strand: {strand!r}")
-    if window is not None and window < 1:
-        raise ValueError(f"a window of {window} bases")
 
 
 def _facts(

@@ -30,6 +30,7 @@ from findna.inference.attribution.files import (
 from findna.inference.attribution.panel import AnyModel, Panel, named_models
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning
+from findna.inference.strands import refuse_unknown_strand
 from findna.sequence.alphabet import Strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from
@@ -105,7 +106,9 @@ def mutagenesis(
     Raises:
         BadInput: an unreadable record, a region without genome, models that answer different
             questions or are the same, an output that exists.
+        ValueError: another strand.
     """
+    refuse_unknown_strand(strand)
     genome = Genome.of(genome)
     panel = Panel.of(named_models(model), target, strand, window, sets, batch_bases, device)
     records = records_from(inputs, genome, sequence_column, id_column)

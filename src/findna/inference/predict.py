@@ -38,6 +38,7 @@ from findna.inference.calibration import (
 from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning, alike, chunks, described
+from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
 from findna.inference.writing import is_track, track_files, write_tables, write_tracks
@@ -102,7 +103,9 @@ def predict(
     Raises:
         BadInput: the model has no task, an unreadable record (with its place), an output that
             exists, a track of sequences that have no place.
+        ValueError: another strand.
     """
+    refuse_unknown_strand(strand)
     where = model if isinstance(model, str | Path) else None
     model = load_model(model) if isinstance(model, str | Path) else model
     task = require_task(model, where)

@@ -59,6 +59,7 @@ from findna.inference.scanning.sliding import (
     count_windows,
 )
 from findna.inference.scanning.table import table_of, tell
+from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import track_sizes
 from findna.inference.writing import write_tables
@@ -152,7 +153,9 @@ def scan(
     Raises:
         BadInput: unknown tracks, a window and a step that do not fit, regions the genome lacks, an
             output that exists, a missing library.
+        ValueError: another strand.
     """
+    refuse_unknown_strand(strand)
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     window = window or usual_window(network)

@@ -17,6 +17,7 @@ import pandas as pd
 from findna.files import log
 from findna.inference.devices import pick_device
 from findna.inference.progress import RecordProgress
+from findna.inference.strands import refuse_unknown_strand
 from findna.inference.variants.background import Background
 from findna.inference.variants.input import (
     looked_ahead,
@@ -99,7 +100,9 @@ def score_variants(
     Raises:
         BadInput: a file that is no VCF (with the line), an output that exists, or another genome
             build: `##contig` lengths differ, or more than 10 % of at least 20 REF alleles do.
+        ValueError: another strand.
     """
+    refuse_unknown_strand(strand)
     part = parse_shard(shard) if shard is not None else None
     _refuse_place(output, part, overwrite)
     genome = Genome.of(genome)

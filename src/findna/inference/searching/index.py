@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.files import BadInput, cache_folder, read_json
+from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.model.model import Model, weights_digest
 from findna.sequence.alphabet import Strand
@@ -56,7 +57,9 @@ class IndexSettings:
 
         Raises:
             BadInput: one of them makes no windows.
+            ValueError: another strand.
         """
+        refuse_unknown_strand(self.strand)
         window = usual_window(model) if self.window is None else self.window
         step = max(1, window // 2) if self.step is None else self.step
         max_n = _USUAL_MAX_N if self.max_n is None else self.max_n
