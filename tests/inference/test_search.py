@@ -90,6 +90,15 @@ def test_a_mistaken_query_is_told_before_an_index_is_made(
     assert not (tmp_path / "index").exists()
 
 
+def test_an_output_that_is_a_folder_is_told_before_an_index_is_made(
+    genome: Genome, tmp_path: Path
+) -> None:
+    (tmp_path / "hits.bed").mkdir()
+    with pytest.raises(BadInput, match=r"hits\.bed: is a folder"):
+        search("a:1-128", genome, MODEL, tmp_path / "hits.bed", index=tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
 def test_windows_cover_every_run_and_never_leave_it() -> None:
     runs = np.array([[0, 100], [100, 110], [110, 174]])
     got = [(s.tolist(), e.tolist()) for s, e in windows_of(runs, 64, 32)]

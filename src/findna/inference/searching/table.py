@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from findna.files import STDIN, BadInput, OutputExists, atomic_file
+from findna.files import STDIN, BadInput, atomic_file, refuse_existing
 from findna.inference.searching.index import Vectors
 from findna.inference.searching.loci import Best, Loci, Part
 from findna.inference.writing import write_tables
@@ -78,8 +78,7 @@ def check_output(output: str | Path, overwrite: bool) -> None:
             file=path,
             remedy=f"end it in {', '.join(_ENDINGS)}; - is a BED on standard output",
         )
-    if path.is_file() and not overwrite:
-        raise OutputExists("exists", file=path, remedy="--overwrite replaces it")
+    refuse_existing(path, overwrite)
 
 
 def write_hits(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
