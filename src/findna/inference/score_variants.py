@@ -222,7 +222,7 @@ def _fields(scorer: VariantScorer, background: Background | None) -> list[InfoFi
     """The INFO fields in the order of a row's values."""
     numbers = (*scorer.fields, *(background.fields if background else ()))
     return [
-        *(InfoField(f.name, f.number, "Float", f.description) for f in numbers),
+        *(InfoField(f.name, "A", "Float", f.description) for f in numbers),
         _REASON_FIELD,
     ]
 

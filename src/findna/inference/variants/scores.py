@@ -49,7 +49,6 @@ class ScoreField:
 
     name: str
     description: str
-    number: str = "A"
 
 
 class VariantScorer:
