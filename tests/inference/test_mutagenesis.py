@@ -285,6 +285,14 @@ def test_models_are_averaged():
     assert together.strands == pytest.approx(np.mean([s.strands for s in single]))
 
 
+def test_seeds_warn_of_a_length_once(caplog):
+    models = [task_model(seed=seed) for seed in (0, 5)]
+    for model in models:
+        model.provenance = {"trained_lengths": [50, 60]}
+    mutagenesis([Record("r", codes(9))], models, device="cpu")
+    assert caplog.text.count("9 bp is outside the 50 to 60 bp") == 1
+
+
 def test_every_model_answers_in_its_own_units():
     seeds = [
         task_model(TaskConfig(kind="regression", classes=("level",), target_sd=(sd,)), seed)

@@ -132,7 +132,8 @@ def mutagenesis(
 def _answers(
     records: Iterable[Record], panel: Panel, genome: Genome | None
 ) -> Iterator[Attribution]:
-    warners = [LengthWarning(model) for model in panel.models]
+    # Seeds have learned the same lengths: one says so for all.
+    warners = {model.trained_lengths: LengthWarning(model) for model in panel.models}.values()
     with RecordProgress("mutagenesis") as progress:
         for record in records:
             for warner in warners:
