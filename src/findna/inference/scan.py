@@ -158,7 +158,7 @@ def scan(
     refuse_unknown_strand(strand)
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
-    window = window or usual_window(network)
+    window = usual_window(network) if window is None else window
     asked = asked_runs(genome, regions)
     plan = Plan(
         model=network,
@@ -166,8 +166,8 @@ def scan(
         asked=asked,
         kinds=pick_kinds(tracks, network),
         window=window,
-        step=step or window - 2 * (window // 4),
-        bin=bin or usual_bin(asked),
+        step=window - 2 * (window // 4) if step is None else step,
+        bin=usual_bin(asked) if bin is None else bin,
         components=components,
         sets=sets,
         strand=strand,
