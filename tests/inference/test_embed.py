@@ -443,6 +443,22 @@ def test_no_records_make_an_empty_file_and_a_warning(model, tmp_path, caplog, po
     assert embed([], model, device="cpu", pooling=pooling).rows == 0
 
 
+@pytest.mark.parametrize("pooling", ["mean", "base"])
+def test_an_empty_bed_has_the_columns_of_one_with_rows(model, tmp_path, pooling):
+    (tmp_path / "g.fa").write_text(">chr1\n" + "ACGT" * 20 + "\n")
+    schemas, members = [], []
+    for name, rows in (("some", "chr1\t0\t30\n"), ("none", "# filtered\n")):
+        (tmp_path / f"{name}.bed").write_text(rows)
+        for ending in ("parquet", "npz"):
+            embed(
+                tmp_path / f"{name}.bed", model, tmp_path / f"{name}.{ending}", device="cpu",
+                genome=tmp_path / "g.fa", pooling=pooling,
+            )  # fmt: skip
+        schemas.append(pq.read_schema(tmp_path / f"{name}.parquet").remove_metadata())
+        members.append({key for key in npz(tmp_path / f"{name}.npz") if key != "base_0"})
+    assert schemas[0].equals(schemas[1]) and members[0] == members[1]
+
+
 def test_a_failure_leaves_nothing(model, tmp_path):
     def broken():
         yield from records(3)

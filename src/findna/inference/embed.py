@@ -168,7 +168,7 @@ def embed(
     rows = min(CHUNK_ROWS, max(1, _NUMBERS // facts["width"]))
     chunks = watched(records, network, reading.window, chunk_bases, rows)
     with RecordProgress("embed") as progress:
-        answers = _answers(chunks, network, parts, reading, dtype, progress)
+        answers = _answers(chunks, network, parts, reading, dtype, progress, genome is not None)
         if output is None:
             return _in_memory(answers, facts)
         rows = write_embeddings(answers, output, facts, overwrite)
@@ -229,17 +229,19 @@ def _answers(
     reading: Reading,
     dtype: np.dtype[Any],
     progress: RecordProgress,
+    placed: bool,
 ) -> Answers:
     for records in chunks:
+        columns = described(records) if records else _no_columns(placed)
         codes = [record.codes for record in records]
         if parts:
             vectors = pooled_vectors(
                 model, codes, parts, reading, lambda bases: progress.advance(0, bases)
             )
-            yield Pooled(_columns(records), _narrowed(vectors, dtype))
+            yield Pooled(columns, _narrowed(vectors, dtype))
         else:
             spans = base_vectors(model, codes, reading)
-            yield PerBase(_columns(records), _heard(spans, dtype, progress))
+            yield PerBase(columns, _heard(spans, dtype, progress))
         progress.advance(len(records), 0)
 
 
@@ -251,8 +253,10 @@ def _heard(
         yield span, _narrowed(vectors, dtype)
 
 
-def _columns(records: list[Record]) -> Columns:
-    return described(records) if records else {"id": [], "length": [], "frac_n": []}
+def _no_columns(placed: bool) -> Columns:
+    """The describing columns of no records, which would have a place or not."""
+    place = ("chrom", "start", "end", "strand") if placed else ()
+    return {name: [] for name in ("id", *place, "length", "frac_n")}
 
 
 def _narrowed(vectors: Embeddings, dtype: np.dtype[Any]) -> Floats:
