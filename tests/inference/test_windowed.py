@@ -2,14 +2,17 @@
 
 import os
 import threading
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit, softmax
 
 from findna.files import BadInput
+from findna.inference.calibration import log_odds
 from findna.inference.predict import predict
 from findna.inference.windowed import cut_from, pieces, sorted_rows, tiled, track_sizes
 from findna.inference.writing import track_files
@@ -320,13 +323,22 @@ def test_tags_shift_one_by_one():
 
 
 def test_log_odds_do_not_end_where_probabilities_do():
-    from findna.inference.calibration import log_odds
-
     binary = TaskConfig(kind="binary", classes=("no", "yes"))
     assert log_odds(np.array([[80.0]]), binary).tolist() == [[-80.0, 80.0]]
     many = TaskConfig(kind="multiclass", classes=("a", "b", "c"))
     found = log_odds(np.array([[90.0, 0.0, 0.0]]), many)
     assert found[0, 0] == pytest.approx(90 - np.log(2)) and np.isfinite(found).all()
+
+
+def test_log_odds_of_many_classes_take_no_room_for_each_pair():
+    many = TaskConfig(kind="multiclass", classes=tuple(f"c{k}" for k in range(60)))
+    logits = np.random.default_rng(0).normal(size=(1000, 60))
+    tracemalloc.start()
+    found = log_odds(logits, many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.allclose(found, logit(softmax(logits, axis=1)))
+    assert peak < 10 * logits.nbytes
 
 
 def test_names_of_several_tracks(tmp_path):

@@ -61,8 +61,9 @@ def log_odds(logits: Floats, task: TaskConfig) -> Floats:
         return np.concatenate([-found, found], axis=1)
     if task.kind == "multilabel":
         return found
-    rest = np.where(np.eye(found.shape[1], dtype=bool), -np.inf, found[:, None, :])
-    return np.asarray(found - logsumexp(rest, axis=2))
+    # Class by class: all at once would be (n, classes, classes).
+    rest = [logsumexp(np.delete(found, k, axis=1), axis=1) for k in range(found.shape[1])]
+    return np.asarray(found - np.stack(rest, axis=1))
 
 
 def relative_log_odds(logits: Floats, task: TaskConfig) -> Floats:
