@@ -19,6 +19,7 @@ import findna
 from findna.files import BadInput, OutputExists
 from findna.inference.embed import embeddings
 from findna.inference.search import search
+from findna.inference.searching import loci as loci_module
 from findna.inference.searching.build import index_genome, windows_of
 from findna.inference.searching.engines import FaissEngine, TorchEngine
 from findna.inference.searching.index import SearchIndex, read_index
@@ -320,6 +321,27 @@ def test_few_candidates_are_asked_again_until_there_are_enough(tmp_path: Path) -
     ties = looked_up("t:1-64", genome, index, k=5)
     twins = ties[ties["chrom"] == "s"]
     assert twins["start"].tolist() == [WINDOW * i for i in range(len(twins))]  # ties by place
+
+
+def test_the_more_candidates_the_fewer_queries_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "satellite.fa"
+    path.write_text(f">s\n{dna(WINDOW, 11) * 100}\n>t\n{dna(WINDOW, 12)}\n")
+    genome = Genome.open(path)
+    index = index_genome(genome, MODEL, tmp_path / "i", window=WINDOW, step=WINDOW)
+    whole = looked_up("s:1-6400", genome, index, k=1)
+    asked: list[int] = []
+    nearest = TorchEngine.nearest
+
+    def watched(self: TorchEngine, queries: Any, count: int) -> Any:
+        asked.append(len(queries) * count)
+        return nearest(self, queries, count)
+
+    monkeypatch.setattr(TorchEngine, "nearest", watched)
+    monkeypatch.setattr(loci_module, "_AT_ONCE", 500)
+    pd.testing.assert_frame_equal(looked_up("s:1-6400", genome, index, k=1), whole)
+    assert len(asked) > 20 and max(asked) <= 500
 
 
 def test_long_queries_are_searched_part_by_part(genome: Genome, index: SearchIndex) -> None:

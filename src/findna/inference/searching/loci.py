@@ -21,6 +21,7 @@ Bools = NDArray[np.bool_]
 # Candidates of the first look for each hit that is wanted: neighbours of the query and of better
 # hits are among them. Where they do not suffice, ever more are looked at.
 _CANDIDATES, _MORE = 16, 8
+_AT_ONCE = 1 << 22  # candidates of all queries that are held at once: 50 MB
 _DIGITS = 6  # of a similarity: what differs less is equal, and stands in the order of places
 
 
@@ -93,14 +94,15 @@ class Loci:
         windows = len(self.index)
         count = min(windows, _CANDIDATES * self.rules.k)
         while waiting := [row for row in range(len(parts)) if row not in answers]:
-            similar, found = self.engine.nearest(queries[waiting], count)
-            unseen = (
-                similar.min(1) + TOLERANCE if count < windows else np.full(len(waiting), -np.inf)
-            )
-            for row, candidates, limit in zip(waiting, found, unseen.tolist(), strict=True):
-                best = self._choose(parts[row], queries[row], candidates, limit)
-                if best is not None:
-                    answers[row] = best
+            together = max(1, _AT_ONCE // count)
+            for at in range(0, len(waiting), together):
+                rows = waiting[at : at + together]
+                similar, found = self.engine.nearest(queries[rows], count)
+                unseen = similar.min(1) + TOLERANCE if count < windows else [-np.inf] * len(rows)
+                for row, candidates, limit in zip(rows, found, unseen, strict=True):
+                    best = self._choose(parts[row], queries[row], candidates, float(limit))
+                    if best is not None:
+                        answers[row] = best
             count = min(windows, _MORE * count)
         return [answers[row] for row in range(len(parts))]
 
