@@ -17,6 +17,7 @@ import torch
 
 import findna
 from findna.files import BadInput, OutputExists
+from findna.inference import search as search_module
 from findna.inference.embed import embeddings
 from findna.inference.search import search
 from findna.inference.searching import loci as loci_module
@@ -354,6 +355,23 @@ def test_long_queries_are_searched_part_by_part(genome: Genome, index: SearchInd
     ]  # fmt: skip
     alone = looked_up(Record("x", record.codes[64:128]), genome, index, k=3)
     np.testing.assert_array_equal(alone["start"], table["start"][3:6])
+
+
+def test_hits_of_a_long_query_are_held_some_parts_at_a_time(
+    genome: Genome, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = looked_up("a:1-640", genome, index, k=3)
+    made: list[int] = []
+    table_of = search_module.table_of
+
+    def watched(rows: list[Any]) -> pd.DataFrame:
+        made.append(len(rows))
+        return table_of(rows)
+
+    monkeypatch.setattr(search_module, "table_of", watched)
+    monkeypatch.setattr(search_module, "_PARTS", 4)
+    pd.testing.assert_frame_equal(looked_up("a:1-640", genome, index, k=3), whole)
+    assert made == [0, 12, 12, 6]
 
 
 def test_parts_of_n_are_counted_and_have_no_hits(

@@ -39,6 +39,7 @@ from findna.sequence.records import Record
 Queries = str | Path | Record | pd.DataFrame | Iterable[str | Path | Record]
 
 _BATCHES = 16
+_PARTS = 4096  # of queries whose hits are held at once; a chromosome has half a million
 _SHORT = 0.5  # of a window: a shorter query is another question than the index answers
 
 
@@ -189,7 +190,8 @@ class _Searcher:
             for chunk in chunks(records, _BATCHES * self.batch_bases):
                 self.queries += len(chunk)
                 parts = self._known([p for r in chunk for p in parts_of(r, self.window)])
-                yield table_of(self._hits(parts))
+                for at in range(0, len(parts), _PARTS):
+                    yield table_of(self._hits(parts[at : at + _PARTS]))
                 progress.advance(len(chunk), sum(len(r.codes) for r in chunk))
         if not self.queries:
             log.warning("the input holds no sequences: nothing is searched")
@@ -204,9 +206,7 @@ class _Searcher:
         return known
 
     def _hits(self, parts: list[Part]) -> list[dict[str, object]]:
-        """Rows of the table for parts."""
-        if not parts:
-            return []
+        """Rows of the table for parts, at least one."""
         codes = [part.codes for part in parts]
         self._look_at(np.array([len(c) for c in codes]))
         strand = self.index.made_from["strand"]
