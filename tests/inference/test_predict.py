@@ -90,6 +90,18 @@ def test_a_packed_table_says_neither_when_nor_under_which_name_it_was_written(tm
         assert len(pd.read_csv(tmp_path / name, sep=None, engine="python")) == 1
 
 
+@pytest.mark.parametrize("verb", [predict, embed])
+def test_a_place_that_is_taken_is_told_before_a_genome_is_indexed(tmp_path, monkeypatch, verb):
+    monkeypatch.setenv("FINDNA_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "g.fa").write_text(">chr1\n" + "ACGT" * 50 + "\n")
+    taken, unknown = tmp_path / "x.parquet", tmp_path / "x.colour"
+    taken.write_text("mine")
+    for output, words in ((taken, "exists"), (unknown, "does not say which format")):
+        with pytest.raises(BadInput, match=words):
+            verb("chr1:1-40", task_model(), output, genome=tmp_path / "g.fa", device="cpu")
+    assert taken.read_text() == "mine" and not (tmp_path / "cache").exists()
+
+
 def test_a_fasta_beside_its_genome_is_not_cut(tmp_path):
     fasta = tmp_path / "g.fa"
     fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")

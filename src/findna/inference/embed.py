@@ -156,7 +156,7 @@ def embed(
     if window is not None and window < 1:
         raise ValueError(f"a window of {window} bases")
     if output is not None:
-        check_output(output, _named(parts))
+        check_output(output, _named(parts), overwrite)
     network = pick_model(model).to(pick_device(device)).eval()
     bases = batch_bases or usual_batch_bases(network.device)
     reading = Reading(window or usual_window(network), strand, bases)

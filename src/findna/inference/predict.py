@@ -41,7 +41,13 @@ from findna.inference.rows import LengthWarning, alike, chunks, described
 from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
-from findna.inference.writing import is_track, track_files, write_tables, write_tracks
+from findna.inference.writing import (
+    is_track,
+    refuse_table,
+    track_files,
+    write_tables,
+    write_tracks,
+)
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import Model
@@ -106,12 +112,14 @@ def predict(
         ValueError: another strand.
     """
     refuse_unknown_strand(strand)
+    track = output is not None and str(output) != STDIN and is_track(output)
+    if output is not None and not track:
+        refuse_table(output, overwrite)
     where = model if isinstance(model, str | Path) else None
     model = load_model(model) if isinstance(model, str | Path) else model
     task = require_task(model, where)
     if prevalence is not None:
         task = at_prevalence(task, prevalence)
-    track = output is not None and str(output) != STDIN and is_track(output)
     genome = Genome.of(genome)
     if tile is not None:
         genome, records = cut_from(inputs, genome, tile)

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from findna.files import STDIN, BadInput, atomic_file
+from findna.files import STDIN, BadInput, atomic_file, refuse_existing
 from findna.inference.answers import with_whole_values
 from findna.inference.windowed import Piece
 from findna.sequence.tracks import TrackPiece, track_format, track_writer
@@ -71,6 +71,13 @@ def _schema_of(table: pd.DataFrame) -> pa.Schema:
     fields = pa.Schema.from_pandas(table, preserve_index=False)
     typed = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in fields]
     return pa.schema(typed, metadata=fields.metadata)
+
+
+def refuse_table(output: str | Path, overwrite: bool) -> None:
+    """What `write_tables` refuses, asked before the work."""
+    if str(output) != STDIN:
+        _ending(Path(output))
+        refuse_existing(output, overwrite)
 
 
 def write_tables(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from findna.files import STDIN, BadInput, atomic_file
+from findna.files import STDIN, BadInput, atomic_file, refuse_existing
 from findna.inference.embedding.stitching import Span
 from findna.inference.writing import write_tables
 
@@ -64,8 +64,9 @@ class PerBase(NamedTuple):
 Answers = Iterator[Pooled | PerBase]  # all of one kind
 
 
-def check_output(output: str | Path, pooling: str) -> None:
-    """Refuse at the door a name that says no format, or a format that cannot hold the answer.
+def check_output(output: str | Path, pooling: str, overwrite: bool) -> None:
+    """Refuse at the door a name that says no format, a format that cannot hold the answer, or an
+    output that exists.
 
     Raises:
         BadInput: that, or a missing library.
@@ -85,6 +86,8 @@ def check_output(output: str | Path, pooling: str) -> None:
         )
     if ending == ".h5ad":
         _anndata()
+    if ending != STDIN:
+        refuse_existing(output, overwrite)
 
 
 def write_embeddings(answers: Answers, output: str | Path, facts: Facts, overwrite: bool) -> int:
