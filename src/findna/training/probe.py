@@ -78,8 +78,9 @@ class PooledRows:
 
     def of(self, rows: LabelledSplit, turned: bool) -> Vectors:
         """Pooled vectors (n, channels) of the given strand, or of the other."""
+        every = self._pooled(turned)
         at = [self._at[id(codes)] for codes in rows.codes]
-        return np.asarray(self._pooled(turned)[at])
+        return every if at == list(range(len(every))) else np.asarray(every[at])
 
 
 class FrozenRows:
