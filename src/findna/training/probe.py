@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import product
+from itertools import product, starmap
 
 import numpy as np
 import torch
@@ -124,9 +124,7 @@ class FrozenRows:
         """
         tried = {
             probing: self._asked(probing, held, tasks)
-            for probing in map(
-                Probing, *zip(*product(strands, self.readings, STRENGTHS), strict=True)
-            )
+            for probing in starmap(Probing, product(strands, self.readings, STRENGTHS))
         }
         best = min(tried, key=lambda probing: float(tried[probing][0].mean()))
         return best, tried[best][1]
