@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -13,7 +13,6 @@ from torch import Tensor
 from findna.files import BadInput
 from findna.inference.devices import pick_device
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 T = TypeVar("T")
 
 

@@ -26,7 +26,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
@@ -64,9 +63,6 @@ from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import task_of
 
 __all__ = ["FinetuneResult", "FinetuneSettings", "finetune"]
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,6 @@ from findna.training.tasks import retasked, task_for, task_of
 from findna.training.thresholds import LEAST_ANSWERED, choose_threshold, leaves_open
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Precision = Literal["fp32", "bf16"]
 
