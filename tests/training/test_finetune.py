@@ -614,6 +614,15 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights(tmp_path, mo
     )
 
 
+def test_a_last_step_that_breaks_the_network_is_noticed_without_validation_rows():
+    data = gc_data(train=8, dev=0, test=0)
+    task, rows = TaskConfig(kind="binary", classes=data.classes), data.splits["train"]
+    settings = FinetuneSettings(**{**QUICK, "epochs": 1, "warmup": 0, "learning_rate": 1e30})
+    begun = begin(small_model(), task, rows, None, settings, precision="fp32")
+    with pytest.raises(NonFiniteLoss, match="not finite in epoch 1"):
+        fitting.fit(begun, rows, None, settings, precision="fp32", note=lambda **_: None)
+
+
 def test_an_existing_run_is_kept_unless_told_otherwise(tmp_path):
     data = gc_data(train=16, dev=8, test=8)
     settings = FinetuneSettings(**{**QUICK, "epochs": 1})

@@ -80,13 +80,16 @@ def fit(
         model = _copied(begun)
         torch.manual_seed(settings.seed)
         training = _Training(model, task, train, settings, precision)
+        some = train.where(np.arange(len(train)) < training.batch_rows)
         best: Fit | None = None
         for epoch in range(1, (stop_after or settings.epochs) + 1):
             began = time.monotonic()
             loss = training.epoch(epoch)
-            if not np.isfinite(loss):
-                raise _broken_down(epoch, best)
             kept = training.kept
+            # The last step of an epoch comes after its last loss.
+            broken = valid is None and not np.isfinite(logits_of(kept, some, precision)).all()
+            if broken or not np.isfinite(loss):
+                raise _broken_down(epoch, best)
             checked = (0.0, 0.0)
             if valid is not None:
                 checked = _check(kept, task, valid, precision, settings.class_weights)
