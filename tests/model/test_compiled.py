@@ -69,9 +69,20 @@ def test_nothing_is_compiled_unasked_on_a_cpu(monkeypatch):
     assert not compile_layers(model(), "off") and not compile_layers(model(), "auto")
 
 
-def test_trying_out_leaves_no_gradient():
+def test_trying_out_leaves_no_gradient(monkeypatch):
     network = model()
     compiled._try_out(network)
+    assert all(p.grad is None for p in network.parameters())
+    encode = network.encode
+
+    def breaks_at_the_second_length(codes):
+        if codes.shape[1] == 65:
+            raise RuntimeError("no kernel for this shape")
+        return encode(codes)
+
+    monkeypatch.setattr(network, "encode", breaks_at_the_second_length)
+    with pytest.raises(RuntimeError, match="this shape"):
+        compiled._try_out(network)
     assert all(p.grad is None for p in network.parameters())
 
 

@@ -38,7 +38,10 @@ def compile_layers(model: Model, wanted: Compile) -> bool:
 
 def _try_out(model: Model) -> None:
     """A step over two lengths: compiling happens at the first call."""
-    for length in (48, 65):
-        codes = torch.zeros((2, length), dtype=torch.long, device=model.device)
-        model.encode(codes).bases.sum().backward()
-    model.zero_grad()
+    try:
+        for length in (48, 65):
+            codes = torch.zeros((2, length), dtype=torch.long, device=model.device)
+            model.encode(codes).bases.sum().backward()
+    finally:
+        # What a first length left would be learned from if a second one fails.
+        model.zero_grad()
