@@ -204,7 +204,8 @@ def test_metrics_are_plain_json_and_cut_at_the_checkpoint(tmp_path: Path) -> Non
     MetricsLog(tmp_path / "metrics.jsonl", until(2))
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
     # The closing check stands at the last step and is made again.
-    log.write(step=2, by_length={"70": 1.3})
+    log.write(step=2, by_length={"70": {"loss": float("inf")}})
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["by_length"] == {"70": {"loss": None}}
     MetricsLog(tmp_path / "metrics.jsonl", until(2))
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
 

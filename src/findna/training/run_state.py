@@ -251,7 +251,7 @@ class MetricsLog:
 
     def write(self, **numbers: Any) -> None:
         """Append one line."""
-        line = json.dumps({key: _plain(value) for key, value in numbers.items()})
+        line = json.dumps(_plain(numbers))
         try:
             with full_disk_told(self.file), self.file.open("a", encoding="utf-8") as out:
                 out.write(line + "\n")
@@ -280,6 +280,8 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, Tensor):
         value = value.item()
     if isinstance(value, float):
