@@ -227,6 +227,16 @@ def test_making_a_model_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(1), wanted)
 
 
+def test_making_a_model_leaves_the_generators_of_gpus_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: False)
+    new_model(SMALL, 5)
+    assert seeded == []
+
+
 def test_folder_round_trip(model: Model, folder: Path) -> None:
     again = load_model(folder)
     assert not again.training

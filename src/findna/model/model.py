@@ -288,6 +288,7 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
                 f"there is no preset {config!r}", remedy=f"use one of {', '.join(PRESETS)}"
             )
         config = PRESETS[config]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would seed every GPU as well, and for good.
+        torch.default_generator.manual_seed(seed)
         return Model(config)
