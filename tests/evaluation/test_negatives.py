@@ -217,6 +217,19 @@ def test_a_bed_and_a_fasta_become_a_binary_task(genome, positives, tmp_path):
     assert again.places is None and again.ids[0] == "p0" and "negative-p0" in again.ids
 
 
+def test_rows_of_one_name_are_told_apart_here_and_in_the_file(genome, positives, tmp_path):
+    bed = tmp_path / "peaks.bed"
+    positives[["chrom", "start", "end"]].assign(name="peak").to_csv(
+        bed, sep="\t", index=False, header=False
+    )
+    data = with_negatives(bed, genome, 0, LOOSE)
+    write_task(data, tmp_path / "task.csv")
+    names, again = (
+        each.named().splits["train"].ids for each in (data, read_labelled(tmp_path / "task.csv"))
+    )
+    assert names == again and len(set(names)) == len(names)
+
+
 def test_rows_with_two_labels_are_no_positives(genome, positives, tmp_path):
     bed = tmp_path / "peaks.bed"
     labels = np.where(np.arange(len(positives)) % 2, "bound", "not bound")

@@ -129,7 +129,8 @@ def with_negatives(
 ) -> LabelledData:
     """A binary task, "negative" and "positive", from a BED or a file of sequences.
 
-    A positive without negative takes no part, which `matched_negatives` says.
+    A positive without negative takes no part, which `matched_negatives` says. Rows are counted as
+    `write_task` writes them.
 
     Raises:
         BadInput: the file has labels of several classes, so that its rows are not all positives; or
@@ -156,7 +157,7 @@ def with_negatives(
         [records[at].id for at in kept] + [f"negative-{records[at].id}" for at in kept],
         [records[at].codes for at in kept] + found.codes,
         np.repeat([1, 0], len(kept)),
-        np.concatenate([kept + 1, kept + 1]),
+        np.arange(1, 2 * len(kept) + 1),
         None,
         None if places is None else _row_places(places),
     )
