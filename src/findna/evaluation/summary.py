@@ -200,9 +200,7 @@ def _across(
 # ---------------------------------------------------------------- composition
 
 
-def composition_warnings(
-    table: pd.DataFrame, *, composition: str = "composition", majority: str = "majority"
-) -> list[str]:
+def composition_warnings(table: pd.DataFrame) -> list[str]:
     """A sentence a task where length and letter composition alone reach most of the best score, or
     of that of the best model given.
 
@@ -212,14 +210,14 @@ def composition_warnings(
     lines = []
     for task, rows in table.groupby("task", sort=False):
         scores = rows.set_index("contender")["mean"].astype(float).dropna()
-        if composition not in scores.index:
+        if "composition" not in scores.index:
             continue
-        chance = _chance(scores, str(rows["metric"].iloc[0]), majority)
+        chance = _chance(scores, str(rows["metric"].iloc[0]))
         if chance is None:
-            lines.append(f"{task}: not judged against composition, there is no run of {majority}")
+            lines.append(f"{task}: not judged against composition, there is no run of majority")
             continue
-        others = scores.drop([composition, majority], errors="ignore")
-        told = _told_of_composition(others, float(scores[composition]), chance)
+        others = scores.drop(["composition", "majority"], errors="ignore")
+        told = _told_of_composition(others, float(scores["composition"]), chance)
         lines += [f"{task}: {told}"] if told else []
     return lines
 
@@ -256,8 +254,8 @@ def _is_given(contender: str) -> bool:
     return contender not in _BASELINES and not _RANDOM.match(contender)
 
 
-def _chance(scores: pd.Series[float], metric: str, majority: str) -> float | None:
-    known = scores.get(majority)
+def _chance(scores: pd.Series[float], metric: str) -> float | None:
+    known = scores.get("majority")
     if known is not None and not np.isnan(known):
         return float(known)
     return 0.0 if metric in _CHANCE_IS_ZERO else None
