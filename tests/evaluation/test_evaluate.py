@@ -345,6 +345,21 @@ def test_a_table_of_predictions_takes_part(tmp_path):
     assert found.table.set_index("contender").loc["oracle", "mean"] == 1.0
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_table_that_lacks_rows_is_refused_before_any_run(tmp_path, split):
+    data = task_data()
+    ids = [id for rows in data.splits.values() for id in rows.ids]
+    ids.remove(data.splits[split].ids[0])
+    said = pd.DataFrame({"id": ids, "p_a": 0.5, "p_b": 0.5})
+    tables = {"features": EmbeddingTable("t", tmp_path / "t", pd.DataFrame({"id": ids, "v": 0.0}))}
+    if split == "test":  # nothing is asked of training rows
+        tables["others"] = PredictionTable("t", tmp_path / "t", said)
+    for how, table in tables.items():
+        with pytest.raises(BadInput, match="lacks 1 of"):
+            evaluate(data, tmp_path / "out", settings=_linear(1), device="cpu", **{how: [table]})
+    assert not (tmp_path / "out").exists()
+
+
 def test_rows_are_called_as_in_the_files_when_some_of_them_are_dropped(tmp_path):
     """Dropping the one row whose id stands in two splits must not rename all others."""
     data = task_data()

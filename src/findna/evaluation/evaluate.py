@@ -215,11 +215,13 @@ def _refuse_early(
     prepared: Sequence[Prepared], everyone: Sequence[Contender], settings: EvaluateSettings
 ) -> None:
     """What would only be found wrong once time is spent: a seed whose rows cannot be parted, a
-    model that has no seed, a reference that nobody is.
+    model that has no seed, a reference that nobody is, a table that lacks rows.
     """
     for task in prepared:
         for seed in settings.every_seed if task.draws else ():
             task.parts(seed)
+        for contender in everyone:
+            _refuse_table(contender, task, settings)
     for start in filter(None, map(_start_of, everyone)):
         if len(start.models) > len(settings.every_seed):
             raise BadInput(
@@ -240,6 +242,17 @@ def _refuse_early(
             f"no contender is called {settings.reference}, the --reference",
             remedy=f"contenders are: {', '.join(names)}",
         )
+
+
+def _refuse_table(contender: Contender, task: Prepared, settings: EvaluateSettings) -> None:
+    """Ask a table for every row that it will be asked for, which costs nothing."""
+    if isinstance(contender, PredictionTable):
+        for seed in _seeds(contender, task, settings):
+            contender.learn(task.parts(seed), seed).scores(task.test)
+    for table in _features([contender]):
+        if isinstance(table, EmbeddingTable):
+            for rows in task.whole.splits.values():
+                table.vectors(rows, settings.first_seed, "table")
 
 
 # ---------------------------------------------------------------- runs
