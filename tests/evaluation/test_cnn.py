@@ -12,6 +12,7 @@ from findna.evaluation.contenders.cnn import (
     CnnContender,
     CnnSettings,
     _indicators,
+    _logits,
     _shuffled,
     network,
 )
@@ -53,6 +54,16 @@ def test_parameters_are_those_of_a_count_by_hand():
     dense = (18 * 4 + 1) * 512 + 512 * 2 + 2
     found = sum(p.numel() for p in network(200, 2).parameters())
     assert found == convolutions + dense
+
+
+def test_long_rows_are_answered_a_few_at_a_time():
+    """A thousand rows of 16 kb together are gigabytes in every layer."""
+    width, places = 1 << 18, []
+    model = network(width, 2).eval()
+    model.register_forward_pre_hook(lambda _, given: places.append(given[0].shape))
+    rows = Ragged([np.zeros(60, np.uint8)] * 6)
+    assert _logits(model, rows, width).shape == (6, 2)
+    assert places == [(4, 4, width), (2, 4, width)]
 
 
 def test_letters_become_indicators_and_everything_else_zeros():

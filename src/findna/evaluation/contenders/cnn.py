@@ -51,7 +51,8 @@ _POOL = 2
 _DENSE = 512
 # The shortest row of which the last pooling leaves something to its normalisation: two places.
 _SHORTEST = 57
-_ROWS_AT_ONCE = 1024
+# Rows that are answered together have so many places, 64 MiB in the widest layer.
+_MOST_ROWS, _PLACES_AT_ONCE = 1024, 1 << 20
 
 
 class CnnSettings(Settings):
@@ -229,7 +230,8 @@ def _step(
 def _logits(model: nn.Module, sequences: Ragged, width: int) -> Floats:
     """Logits (n, outputs) in the order of the rows."""
     model.eval()
-    parts = np.split(np.arange(len(sequences)), range(_ROWS_AT_ONCE, len(sequences), _ROWS_AT_ONCE))
+    size = max(1, min(_MOST_ROWS, _PLACES_AT_ONCE // width))
+    parts = np.split(np.arange(len(sequences)), range(size, len(sequences), size))
     found = [model(_indicators(sequences, rows, width)).cpu() for rows in parts]
     return torch.cat(found).double().numpy()
 
