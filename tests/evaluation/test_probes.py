@@ -90,6 +90,19 @@ def test_neighbours_equal_a_plain_loop(kind):
     assert learned.scores(test) == pytest.approx(plain_neighbours(data, test, table, 7), abs=1e-4)
 
 
+def test_neighbours_are_looked_for_a_bounded_number_of_pairs_at_a_time(monkeypatch):
+    monkeypatch.setattr(probes, "_PAIRS_AT_ONCE", 200)
+    data, test, table = data_and_table()
+    asked = []
+    real = probes._nearest
+    monkeypatch.setattr(
+        probes, "_nearest", lambda q, keys, k: asked.append(len(q) * len(keys)) or real(q, keys, k)
+    )
+    learned = NeighbourProbe(table, neighbours=(7,)).learn(data, 0)
+    assert learned.scores(test) == pytest.approx(plain_neighbours(data, test, table, 7), abs=1e-4)
+    assert max(asked) == 160 and sum(asked) == 80 * (40 + 30)
+
+
 @pytest.mark.parametrize("what", ["unit", "constant"])
 def test_neighbours_depend_on_no_unit_and_on_nothing_that_training_rows_lack(what):
     data, test, table = data_and_table()

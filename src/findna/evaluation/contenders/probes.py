@@ -36,7 +36,8 @@ from findna.training.thresholds import choose_threshold
 Floats = NDArray[np.float64]
 
 TEMPERATURE = 0.07
-_QUERIES_AT_ONCE = 2048
+# Similarities that are held at once: 128 MiB.
+_PAIRS_AT_ONCE = 1 << 25
 
 # What is computed in one pass, in blocks of D channels. The mean of the last vectors is the last
 # block of the layers.
@@ -301,10 +302,8 @@ class _Memory:
         """For each number of neighbours its answers (n, K); the search is done once."""
         ks = tuple(min(k, len(self.keys)) for k in ks)
         queries = self._unit(self.source.vectors(rows, self.seed, self.part))
-        found = [
-            _nearest(queries[at : at + _QUERIES_AT_ONCE], self.keys, max(ks))
-            for at in range(0, len(queries), _QUERIES_AT_ONCE)
-        ]
+        size = max(1, _PAIRS_AT_ONCE // len(self.keys))
+        found = [_nearest(some, self.keys, max(ks)) for some in torch.split(queries, size)]
         similar, at = (torch.cat(each) for each in zip(*found, strict=True))
         for k in ks:
             weights = torch.softmax(similar[:, :k] / TEMPERATURE, dim=1).double()
