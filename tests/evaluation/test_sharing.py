@@ -386,6 +386,12 @@ def test_rows_are_found_by_the_weights_not_by_the_name(model: Model, tmp_path: P
     ]
 
 
+def test_a_model_whose_name_begins_so_is_no_random_weights(model: Model, tmp_path: Path) -> None:
+    folder = evaluation(tmp_path / "e", ("randomised", model))
+    (row,) = read_evidence(folder, [weights_digest(model)]).table.to_dict("records")
+    assert (row["contender"], row["random"]) == ("linear-randomised", "0.110 [0.100, 0.300]")
+
+
 def test_one_of_several_models_under_a_name_is_told_as_such(model: Model, tmp_path: Path) -> None:
     second = new_model(SMALL, 12)
     folder = evaluation(tmp_path / "e", ("both", model))

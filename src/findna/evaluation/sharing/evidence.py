@@ -92,7 +92,7 @@ def _names(folder: Path) -> dict[str, set[str]]:
 def _row(row: Mapping[Any, Any], table: pd.DataFrame) -> dict[str, str]:
     here = table[table["task"] == row["task"]]
     same = here[here["mode"] == row["mode"]]
-    random = same[same["contender"].str.startswith(f"{row['mode']}-random")]
+    random = same[same["contender"].str.match(f"{row['mode']}-random(-|$)")]
     return {
         "task": row["task"],
         "contender": row["contender"],
