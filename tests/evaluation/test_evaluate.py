@@ -19,7 +19,7 @@ from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable,
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
-from findna.files import BadInput
+from findna.files import BadInput, FullDisk
 from findna.inference import precision
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
@@ -489,6 +489,19 @@ def test_a_budget_ends_between_two_runs_and_the_next_start_goes_on(tmp_path):
     assert nothing.left == 5 and not len(nothing.table)
     with pytest.raises(BadInput, match="no time"):
         EvaluateSettings.parse({"budget": "soon"}, source="here")
+
+
+def test_a_full_disk_ends_it_before_more_is_trained_for_nothing(tmp_path, monkeypatch):
+    written = []
+
+    def full(folder, facts, *_, **__):
+        written.append(facts.contender)
+        raise FullDisk(folder)
+
+    monkeypatch.setattr(module, "write_run", full)
+    with pytest.raises(FullDisk):
+        evaluate(task_data(), tmp_path / "out", settings=_linear(1), device="cpu")
+    assert written == ["majority"]
 
 
 # ---------------------------------------------------------------- what must not be mixed

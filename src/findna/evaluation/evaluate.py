@@ -51,6 +51,7 @@ from findna.evaluation.tabulate import EvaluateResult, tabulate
 from findna.files import (
     BadInput,
     FindnaError,
+    FullDisk,
     cache_folder,
     log,
     read_json,
@@ -276,7 +277,7 @@ def _runs(
                 continue
             try:
                 _one_run(folder, task, suite, contender, seed, settings)
-            except BadInput:
+            except (BadInput, FullDisk):  # no other run would fare better
                 raise
             except FindnaError as error:
                 failed.append(f"{task.name}, {contender.name}, seed {seed}: {error}")
