@@ -19,7 +19,7 @@ from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable,
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
-from findna.files import BadInput, FullDisk
+from findna.files import BadInput, FindnaError, FullDisk
 from findna.inference import precision
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
@@ -489,6 +489,19 @@ def test_a_budget_ends_between_two_runs_and_the_next_start_goes_on(tmp_path):
     assert nothing.left == 5 and not len(nothing.table)
     with pytest.raises(BadInput, match="no time"):
         EvaluateSettings.parse({"budget": "soon"}, source="here")
+
+
+def test_a_reference_that_failed_costs_no_table(tmp_path, monkeypatch):
+    def failing(*_, **__):
+        raise FindnaError("the loss was not finite")
+
+    monkeypatch.setattr(CnnContender, "learn", failing)
+    settings = _linear(1).model_copy(update={"reference": "cnn"})
+    found = evaluate(task_data(), tmp_path / "out", settings=settings, device="cpu")
+    assert len(found.failed) == 1 and "cnn" not in set(found.table["contender"])
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "**No run of cnn**: differences are to linear-random-tiny." in text
+    assert "## Not run\n\n* own, cnn, seed 0: the loss was not finite" in text
 
 
 def test_a_full_disk_ends_it_before_more_is_trained_for_nothing(tmp_path, monkeypatch):

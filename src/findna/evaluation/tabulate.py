@@ -49,7 +49,7 @@ def tabulate(
         nothing = pd.DataFrame()
         return EvaluateResult(folder, nothing, nothing, nothing, tuple(failed), left)
     names = {run.record.contender for run in runs}
-    reference = _reference(settings, begun, names, ended=not left)
+    reference = _reference(settings, begun, names)
     found = summary(runs, reference, resamples=settings.resamples)
     published, others = _published({run.record.task: run.record.rows for run in runs})
     results = tidy(runs)
@@ -60,7 +60,7 @@ def tabulate(
         ("published", published),
     ):
         write_table(table, folder / f"{name}.tsv")
-    told = [*_told_of_budget(left, reference, settings, begun), *others]
+    told = [*_told_of_missing(left, reference, settings, begun), *others]
     text = to_markdown(found, published, told)
     for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
         if listed := "\n".join(f"* {line}" for line in lines):
@@ -90,24 +90,25 @@ def _told(start: Start) -> str:
     return f"{start.name}: {', '.join([parameters, *facts])}"
 
 
-def _reference(
-    settings: EvaluateSettings, begun: Sequence[Start], names: set[str], *, ended: bool
-) -> str:
+def _reference(settings: EvaluateSettings, begun: Sequence[Start], names: set[str]) -> str:
     """The contender that was named, or the first model in the strongest mode that ran; as long as
-    runs are left, whoever is there.
+    runs are left, or if all of it failed, whoever is there.
     """
-    if settings.reference and (ended or settings.reference in names):
+    if settings.reference in names:
         return settings.reference
     wanted = _preferred(begun, _STRONGEST)
     return next((name for name in (*wanted, "kmer") if name in names), min(names))
 
 
-def _told_of_budget(
+def _told_of_missing(
     left: int, reference: str, settings: EvaluateSettings, begun: Sequence[Start]
 ) -> list[str]:
-    """What an evaluation that is not finished compares, and what it will; nothing once it is."""
+    """What an evaluation that is not finished compares, and what it will; once it is, only what
+    became of a reference without a run.
+    """
     if not left:
-        return []
+        lost = settings.reference not in (None, reference)
+        return [f"**No run of {settings.reference}**: differences are to {reference}."] * lost
     awaited = settings.reference or next(iter(_preferred(begun, settings.modes)), "kmer")
     runs = "run is" if left == 1 else "runs are"
     text = f"**Not finished**: {left:,} {runs} left, and the same command goes on with them."
