@@ -436,6 +436,8 @@ def test_one_model_a_pretraining_seed(tmp_path, model):
     pair = [f"both={model},{second}"]
     with pytest.raises(BadInput, match="both is 2 models, one a seed, and there are 1 seeds"):
         evaluate(task_data(), tmp_path / "out", models=pair, settings=_linear(1), device="cpu")
+    with pytest.raises(BadInput, match="two models of both have the same weights"):
+        starts([f"both={model},{second},{model}"])
     # A third seed would be the first model once more.
     found = evaluate(
         task_data(), tmp_path / "out", models=pair, settings=_linear(3), device="cpu"

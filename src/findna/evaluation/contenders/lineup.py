@@ -31,6 +31,7 @@ from findna.evaluation.results import CONTENDER_NAME
 from findna.files import BadInput
 from findna.inference.precision import Precision
 from findna.model.loading import is_preset, load_model, say_shadowed
+from findna.model.model import weights_digest
 from findna.model.presets import PRESETS
 from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import FinetuneSettings
@@ -80,7 +81,8 @@ def starts(models: Sequence[str]) -> tuple[Start, ...]:
     seed, or the name of a preset, which stands for random weights alone.
 
     Raises:
-        BadInput: a name twice, folders of one name with different shapes, or no model folder.
+        BadInput: a name twice, folders of one name with different shapes or the same weights, or no
+            model folder.
     """
     found = [_start(words) for words in models]
     random = {start.shape_digest: start for start in map(_random, found)}
@@ -110,6 +112,11 @@ def _start(words: str) -> Start:
     each = [Start(name, model.config.model_copy(update={"task": None})) for model in models]
     if len({one.shape_digest for one in each}) > 1:
         raise BadInput(f"the models of {name} have different shapes", remedy="name them apart")
+    if len(set(map(weights_digest, models))) < len(models):
+        raise BadInput(
+            f"two models of {name} have the same weights, and each is one pretraining seed",
+            remedy="give each model once",
+        )
     return Start(name, each[0].config, models)
 
 
