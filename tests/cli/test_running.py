@@ -93,6 +93,35 @@ def test_what_one_process_does_is_not_done_by_several(monkeypatch: pytest.Monkey
     assert _run("data").stdout == "data\n"
 
 
+THREADS = """
+import numpy, typer
+from findna.cli.running import verb
+
+@verb()
+def toy() -> None:
+    import scipy.linalg, torch
+    from threadpoolctl import threadpool_info
+    print(torch.get_num_threads(), *(pool["num_threads"] for pool in threadpool_info()))
+
+app = typer.Typer(add_completion=False)
+app.command()(toy)
+app()
+"""
+
+
+@pytest.mark.parametrize("library", ["OMP", "MKL", "OPENBLAS"])
+def test_every_library_takes_as_many_threads_as_asked(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP", "MKL", "OPENBLAS"):
+        monkeypatch.delenv(f"{name}_NUM_THREADS", raising=False)
+    monkeypatch.setenv(f"{library}_NUM_THREADS", "2")
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, "-@", "1"], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {"1"}
+
+
 def test_an_unknown_option_is_usage() -> None:
     assert _run("fine", "--nonsense").returncode == 2
 

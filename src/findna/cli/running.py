@@ -179,7 +179,7 @@ def refuse_both(resume: bool, overwrite: bool) -> None:
 
 
 def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
-    """Notices go to stderr; freed memory is kept; torch, if it is loaded, gets its threads."""
+    """Notices go to stderr; freed memory is kept; libraries get their threads."""
     keep_freed_memory()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain())
@@ -187,9 +187,20 @@ def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
     if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads)
+        _take_threads(threads)
+
+
+def _take_threads(count: int) -> None:
+    """Libraries that are still to be loaded read the environment, and MKL and OpenBLAS their own
+    names before that of OpenMP; those that are there, numpy's first, are told.
+    """
+    from threadpoolctl import threadpool_limits
+
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(count)
+    threadpool_limits(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
 class _Plain(logging.Formatter):
