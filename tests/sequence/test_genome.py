@@ -423,6 +423,15 @@ def test_zero_based_headers_are_places(
     assert genome.composition()["chr1"].tolist() == [1, 1, 1, 6, 0]
 
 
+def test_names_before_places_are_no_part_of_the_chromosome(write: Callable[..., Path]) -> None:
+    """As `bedtools getfasta -name` writes them: overlapping pieces lie on one chromosome."""
+    for regions in ("auto", "0-based"):
+        path = write(">p1::chr1:10-14\nACGT\n>a::p2::chr1:12-17\nGTTTT\n")
+        genome = Genome.open(path, regions=regions)
+        assert genome.chroms == ("chr1", "chr1") and genome.starts.tolist() == [10, 12]
+        assert genome.names == ("p1::chr1:10-14", "a::p2::chr1:12-17")
+
+
 def test_one_based_headers_are_places(write: Callable[..., Path]) -> None:
     genome = Genome.open(write(">chr1:1,011-1,014\nACGT\n>HLA:A:1-2\nGG\n"))
     assert genome.mapped and genome.chroms == ("chr1", "HLA:A")

@@ -23,6 +23,8 @@ Integers = npt.NDArray[np.int64]
 RegionHeaders = Literal["auto", "off", "0-based", "1-based"]
 
 _REGION = re.compile(r"(?P<chrom>\S+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
+# `bedtools getfasta -name` writes the name of the interval before its place.
+_HEADER = re.compile(rf"(?:\S*::)?{_REGION.pattern}")
 _LIKE_REGION = re.compile(r":[\d,]+-[\d,]+")
 
 
@@ -95,7 +97,7 @@ def _plain(names: Sequence[str]) -> Places:
 
 def _headers(names: Sequence[str]) -> list[Region] | None:
     """The headers read as regions, or None if one of them is not."""
-    matches = [_REGION.fullmatch(name) for name in names]
+    matches = [_HEADER.fullmatch(name) for name in names]
     if not all(matches):
         return None
     return [_as_region(match) for match in matches if match]
@@ -134,7 +136,7 @@ def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
 def _insist(names: Sequence[str], lengths: Integers, base: int, source: str) -> Places:
     regions = []
     for name, length in zip(names, lengths.tolist(), strict=True):
-        match = _REGION.fullmatch(name)
+        match = _HEADER.fullmatch(name)
         if match is None:
             raise BadInput("the name is not chrom:start-end", file=source, record=name)
         regions.append(_as_region(match))
