@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,19 @@ def test_standard_input_keeps_its_case(monkeypatch: pytest.MonkeyPatch, tmp_path
         genome = Genome.open("-", cache=tmp_path)
         assert soft_of(genome.store).all() == (b"acgt" in text)
     assert len(list((tmp_path / "genomes").iterdir())) == 2
+
+
+def test_what_a_killed_process_left_of_a_pipe_goes_after_a_day(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b">a\nACGT\n")))
+    old, new = (tmp_path / "genomes" / f".tmp-1-{n}-stream-1-{n}" for n in (0, 1))
+    for left in (old, new):
+        left.mkdir(parents=True)
+        (left / "bases.u8").write_bytes(b"\0" * 9)
+    os.utime(old, times=(time.time() - 100_000,) * 2)
+    Genome.open("-", cache=tmp_path)
+    assert new.exists() and not old.exists()
 
 
 def test_standard_input_keeps_its_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
