@@ -331,6 +331,22 @@ def test_rare_allowed_starts_are_found_and_uniform(genome_of: Make) -> None:
     assert counts[allowed].sum() == 20_000 and stats.chisquare(counts[allowed]).pvalue > 1e-3
 
 
+def test_rare_starts_are_worked_out_once_a_length(
+    genome_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = sampler_of(genome_of({"a": ("N" * 5 + "A") * 3000 + dna(150)}))
+    worked_out, lengths = _Limit.allowed, []
+
+    def counted(limit: _Limit, among: np.ndarray, length: int) -> np.ndarray:
+        lengths.append(length)
+        return worked_out(limit, among, length)
+
+    monkeypatch.setattr(_Limit, "allowed", counted)
+    for batch, length in enumerate([90, 80, 90, 80, 90]):
+        sampler.draw(0, np.arange(1000) + 1000 * batch, length)
+    assert lengths == [90, 80]
+
+
 def test_no_allowed_window_is_refused(genome_of: Make) -> None:
     with pytest.raises(BadInput, match=r"at most 5 % N"):
         sampler_of(genome_of({"a": "NACGT" * 1000}))

@@ -79,7 +79,7 @@ class Starts:
         self.limits = [_Limit(_Coverage(genome.n_runs), max_n)]
         if soft_limit is not None:
             self.limits.append(_Limit(_Coverage(genome.soft_runs), soft_limit))
-        self._exact: tuple[int, Runs] = (0, runs[:0])
+        self._exact: dict[int, Runs] = {}
 
     def draw(
         self, length: int, seed: int, epoch: int, ids: NDArray[np.int64], purpose: Purpose
@@ -115,12 +115,12 @@ class Starts:
 
     def allowed(self, length: int) -> Runs:
         """Runs of starts that keep every limit; `BadInput` if there is none."""
-        if self._exact[0] != length:
+        if length not in self._exact:
             starts = self.fitting(length)
             for limit in self.limits:
                 starts = limit.allowed(starts, length)
-            self._exact = (length, starts)
-        if not len(self._exact[1]):
+            self._exact[length] = starts
+        if not len(self._exact[length]):
             shares = ", ".join(
                 f"{100 * limit.share:g} % {what}"
                 for limit, what in zip(self.limits, ("N", "lower case"), strict=False)
@@ -130,7 +130,7 @@ class Starts:
                 file=self.source,
                 remedy="use a smaller --window, a larger --max-n or another --soft-mask",
             )
-        return self._exact[1]
+        return self._exact[length]
 
     def _passes(self, starts: Offsets, length: int) -> NDArray[np.bool_]:
         passes = np.ones(len(starts), dtype=np.bool_)
