@@ -111,8 +111,9 @@ def test_fasta_with_labels_in_headers_or_beside(tmp_path):
     table = write(tmp_path / "elsewhere.csv", "name,class\nb,0\na,1\nc,0\n")
     (tmp_path / "two.tsv").unlink()
     check_rows(read_labelled(two, settings=LabelSettings(label_table=table)))
-    write(table, "enhancer,id\n0,b\n1,a\n0,c\n")
-    check_rows(read_labelled(two, settings=LabelSettings(label_table=table)))
+    for header in ("enhancer,id", "label,clone"):
+        write(table, f"{header}\n0,b\n1,a\n0,c\n")
+        check_rows(read_labelled(two, settings=LabelSettings(label_table=table)))
 
 
 def test_a_label_in_a_header_ends_where_the_next_field_begins(tmp_path):

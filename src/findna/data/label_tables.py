@@ -242,15 +242,22 @@ def group_column(columns: Sequence[str], settings: LabelSettings, file: Path) ->
     return columns[need_column(columns, settings.group_column, file)]
 
 
+def _other(columns: Sequence[str], taken: str | None) -> str:
+    return next(column for column in columns if column != taken)
+
+
 def from_label_table(path: Path, file: Path, ids: list[str]) -> list[tuple[str, ...]]:
     """The label of each id in a table with the columns id and label, or else its first two."""
     table = read_cells(file)
     if len(table.columns) < 2:
         raise BadInput("a label table has two columns, id and label", file=file)
-    id_at = find_id_column(table.columns, None, file) or 0
-    label = first_named(table.columns, _LABEL_NAMES) or table.columns[0 if id_at else 1]
+    label = first_named(table.columns, _LABEL_NAMES)
+    id_at = find_id_column(table.columns, None, file)
+    # Where one of the two has no usual name, it is the first of the other columns.
+    called = table.columns[id_at] if id_at is not None else _other(table.columns, label)
+    label = label or _other(table.columns, called)
     known: dict[str, str] = {}
-    pairs = zip(table.column(table.columns[id_at]), table.column(label), table.lines, strict=True)
+    pairs = zip(table.column(called), table.column(label), table.lines, strict=True)
     for name, word, line in pairs:
         if known.setdefault(name, word) != word:
             raise BadInput("this id has two labels", file=file, record=name, line=line)
