@@ -383,6 +383,7 @@ def test_the_folder_holds_what_is_returned(genome, tmp_path):
     there = mutagenesis(bed, models, tmp_path / "out", **call)
     table = pq.read_table(tmp_path / "out" / "effects.parquet").to_pandas()
     pd.testing.assert_frame_equal(table, here.effects, check_dtype=False)
+    pd.testing.assert_frame_equal(there.effects, here.effects, check_dtype=False)
     pd.testing.assert_frame_equal(there.agreement, here.agreement)
     one_hot = np.load(tmp_path / "out" / "ohe.npz")["arr_0"]
     contributions = np.load(tmp_path / "out" / "attr.npz")["arr_0"]

@@ -20,6 +20,7 @@ import pandas as pd
 from findna.files import atomic_folder, log
 from findna.inference.attribution.effects import Attribution
 from findna.inference.attribution.files import (
+    EFFECTS,
     FACTS,
     base_table,
     write_arrays,
@@ -60,7 +61,11 @@ class MutagenesisResult:
 
     @property
     def effects(self) -> pd.DataFrame:
-        """One row a base of every record, the columns of `effects.parquet`."""
+        """One row a base of every record, the columns of `effects.parquet`; from there if it was
+        written.
+        """
+        if self.output is not None:
+            return pd.read_parquet(self.output / EFFECTS)
         tables = [base_table(one, number) for number, one in enumerate(self.attributions or (), 1)]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
