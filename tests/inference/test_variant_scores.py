@@ -10,6 +10,7 @@ from findna.files import BadInput
 from findna.inference.answers import scores_of, task_outputs
 from findna.inference.embed import embeddings
 from findna.inference.masked import hidden_log_probs
+from findna.inference.variants.background import Background
 from findna.inference.variants.scores import DIST, LLR, OWN, VariantScorer
 from findna.model.heads import TaskConfig
 from findna.model.model import new_model
@@ -368,3 +369,10 @@ def test_descriptions_state_unit_and_direction_and_fit_a_header(genome):
             assert not set('"\\\n') & set(field.description)
             assert "negative = " in field.description or field.name == DIST
             assert "both strands" in field.description
+
+
+def test_no_score_is_called_as_the_percentile_of_another(genome):
+    task = {"kind": "multilabel", "classes": ["top", "top_PCT", "top PCT"]}
+    scorer = VariantScorer(model(task), genome, window=WINDOW)
+    names = [f.name for f in (*scorer.fields, *Background.of(scorer).fields)]
+    assert len(set(names)) == len(names) and "FINDNA_LOGIT_top_PCT_" in names

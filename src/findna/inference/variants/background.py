@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from findna.data.randomness import Purpose, integers, row_hash, uniform
 from findna.files import BadInput, cache_folder, log, read_json, write_json
 from findna.inference.answers import Floats
-from findna.inference.variants.scores import ScoreField, VariantScorer
+from findna.inference.variants.scores import PERCENTILE, ScoreField, VariantScorer
 from findna.inference.variants.windows import Circles, Ints, bases_at, trimmed
 from findna.model.model import software_versions, weights_digest
 from findna.sequence.alphabet import decode, reverse_complement
@@ -341,7 +341,7 @@ def _file_name(group: Stratum) -> str:
 
 def _percentile_field(field: ScoreField) -> ScoreField:
     return ScoreField(
-        f"{field.name}_PCT",
+        f"{field.name}{PERCENTILE}",
         f"percentile (0 to 100) of {field.name} among random variants of this genome with the same"
         " substitution and CpG context, or kind and length of indel; ties count by half",
     )

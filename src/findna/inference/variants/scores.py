@@ -36,6 +36,7 @@ from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant
 
 LLR, OWN, DIST = "FINDNA_LLR", "FINDNA_OWN", "FINDNA_DIST"
+PERCENTILE = "_PCT"  # ends the name of the percentile of a score, and no other
 
 FLANK = 64  # bases on either side of an indel whose likelihood it may change
 _SHORTEST_WINDOW = 16
@@ -283,7 +284,7 @@ def _answer_names(task: TaskConfig) -> list[str]:
     names: list[str] = []
     for asked in _asked(task):
         name = start + re.sub(r"[^A-Za-z0-9_.]", "_", asked)
-        while name in names:
+        while name in names or name.endswith(PERCENTILE):
             name += "_"
         names.append(name)
     return names
