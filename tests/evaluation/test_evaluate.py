@@ -169,13 +169,17 @@ def test_it_goes_on_where_it_stopped_and_grows(tmp_path, model):
     assert all(after[f] == before[f] for f in before if f != lost)
 
 
-def test_an_evaluation_stopped_and_resumed_equals_one_without_a_stop(tmp_path):
+@pytest.mark.parametrize("split", ["auto", "stratified"])  # the latter drawn for each seed
+def test_an_evaluation_stopped_and_resumed_equals_one_without_a_stop(tmp_path, model, split):
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    evaluate(task_data(), straight, models=["tiny"], settings=_linear(2), device="cpu")
-    evaluate(task_data(), resumed, models=["tiny"], settings=_linear(1), device="cpu")
-    evaluate(task_data(), resumed, models=["tiny"], settings=_linear(2), device="cpu")
+    for out, seeds in ((straight, 3), (resumed, 1), (resumed, 3)):
+        settings = _linear(seeds).model_copy(update={"split": split})
+        evaluate(task_data(), out, models=[f"m={model}"], settings=settings, device="cpu")
     tables = [pd.read_csv(f / "table.tsv", sep="\t") for f in (straight, resumed)]
     pd.testing.assert_frame_equal(*(t.drop(columns="settings_tried") for t in tables))
+    for run in straight.glob("runs/own/*/*.parquet"):
+        same = resumed / run.relative_to(straight)
+        pd.testing.assert_frame_equal(pd.read_parquet(run), pd.read_parquet(same), rtol=0, atol=0)
 
 
 def _linear(seeds):
