@@ -260,7 +260,7 @@ def test_a_bcf_is_read_as_the_vcf_is(tmp_path, fasta):
     [
         ("chr1\t0\t10\nchr2\t5\t3000\n", ["ok", "ok"], "all 2 intervals end within"),
         ("chr1\t0\t10\nchr2\t5\t3001\n", ["ok", "stop"], "lies beyond the chromosome"),
-        ("chr1\t0\t10\nchr9\t5\t30\n", ["warn", "ok"], "end within"),
+        ("chr1\t0\t10\nchr9\t5\t30\n", ["warn", "ok"], "all 1 intervals of these end within"),
         ("scaffold\t0\t10\n", ["stop"], "names no chromosome"),
     ],
 )

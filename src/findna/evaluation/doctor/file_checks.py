@@ -60,17 +60,16 @@ def check_bed(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
     except BadInput as error:
         yield Finding("stop", "bed", str(error).splitlines()[0], error.remedy)
         return
+    here = bed.loc[bed["chrom"].isin(names), ["chrom", "start", "end"]]
     if genome.mapped:
-        outside = sum(
-            not _covered(genome, names[c], s, e)
-            for c, s, e in bed[["chrom", "start", "end"]].itertuples(index=False)
-            if c in names
-        )
+        places = here.itertuples(index=False)
+        outside = sum(not _covered(genome, names[c], s, e) for c, s, e in places)
         level: Level = "warn" if outside else "ok"
-        reach = share(outside, len(bed), "intervals", "reaches", "reach")
+        reach = share(outside, len(here), "intervals", "reaches", "reach")
         yield Finding(level, "bed", f"{reach} outside the regions")
     else:
-        yield Finding("ok", "bed", f"all {len(bed):,} intervals end within their chromosomes")
+        which = f"all {len(here):,} intervals" + (" of these" if len(here) < len(bed) else "")
+        yield Finding("ok", "bed", f"{which} end within their chromosomes")
 
 
 def _covered(genome: Genome, chrom: str, start: int, end: int) -> bool:
