@@ -44,6 +44,8 @@ def toy(how: str) -> None:
             log.info("cleared up")
     if how == "full":
         raise OSError(errno.ENOSPC, "No space left on device", "out.tsv")
+    if how == "quota":
+        raise OSError(errno.EDQUOT, "Disk quota exceeded", "out.tsv")
     if how == "memory":
         raise MemoryError
     if how == "pipe":
@@ -73,6 +75,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("interrupt", 130, "interrupted"),
         ("term", 143, "cleared up\nterminated"),
         ("full", 3, "error: out.tsv: the disk is full"),
+        ("quota", 3, "error: out.tsv: the disk is full"),
         ("memory", 1, "error: out of memory"),
     ],
 )
@@ -82,6 +85,12 @@ def test_exit_codes(how: str, code: int, said: str) -> None:
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_process_may_be_started_without_streams(closed: str) -> None:
+    line = f'"{sys.executable}" -c "$0" data {closed}'
+    assert subprocess.run(["sh", "-c", line, PROGRAM], capture_output=True).returncode == 0
 
 
 def test_what_one_process_does_is_not_done_by_several(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,7 @@ def refuse_both(resume: bool, overwrite: bool) -> None:
 
 def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
     """Notices go to stderr; freed memory is kept; libraries get their threads."""
+    _open_streams()
     keep_freed_memory()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain())
@@ -188,6 +189,15 @@ def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
     if threads is not None:
         _take_threads(threads)
+
+
+def _open_streams() -> None:
+    """What starts a process without a standard stream (a daemon, `>&-`) leaves None in its place,
+    and its number to the next file that is opened.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _take_threads(count: int) -> None:
@@ -240,7 +250,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return 130, "interrupted"
     if isinstance(error, BrokenPipeError):
         return 141, ""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _verdict(FullDisk(error.filename or "standard output"))
     if _peer_is_gone(error):
         return 1, "error: another process of this run ended; its message says why"
