@@ -312,6 +312,20 @@ def test_an_empty_list_is_usage(name: str, option: str, fasta: Path, tmp_path: P
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--taxon", "turtle=a.fa", "--taxon", "turtle=b.fa"),
+        ("-g", "hg38=a.fa", "-g", "hg38=b.fa"),
+        ("-g", "a.fa", "-g", "b.fa"),
+    ],
+)
+def test_no_source_of_a_build_takes_the_place_of_another(given: tuple[str, ...]) -> None:
+    result = _call("fetch", "mtcdna", "--build", "--dry-run", *given)
+    assert result.exit_code == 2
+    assert given[0] in result.stderr and "a.fa and b.fa" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])
 def test_a_run_goes_on_or_begins_anew(name: str, fasta: Path, tmp_path: Path) -> None:
     result = _call(name, fasta, "-o", tmp_path / "r", "--resume", "--overwrite")

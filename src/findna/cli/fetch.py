@@ -76,8 +76,8 @@ def fetch(
     if (genome or taxon or species) and not build:
         raise typer.BadParameter("-g, --taxon and --species are what --build builds from: add it")
     sources = Sources(
-        genomes=dict(_pairs(genome, key_needed=False)),
-        taxa={name: Path(path) for name, path in _pairs(taxon, key_needed=True)},
+        genomes=_named("-g", genome, key_needed=False),
+        taxa={k: Path(v) for k, v in _named("--taxon", taxon, key_needed=True).items()},
         species=species,
     )
     if dry_run:
@@ -95,16 +95,20 @@ def fetch(
     )
 
 
-def _pairs(texts: list[str] | None, *, key_needed: bool) -> Iterable[tuple[str, str]]:
-    """NAME=VALUE options apart; a name that may be left out is ""."""
+def _named(option: str, texts: list[str] | None, *, key_needed: bool) -> dict[str, str]:
+    """Values of NAME=VALUE by name; a name that may be left out is ""."""
+    found: dict[str, str] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
-        if equals and name and value:
-            yield name, value
-        elif key_needed:
-            raise typer.BadParameter(f"wants NAME=FASTA, not {text!r}")
-        else:
-            yield "", text
+        if not (equals and name and value):
+            if key_needed:
+                raise typer.BadParameter(f"{option} wants NAME=FASTA, not {text!r}")
+            name, value = "", text
+        if name in found:
+            whose = f" for {name}" if name else ""
+            raise typer.BadParameter(f"{option} is given twice{whose}: {found[name]} and {value}")
+        found[name] = value
+    return found
 
 
 def _plan(
