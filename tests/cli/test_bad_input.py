@@ -224,8 +224,10 @@ def test_a_folder_does_not_go_to_standard_output() -> None:
         call("example", "-o", "-"),
         call("finetune", "rows.csv", "-o", "-"),
         call("pretrain", "genome.fa", "-o", "-", *QUICK),
+        call("fetch", "sacCer3", "--dry-run", "-o", "-"),
     ):
         assert result.exit_code == 2 and "standard output can hold none" in result.stderr
+    assert call("doctor", "-g", "genome.fa", "-o", "-").exit_code == 2
     assert not Path("-").exists()
 
 

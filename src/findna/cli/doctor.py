@@ -8,7 +8,7 @@ import typer
 import findna
 from findna.cli.running import Overwrite, resolved, verb
 from findna.evaluation.doctor.diagnosis import DoctorSettings
-from findna.files import atomic_file, refuse_existing, write_json
+from findna.files import STDIN, atomic_file, refuse_existing, write_json
 
 
 @verb(DoctorSettings)
@@ -38,6 +38,8 @@ def doctor(
     """
     if not any((data, genome, model, vcf, bed)):
         raise typer.BadParameter("give DATA, -g, -m, --vcf or --bed: there is nothing to look at")
+    if str(output) == STDIN:
+        raise typer.BadParameter("-o is a file of its own: the findings go to standard output")
     if output is not None:
         refuse_existing(output, overwrite)
     settings = resolved(lambda: DoctorSettings.parse(given, source="settings"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import findna
-from findna.cli.running import Overwrite, resolved, verb
+from findna.cli.running import Overwrite, no_stream, resolved, verb
 from findna.evaluation.fetch.catalogue import MODEL, MTCDNA, Dataset, catalogue, datasets
 from findna.evaluation.fetch.folder import DataFolder
 from findna.evaluation.fetch.suites import FetchSettings, Sources, genomes_to_fetch
@@ -27,7 +27,12 @@ def fetch(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The data folder; else one in the cache folder."),
+        typer.Option(
+            "-o",
+            "--output",
+            callback=no_stream,
+            help="The data folder; else one in the cache folder.",
+        ),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all names.")] = False,
     dry_run: Annotated[

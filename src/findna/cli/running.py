@@ -26,7 +26,8 @@ from findna.files import STDIN, BadInput, FindnaError, FullDisk, log
 from findna.settings import Settings
 
 
-def _no_stream(output: Path) -> Path:
+def no_stream(output: Path | None) -> Path | None:
+    """The folder a verb is to write."""
     if str(output) == STDIN:
         raise typer.BadParameter("a folder is written, and standard output can hold none")
     return output
@@ -34,7 +35,7 @@ def _no_stream(output: Path) -> Path:
 
 # The folder a verb writes. A verb that writes one file has an option of its own.
 Output = Annotated[
-    Path, typer.Option("-o", "--output", callback=_no_stream, help="Where the result goes.")
+    Path, typer.Option("-o", "--output", callback=no_stream, help="Where the result goes.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
