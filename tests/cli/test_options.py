@@ -26,6 +26,7 @@ class Sampling(Settings):
 
 
 class Run(Settings):
+    rates: tuple[float, ...] = Field((0.1, 0.2), description="Rates that are tried.")
     steps: int | None = Field(None, description="Optimizer steps.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Numbers.")
     fast: bool = Field(True, description="Hurry.")
@@ -55,10 +56,12 @@ def _spelled() -> dict[str, typer.models.OptionInfo]:
 def test_every_field_is_a_flag_with_its_sentence_and_default() -> None:
     flags = _spelled()
     assert set(flags) == {
-        "config", "set_", "steps", "precision", "fast", "window", "contigs", "hiding_max_rate",
+        "config", "set_", "rates", "steps", "precision", "fast", "window", "contigs",
+        "hiding_max_rate",
     }  # fmt: skip
     assert _decls(flags["hiding_max_rate"]) == ("--hiding-max-rate",)
     assert flags["window"].help == "Longest window in bp. Default: 512."
+    assert flags["rates"].help == "Rates that are tried. Default: 0.1,0.2."
     assert flags["steps"].help == "Optimizer steps."
     assert _decls(flags["fast"]) == ("--fast/--no-fast",)
     assert flags["precision"].metavar == "fp32|bf16"

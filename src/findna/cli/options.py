@@ -186,10 +186,12 @@ def _typed(annotation: Any) -> tuple[Any, str | None]:
 
 
 def _shown(default: Any) -> str:
-    """A default for the help; nothing for what is simply absent."""
+    """A default for the help, as it would be typed; nothing for what is simply absent."""
     if default is None:
         return ""
     text = ("on" if default else "off") if isinstance(default, bool) else str(default)
+    if isinstance(default, tuple):
+        text = ",".join(map(str, default))
     return f" Default: {text}."
 
 
