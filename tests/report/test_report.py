@@ -229,6 +229,13 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["settings: [", "- 1", ""])
+def test_damaged_settings_are_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    with pytest.raises(BadInput, match=r"settings\.yaml"):
+        write_report(tmp_path)
+
+
 def test_charts_are_well_formed_and_named() -> None:
     chart = Chart('a "b" <c>', "x", "y", {"one": [(0, 1), (1, 2)]}, {"level": 1.5})
     root = ElementTree.fromstring(draw_chart(chart))

@@ -99,11 +99,21 @@ def read_run(folder: Path) -> RunFiles:
     commands = folder / "command.txt"
     return RunFiles(
         folder,
-        yaml.safe_load(settings.read_text(encoding="utf-8")) or {},
+        _read_settings(settings),
         _read_lines(folder / "metrics.jsonl"),
         read_json(environment) if environment.is_file() else {},
         commands.read_text(encoding="utf-8").splitlines() if commands.is_file() else [],
     )
+
+
+def _read_settings(path: Path) -> Row:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"is not YAML: {error}", file=path) from None
+    if not isinstance(found, Mapping):
+        raise BadInput("holds no settings", file=path)
+    return found
 
 
 def _read_lines(path: Path) -> list[Row]:
