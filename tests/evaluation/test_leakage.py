@@ -387,6 +387,17 @@ def test_a_model_that_went_on_from_another_genome_says_so(genome, before):
     digest = {"none": None, "the same": genome.digest, "another": "sha256:other"}[before]
     note = seen_part(genome, Pretraining(model_of(genome, continued_from=digest).provenance)).note
     assert ("another genome" in note) == (before == "another")
+    assert ("the whole genome counts as seen" in note) == (before == "the same")
+
+
+def test_what_was_read_before_a_model_went_on_is_seen(genome):
+    """On this genome, then on another, then on this one again, each time other chromosomes."""
+    first = model_of(genome).provenance
+    between = {**first, "genome_digest": "sha256:other", "continued_from": first}
+    last = model_of(genome, held_out_chromosomes=["chr1", "chr2"], continued_from=between)
+    seen = seen_part(genome, Pretraining(last.provenance))
+    assert seen.runs.tolist() == [[0, 4000], [4000, 8000], [8000, len(genome.store)]]
+    assert "another genome" in seen.note and "before it went on" in seen.note
 
 
 def test_a_card_that_names_its_bed_files_is_believed(genome, tmp_path):

@@ -402,7 +402,9 @@ def test_continuing_from_a_model(genome: Genome, tmp_path: Path) -> None:
         start_from=tmp_path / "first",
     )
     assert continued.metrics["mask_loss"] < fresh.metrics["mask_loss"]
-    assert load_model(tmp_path / "more").provenance["continued_from"] == genome.digest
+    assert (
+        load_model(tmp_path / "more").provenance["continued_from"]["genome_digest"] == genome.digest
+    )
 
 
 def test_continuing_from_a_fine_tuned_model_tells_its_pretraining(
@@ -414,7 +416,8 @@ def test_continuing_from_a_fine_tuned_model_tells_its_pretraining(
     tuned.save(tmp_path / "tuned")
     given = settings(steps=1)
     pretrain(genome, tmp_path / "more", given, device="cpu", start_from=tmp_path / "tuned")
-    assert load_model(tmp_path / "more").provenance["continued_from"] == "sha256:abc"
+    past = load_model(tmp_path / "more").provenance
+    assert past["continued_from"] == {"genome_digest": "sha256:abc"}
 
 
 def test_recipes_give_way_to_what_is_given() -> None:

@@ -32,6 +32,7 @@ _INDEX = "index.json"
 # None for what turns out to be something else.
 _Reader: TypeAlias = Callable[[Path], Facts | None]
 # What is told of a model that another one began with.
+_BEFORE = ("started_from", "continued_from")
 _ORIGIN = {
     "name": "{}",
     "species": "{}",
@@ -39,6 +40,7 @@ _ORIGIN = {
     "steps": "{} steps",
     "task_data": "fine-tuned on {}",
     "started_from": "itself from {}",
+    "continued_from": "itself from {}",
 }
 
 
@@ -145,11 +147,10 @@ def _model(path: Path) -> tuple[dict[str, object], dict[str, object]]:
         about |= {"reads": ", ".join(task.pooling), "strand": task.strand}
     if task and task.kind == "binary":
         about["threshold"] = f"{task.threshold:.4g}"
-    about |= told(provenance, "software", "tried", "metrics", "started_from")
+    about |= told(provenance, "software", "tried", "metrics", *_BEFORE)
     if model.trained_lengths:
         about["trained_lengths"] = span_of(*model.trained_lengths)
-    if "started_from" in provenance:
-        about["started_from"] = _origin(provenance["started_from"])
+    about |= {key: _origin(provenance[key]) for key in _BEFORE if provenance.get(key)}
     return about, {**dict(_tried(provenance)), **dict(_judged(provenance))}
 
 
@@ -158,7 +159,7 @@ def _origin(start: Any) -> str:
     if not isinstance(start, Mapping):
         return said(start)
     known = {key: start[key] for key in _ORIGIN if start.get(key)}
-    words = {key: _origin(v) if key == "started_from" else said(v) for key, v in known.items()}
+    words = {key: _origin(v) if key in _BEFORE else said(v) for key, v in known.items()}
     told_of = [_ORIGIN[key].format(word) for key, word in words.items()]
     return ", ".join(told_of) or "a model that does not say where it is from"
 

@@ -240,6 +240,17 @@ class Model(nn.Module):
         )
 
 
+def earlier_pretrainings(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Provenances of the pretrainings that one went on from, newest first; an older model names
+    but the genome of the last.
+    """
+    before = told.get("continued_from")
+    if not before:
+        return []
+    last = {"genome_digest": before} if isinstance(before, str) else dict(before)
+    return [last, *earlier_pretrainings(last)]
+
+
 def _in_words(value: Any) -> str:
     """A fact as a line of a card can say it; nothing for what is nested or not known."""
     if isinstance(value, list):

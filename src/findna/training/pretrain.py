@@ -466,6 +466,6 @@ class _Job:
             "mask_loss": round(float(numbers["mask_loss"]), 5),
             "letter_entropy": round(float(numbers["letter_entropy"]), 5),
             "markov_loss": round(float(numbers["markov_loss"]), 5),
-            "continued_from": self.learner.model.pretraining.get("genome_digest"),
+            "continued_from": dict(self.learner.model.pretraining) or None,
         }
         network.save(self.run.model, overwrite=True)

@@ -26,9 +26,10 @@ from findna.data.similarity import Bools, Ints
 from findna.evaluation.leakage.occurrences import Located, locate
 from findna.files import BadInput, file_digest
 from findna.model.loading import load_model
-from findna.model.model import Model
+from findna.model.model import Model, earlier_pretrainings
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.genome import Genome
+from findna.sequence.intervals import merge
 
 _PLACES_COMPARED = 800
 _PLACES_THAT_MUST_AGREE = 0.9
@@ -92,23 +93,34 @@ def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
     """The runs a model was trained on in its genome; without a model, the whole genome."""
     if pretraining is None:
         return Seen(genome.runs, "no model given: the whole genome counts as seen")
-    told = pretraining.provenance
+    seen = _seen_by(genome, pretraining.provenance, pretraining.sampling)
+    for earlier in earlier_pretrainings(pretraining.provenance):
+        if earlier.get("genome_digest") == genome.digest:
+            before = _seen_by(genome, earlier, None)
+            runs = merge(np.concatenate([seen.runs, before.runs]))
+            seen = Seen(runs, f"{seen.note}; before it went on, {before.note}")
+        else:
+            note = "the model went on from another genome, which is not checked"
+            seen = Seen(seen.runs, f"{seen.note}; {note}")
+    return seen
+
+
+def _seen_by(genome: Genome, told: Mapping[str, Any], sampling: SamplingSettings | None) -> Seen:
+    """The runs that one pretraining read, of which the `sampling` or the card is known."""
     if "placing" in told and told["placing"] != genome.placing:
         why = "its regions are placed otherwise than they were for the model"
         return Seen(genome.runs, f"the whole genome counts as seen: {why}")
-    sampling, source = pretraining.sampling, "the settings of the run"
+    if sampling is None and not told.keys() & {"sampling", "trained_lengths"}:
+        return Seen(genome.runs, "the whole genome counts as seen: the model does not say which")
+    source = "the settings of the run"
     if sampling is None:
         sampling = _sampling_of_card(told)
         source = f"the model card, {_told_of_beds(told)}"
-    note = f"seen part from {source}"
     try:
         runs = split_genome(genome, sampling).train
     except BadInput as error:
         return Seen(genome.runs, f"the whole genome counts as seen: {error.problem}")
-    before = told.get("continued_from")
-    if before and before != genome.digest:
-        note += "; the model went on from another genome, which is not checked"
-    return Seen(runs, note)
+    return Seen(runs, f"seen part from {source}")
 
 
 def _sampling_of_card(provenance: Mapping[str, Any]) -> SamplingSettings:

@@ -18,7 +18,7 @@ from findna.evaluation.sharing.evidence import Evidence
 from findna.evaluation.sharing.halving import Agreement
 from findna.evaluation.sharing.known import Known, Regions, RunFacts
 from findna.metrics import Metric
-from findna.model.model import as_code, software_versions
+from findna.model.model import as_code, earlier_pretrainings, software_versions
 from findna.sequence.records import span_of
 
 _COLLAPSING = "COLLAPSING"
@@ -151,8 +151,9 @@ def _data(known: Known, regions: Regions | None) -> str:
             f"Regions: {_escaped(regions.name)}, {regions.intervals:,} intervals,"
             f" {regions.bases:,} bp, {regions.digest}" + _told(regions, "what")
         )
-    if seen.get("continued_from"):
-        lines.append(f"Went on from weights that had seen the genome {seen['continued_from']}")
+    for before in earlier_pretrainings(seen):
+        named = f"{before.get('genome', '')} {before.get('genome_digest')}".strip()
+        lines.append(f"Went on from weights that had seen the genome {_escaped(named)}")
     if known.model.config.task is not None:
         labels = known.model.provenance
         lines += [
