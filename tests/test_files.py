@@ -409,6 +409,10 @@ def test_the_current_folder_is_not_replaced(
     with pytest.raises(BadInput, match="current folder"), atomic_folder(tmp_path, overwrite=True):
         pass
     assert left_behind(tmp_path) == ["a"]
+    (tmp_path / "a").unlink()
+    with pytest.raises(BadInput, match="current folder"), atomic_folder("."):
+        pass
+    assert os.path.samefile(".", tmp_path) and left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize("program", ["/usr/bin/findna", "/lib/findna/__main__.py"])

@@ -292,7 +292,7 @@ def atomic_folder(
 
     An empty folder at `path` counts as free. With `overwrite` an existing one changes places with
     the new one and is deleted last; one without the file `known_by`, which every such folder holds,
-    is somebody else's and refused. Errors as for `atomic_file`.
+    is somebody else's and refused, and so is the current one. Errors as for `atomic_file`.
     """
     target = Path(path).resolve()
     if _taken(target):
@@ -304,8 +304,10 @@ def atomic_folder(
                 file=path,
                 remedy="name another output",
             )
-        if Path.cwd().is_relative_to(target):
-            raise BadInput("holds the current folder and is not replaced", file=path)
+    # Empty or not: who stands in it would stand in one that is gone, and see nothing.
+    if Path.cwd().is_relative_to(target):
+        problem = "is, or holds, the current folder and is not replaced"
+        raise BadInput(problem, file=path, remedy="name a folder in it")
     temporary = _beside(target)
     try:
         with full_disk_told(path):
