@@ -101,7 +101,14 @@ def test_what_cannot_be_answered(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--tile", "9,9,9"), ("--tile", "wide"), ("--prevalence", "a=b")]
+    "arguments",
+    [
+        ("--tile", "9,9,9"),
+        ("--tile", "wide"),
+        ("--tile", "10²"),
+        ("--prevalence", "a=b"),
+        ("--prevalence", "no=0.9,no=0.1"),
+    ],
 )
 def test_usage(arguments: tuple[str, str]) -> None:
     assert call("genome.fa", "-m", "model", "-o", "out.tsv", *arguments).exit_code == 2

@@ -77,7 +77,7 @@ def _tile(text: str | None) -> int | tuple[int, int] | None:
     if text is None:
         return None
     parts = text.split(",")
-    if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
         raise typer.BadParameter(f"--tile is WINDOW or WINDOW,STEP in bases, not {text!r}")
     window, *step = (int(part) for part in parts)
     return (window, step[0]) if step else window
@@ -89,9 +89,13 @@ def _prevalence(text: str | None) -> float | dict[str, float] | None:
     try:
         if "=" not in text:
             return float(text)
-        pairs = (part.rpartition("=") for part in text.split(","))
-        return {name.strip(): float(share) for name, _, share in pairs}
+        pairs = [part.rpartition("=") for part in text.split(",")]
+        shares = {name.strip(): float(share) for name, _, share in pairs}
+        if len(shares) < len(pairs):
+            raise ValueError("a class is named twice")
+        return shares
     except ValueError:
         raise typer.BadParameter(
-            f"--prevalence is a share such as 0.01, or CLASS=SHARE,..., not {text!r}"
+            "--prevalence is a share such as 0.01, or CLASS=SHARE,... with each class once,"
+            f" not {text!r}"
         ) from None
