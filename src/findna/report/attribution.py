@@ -22,9 +22,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from findna.files import BadInput, atomic_file, read_json
+from findna.files import BadInput, read_json
 from findna.report.figures import STYLE
-from findna.report.page import Part, _environment
+from findna.report.page import Part, write_page
 
 Floats = NDArray[np.float64]
 
@@ -220,19 +220,8 @@ def write_attribution_page(folder: str | Path, pictures: int = 10) -> Path:
         Part("What was measured", "", (), ("what", "value"), _facts(facts)),
         Part("Command", "", (), ("command",), [(str(facts["command"]),)]),
     ]
-    text = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            title="findna mutagenesis",
-            folder=f"{facts['records']:,} record{'s' if facts['records'] != 1 else ''}",
-            verdict=_sentence(facts),
-            parts=parts,
-        )
-    )
-    with atomic_file(folder / "index.html", overwrite=True) as made:
-        made.write_text(text, encoding="utf-8")
-    return folder / "index.html"
+    what = f"{facts['records']:,} record{'s' if facts['records'] != 1 else ''}"
+    return write_page(folder / "index.html", "findna mutagenesis", what, _sentence(facts), parts)
 
 
 _HOW_TO_READ = {

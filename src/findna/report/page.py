@@ -77,17 +77,19 @@ def write_report(run: str | Path, stopped: str = "") -> Path:
     files = read_run(Path(run))
     verb = str(files.settings.get("verb", "run"))
     parts = [*_PARTS.get(verb, _no_parts)(files), *_common_parts(files)]
-    template = _environment().get_template("page.html.j2")
-    text = template.render(
-        title=f"findna {verb}",
-        folder=files.folder.resolve().name,
-        verdict=_verdict(files, stopped),
-        parts=parts,
-    )
-    target = files.folder / "report.html"
-    with atomic_file(target, overwrite=True) as made:
+    name, verdict = files.folder.resolve().name, _verdict(files, stopped)
+    return write_page(files.folder / "report.html", f"findna {verb}", name, verdict, parts)
+
+
+def write_page(file: Path, title: str, folder: str, verdict: str, parts: Sequence[Part]) -> Path:
+    """Write a page of parts, over what was there; `folder` says in its heading what it is about."""
+    loader = PackageLoader("findna.report", package_path="")
+    pages = Environment(loader=loader, autoescape=select_autoescape(["j2", "html"]))
+    template = pages.get_template("page.html.j2")
+    text = template.render(title=title, folder=folder, verdict=verdict, parts=parts)
+    with atomic_file(file, overwrite=True) as made:
         made.write_text(text, encoding="utf-8")
-    return target
+    return file
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -125,11 +127,6 @@ def _read_lines(path: Path) -> list[Row]:
         except json.JSONDecodeError:
             break
     return rows
-
-
-def _environment() -> Environment:
-    loader = PackageLoader("findna.report", package_path="")
-    return Environment(loader=loader, autoescape=select_autoescape(["j2", "html"]))
 
 
 def _chart(chart: Chart) -> list[Markup]:
