@@ -48,6 +48,9 @@ def toy(how: str) -> None:
         raise OSError(errno.EDQUOT, "Disk quota exceeded", "out.tsv")
     if how == "memory":
         raise MemoryError
+    if how == "memory of torch":
+        import torch
+        torch.empty(10**15)
     if how == "pipe":
         for _ in range(100_000):
             print("a line of data")
@@ -77,6 +80,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("full", 3, "error: out.tsv: the disk is full"),
         ("quota", 3, "error: out.tsv: the disk is full"),
         ("memory", 1, "error: out of memory"),
+        ("memory of torch", 1, "error: out of memory"),
     ],
 )
 def test_exit_codes(how: str, code: int, said: str) -> None:

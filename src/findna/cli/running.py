@@ -255,13 +255,20 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return _verdict(FullDisk(error.filename or "standard output"))
     if _peer_is_gone(error):
         return 1, "error: another process of this run ended; its message says why"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _out_of_memory(error):
         return (
             1,
             "error: out of memory; a smaller batch, a shorter window or a smaller preset helps",
         )
     kind = type(error).__name__
     return 1, f"error: unexpected {kind}: {error}\n  --debug shows where; please report it"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: of a CPU and of Apple's GPU torch has no error of its own."""
+    words = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+    told = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return told or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _peer_is_gone(error: BaseException) -> bool:
