@@ -131,6 +131,16 @@ def test_a_class_of_a_single_group_always_teaches():
     assert np.sum(rounds.held, axis=0).tolist() == [1] * 57 + [0] * 3
 
 
+def test_a_group_with_all_of_a_class_is_not_torn_by_the_parts():
+    """Near-duplicates of rows that choose would teach."""
+    groups = np.repeat(np.arange(10), 6)
+    rows = relabelled(gc_split(60, 0), np.where(groups == 4, np.arange(60) % 2, 0))
+    data = LabelledData({"train": rows}, "binary", ("a", "b"))
+    rounds = learner_for(data)._rounds(rows, groups, None)
+    assert all(not set(groups[held]) & set(groups[~held]) for held in rounds.held)
+    assert np.array_equal(np.sum(rounds.held, axis=0), groups != 4)
+
+
 def test_of_more_rows_a_share_in_whole_groups_chooses_and_the_rest_teaches(monkeypatch):
     monkeypatch.setattr(learning, "FEW_ROWS", 50)
     data = gc_data(train=60, dev=0, test=0)

@@ -126,8 +126,7 @@ def stratified_holdout(
 
     Parts 0, 1, ... are disjoint until all rows have been held once; then rows are dealt anew. Few
     large groups cannot give every part all strata: parts that lack fewer come first, and where
-    there are fewer groups than parts, they come again. A stratum that would lie in held rows only
-    stays with the others, and so do the groups it lies in: it must be learned.
+    there are fewer groups than parts, they come again. See `without_unlearned`.
     """
     share = Fraction(fraction).limit_denominator(max(_FOLDS_A_SHARE, round(1 / fraction)))
     # Something is left to learn from, whatever is asked for.
@@ -140,6 +139,13 @@ def stratified_holdout(
     many = max(1, min(round(share * with_rows), with_rows - 1))
     chosen = (part * many + np.arange(many)) % with_rows
     held = np.isin(fold, np.argsort(-np.array(present), kind="stable")[chosen])
+    return without_unlearned(held, strata, groups)
+
+
+def without_unlearned(held: Bools, strata: Ints, groups: Ints) -> Bools:
+    """Held rows (n,) of which a stratum that would lie in them only stays with the others, and so
+    do the groups it lies in: it must be learned.
+    """
     unlearned = held & ~np.isin(strata, strata[~held])
     return np.asarray(held & ~np.isin(groups, groups[unlearned]))
 

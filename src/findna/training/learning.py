@@ -37,7 +37,12 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.data.splits import strata_of, stratified_folds, stratified_holdout
+from findna.data.splits import (
+    strata_of,
+    stratified_folds,
+    stratified_holdout,
+    without_unlearned,
+)
 from findna.files import log
 from findna.inference.answers import scores_of
 from findna.metrics import Answers, value
@@ -217,10 +222,8 @@ class Learner:
             held = stratified_holdout(strata, groups, self.settings.validation_fraction, seed)
             return Rounds(train, (held,) if held.any() else (), in_turn=False)
         part = stratified_folds(strata, groups, PARTS, seed, repeat=_PARTS_DRAW)
-        each = [part == number for number in range(PARTS)]
-        # A stratum that would lie in held rows only stays with the others: it must be learned.
-        spared = [here & np.isin(strata, strata[~here]) for here in each]
-        return Rounds(train, tuple(some for some in spared if some.any()), in_turn=True)
+        each = [without_unlearned(part == number, strata, groups) for number in range(PARTS)]
+        return Rounds(train, tuple(some for some in each if some.any()), in_turn=True)
 
     def _unchosen(self, rounds: Rounds, **stage: Any) -> Learned:
         """What is learned where every row has to teach: nothing can be compared."""
