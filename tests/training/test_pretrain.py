@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -639,6 +640,24 @@ def test_regions_that_are_placed_otherwise_are_not_resumed(tmp_path: Path) -> No
     table.unlink()
     with pytest.raises(BadInput, match="settings differ"):
         pretrain(fasta, tmp_path / "run", settings(), device="cpu", resume=True)
+
+
+@pytest.mark.parametrize("soft_mask", ["keep", "exclude", "downweight"])
+def test_other_lower_case_is_another_genome_where_it_counts(soft_mask: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    bases = [decode(random.integers(0, 4, 9000).astype(np.uint8)) for _ in "ab"]
+    fasta, given = tmp_path / "soft.fa", settings(sampling={**SAMPLING, "soft_mask": soft_mask})
+
+    def write(lower: int) -> None:
+        cased = [each[:lower].lower() + each[lower:] for each in bases]
+        fasta.write_text("".join(f">chr{n}\n{each}\n" for n, each in enumerate(cased)))
+
+    write(2000)
+    pretrain(fasta, tmp_path / "run", given, device="cpu")
+    write(4000)
+    refused = pytest.raises(BadInput, match="soft_masking")
+    with nullcontext() if soft_mask == "keep" else refused:
+        pretrain(fasta, tmp_path / "run", given, device="cpu", resume=True)
 
 
 def test_a_model_tells_which_windows_it_was_trained_on(genome: Genome, tmp_path: Path) -> None:

@@ -139,6 +139,11 @@ class Genome:
         told = json.dumps([self.chroms, self.starts.tolist()])
         return f"sha256:{hashlib.sha256(told.encode()).hexdigest()}"
 
+    @property
+    def soft_masking(self) -> str:
+        """Digest of where lower case lies, which `digest` ignores."""
+        return f"sha256:{hashlib.sha256(self.soft_runs.data).hexdigest()}"
+
     def record_at(self, offsets: Integers) -> Integers:
         """Number of the record that holds each store offset; any shape."""
         return np.searchsorted(self.offsets, offsets, side="right") - 1

@@ -151,6 +151,7 @@ def _check_parts(settings: PretrainSettings, processes: int) -> None:
 def _described(
     settings: PretrainSettings, genome: Genome, start_from: str | Path | None
 ) -> dict[str, Any]:
+    cased = settings.sampling.soft_mask != "keep"
     return {
         "verb": "pretrain",
         "genome": {
@@ -158,6 +159,7 @@ def _described(
             "digest": genome.digest,
             "bases": int(genome.total),
             **({"placing": genome.placing} if genome.mapped else {}),
+            **({"soft_masking": genome.soft_masking} if cased else {}),
         },
         "start_from": str(start_from) if start_from else None,
         **digests_of_beds(settings.sampling),
