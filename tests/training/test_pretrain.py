@@ -385,6 +385,22 @@ def test_the_clock_of_the_command_runs_while_a_genome_is_indexed(
         pretrain(tmp_path / "g.fa", tmp_path / "two", settings(), regions="1-based", device="cpu")
 
 
+def test_the_clock_goes_on_where_a_run_is_resumed(
+    genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    clock.slow(SelfDistillation, "step", lambda: 10)
+    given = settings(steps=8)
+    with monkeypatch.context() as patch:
+        interrupt_at(5, patch)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(genome, tmp_path / "run", given, device="cpu")
+    clock.now += 3600
+    pretrain(genome, tmp_path / "run", given, device="cpu", resume=True)
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [row["seconds"] for row in rows] == [40, 80, 80]
+
+
 def test_timing_steps_leave_no_trace(genome: Genome, tmp_path: Path) -> None:
     result = pretrain(genome, tmp_path / "timed", settings(steps=None, budget="8s"), device="cpu")
     again = pretrain(genome, tmp_path / "fixed", settings(steps=result.planned_steps), device="cpu")

@@ -419,6 +419,7 @@ class _Job:
             "plan": asdict(self.plan),
             "precision": self.precision,
             "reference": asdict(self.examiner.reference),
+            "seconds": time.monotonic() - self.began,
         }
         save_checkpoint(self.run, self.learner.state(), numbers)
 
@@ -428,6 +429,7 @@ class _Job:
         tensors, numbers = agreed(self.accelerator, read)
         self.learner.load_state(tensors)
         self.step = int(numbers["step"])
+        self.began -= numbers.get("seconds", 0.0)  # an older checkpoint does not tell
         self.precision = numbers["precision"]
         self.learner.precision = self.precision
         if self._timed():

@@ -61,7 +61,7 @@ class RunFacts:
     @property
     def seconds(self) -> float:
         """Wall-clock time over all starts, 0 where none was written. Pretraining notes a clock,
-        which begins at 0 with each start, fine-tuning what each epoch took.
+        which once began at 0 with each start, fine-tuning what each epoch took.
         """
         clock = [float(row["seconds"]) for row in self.rows if row.get("seconds") is not None]
         if self.described.get("verb") == "finetune":
