@@ -299,8 +299,9 @@ class _Memory:
         return torch.nn.functional.normalize(scaled, dim=1)
 
     def scores(self, rows: LabelledSplit, ks: tuple[int, ...]) -> Iterator[tuple[int, Floats]]:
-        """For each number of neighbours its answers (n, K); the search is done once."""
-        ks = tuple(min(k, len(self.keys)) for k in ks)
+        """For each number of neighbours its answers (n, K), of all rows where there are fewer; the
+        search is done once.
+        """
         queries = self._unit(self.source.vectors(rows, self.seed, self.part))
         size = max(1, _PAIRS_AT_ONCE // len(self.keys))
         found = [_nearest(some, self.keys, max(ks)) for some in torch.split(queries, size)]
@@ -311,8 +312,8 @@ class _Memory:
 
 
 def _nearest(queries: torch.Tensor, keys: torch.Tensor, k: int) -> tuple[torch.Tensor, ...]:
-    """Similarities and places (n, k) of the most similar keys."""
-    found = (queries @ keys.T).topk(k, dim=1)
+    """Similarities and places (n, k) of the most similar keys, of all where there are fewer."""
+    found = (queries @ keys.T).topk(min(k, len(keys)), dim=1)
     return found.values, found.indices
 
 
