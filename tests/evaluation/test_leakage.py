@@ -80,6 +80,17 @@ def test_identical_rows_are_counted_on_both_strands_with_their_conflicts():
     assert kept.splits["test"] is test
 
 
+@pytest.mark.parametrize("empty", ["train", "dev", "test", "all"])
+def test_a_split_without_rows_has_no_leaks(empty):
+    rows = [random_codes(np.random.default_rng(0), 60)] * 2
+    splits = {s: split_of([] if empty in (s, "all") else rows) for s in ("train", "dev", "test")}
+    report = leakage(task(**splits))
+    for check in ("identical", "near-duplicate"):
+        for split, against in (("dev", "train"), ("test", "train"), ("test", "dev")):
+            expected = 0 if empty in (split, against, "all") else 2
+            assert count(report, check, split, against)[0] == expected
+
+
 def test_near_duplicates_across_and_within_splits():
     random = np.random.default_rng(1)
     rows = [random_codes(random, 300) for _ in range(40)]

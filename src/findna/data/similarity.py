@@ -146,7 +146,8 @@ def near_duplicate_groups(codes: Sequence[Codes]) -> Ints:
 
 
 def near_duplicates_in(codes: Sequence[Codes], part: Ints) -> Bools:
-    """Whether each row has a near-duplicate, other than itself, in each part (n, parts).
+    """Whether each row has a near-duplicate, other than itself, in each part (n, parts) up to the
+    last that has rows.
 
     `part` (n,) numbers the split of each row, from 0; identical rows are near-duplicates too. Each
     row is compared with its nearest neighbours of each part in 64 sorted bins, so that the answer

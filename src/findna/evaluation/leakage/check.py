@@ -157,7 +157,10 @@ def _stacked(data: LabelledData) -> tuple[list[Any], Ints]:
 
 
 def _by_pair(data: LabelledData, matches: Bools) -> dict[Pair, Bools]:
-    """From matches of all rows with each split (n, splits) to marks by ordered pair of splits."""
+    """From matches of all rows with each split (n, splits), of which the last may lack if they have
+    no rows, to marks by ordered pair of splits.
+    """
+    matches = np.pad(matches, ((0, 0), (0, len(data.splits) - matches.shape[1])))
     ends = np.cumsum([len(split) for split in data.splits.values()])[:-1]
     parts = dict(zip(data.splits, np.split(matches, ends), strict=True))
     numbers = {name: k for k, name in enumerate(data.splits)}
