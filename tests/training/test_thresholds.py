@@ -6,6 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from findna.inference.answers import decisions, scores_of
+from findna.inference.calibration import recalibrated
+from findna.model.heads import Calibration, TaskConfig
 from findna.training.calibration import fit_calibration
 from findna.training.thresholds import choose_threshold, leaves_open, midway
 
@@ -122,10 +125,24 @@ def test_equal_scores_are_answered_as_far_as_they_allow():
 def test_rows_that_teach_keep_both_classes_open():
     labels, scores = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     low, high = leaves_open(labels, scores)
-    assert (low, high) == (pytest.approx(0.25), 0.6)
+    # Midway, and not a score: see the next test.
+    assert (low, high) == (pytest.approx(0.25), pytest.approx(0.55))
     for threshold in (low, high):
         said = scores >= threshold
         assert said.sum() >= 1 and (~said).sum() >= 2
+
+
+def test_a_calibration_turns_no_row_at_the_highest_threshold():
+    random = np.random.default_rng(0)
+    task = TaskConfig(kind="binary", classes=("no", "yes"))
+    for _ in range(200):
+        logits, labels = random.normal(size=(40, 1)), np.arange(40) % 2
+        _, high = leaves_open(labels, scores_of(logits, task)[:, 1])
+        plain = task.model_copy(update={"threshold": high})
+        step = Calibration(scale=(random.uniform(0.3, 3),), shift=(random.normal(),))
+        later = recalibrated(plain, step, np.array([0.5, 0.5]))
+        assert decisions(logits, plain).sum() == 10
+        assert np.array_equal(decisions(logits, plain), decisions(logits, later))
 
 
 def test_a_threshold_lies_above_the_lower_score():

@@ -58,16 +58,22 @@ def _curve(truth: Floats, scores: Floats) -> Floats:
 def leaves_open(labels: Ints, scores: Floats) -> tuple[float, float]:
     """Lowest and highest threshold that answer each class for `LEAST_ANSWERED` of as many rows as
     it has, at least one.
+
+    They lie midway between neighbouring scores where there are two: a row whose score equals the
+    threshold could fall on either side by the rounding of a calibration.
     """
     ordered = np.sort(scores)
     positive = int(np.ceil(LEAST_ANSWERED * (labels == 1).sum()))
     negative = int(np.ceil(LEAST_ANSWERED * (labels != 1).sum()))
-    high = float(ordered[-positive]) if positive else 1.0
-    if not negative:
-        return 0.0, high
-    below = ordered[negative - 1]
-    above = ordered[ordered > below]
-    return float(midway(below, above[0]) if len(above) else below), high
+    low, high = 0.0, 1.0
+    if positive:
+        lower = ordered[ordered < ordered[-positive]][-1:]
+        high = float(midway(lower, ordered[-positive])[0] if len(lower) else ordered[-positive])
+    if negative:
+        below = ordered[negative - 1]
+        above = ordered[ordered > below][:1]
+        low = float(midway(below, above)[0] if len(above) else below)
+    return low, high
 
 
 def midway(low: Floats, high: Floats) -> Floats:
