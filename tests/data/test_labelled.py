@@ -603,6 +603,13 @@ PLACED = [
 PLACED_COLUMNS = "id,region,start,end,strand,class,label,source,sequence"
 
 
+def test_a_place_no_chromosome_has_is_refused(tmp_path):
+    far = ("b", "chr2", str(10**20), str(10**20 + 6), *PLACED[1][4:])
+    file = write(tmp_path / "a.csv", csv([PLACED[0], far], PLACED_COLUMNS))
+    with pytest.raises(BadInput, match=r"record 2, line 3: no chromosome reaches as far"):
+        read_labelled(file)
+
+
 def test_places_beside_sequences_are_kept(tmp_path):
     data = read_labelled(write(tmp_path / "a.csv", csv(PLACED, PLACED_COLUMNS)))
     train = data.splits["train"]

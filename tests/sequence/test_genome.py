@@ -470,6 +470,13 @@ def test_headers_that_do_not_fit_one_way_are_names(
     assert "look like regions" in caplog.text
 
 
+@pytest.mark.parametrize("regions", ["auto", "0-based"])
+def test_headers_of_places_no_chromosome_has(write: Callable[..., Path], regions: str) -> None:
+    name = f"chr1:{10**20}-{10**20 + 4}"
+    with pytest.raises(BadInput, match=f"record {name}: no chromosome reaches as far"):
+        Genome.open(write(f">{name}\nACGT\n"), regions=regions)
+
+
 def test_ordinary_names_and_regions_off(
     write: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -518,6 +525,10 @@ def test_tables_of_regions(write: Callable[..., Path], caplog: pytest.LogCapture
         ("chrom\tstart\tend\n1\t0\tx\n", "line 2: start and end must be whole numbers"),
         ("chrom\tstart\tend\n1\t-1\t3\n", "line 2: start and end must be whole numbers"),
         ("name\tchrom\tstart\tend\na\t1\t0\t2\n", "has no row for record b"),
+        (
+            f"chrom\tstart\tend\n1\t0\t4\n2\t{10**20}\t{10**20 + 2}\n",
+            "t.tsv, record a: no chromosome reaches as far",
+        ),
     ],
 )
 def test_wrong_tables(write: Callable[..., Path], table: str, words: str) -> None:

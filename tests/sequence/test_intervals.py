@@ -22,6 +22,8 @@ from findna.sequence.intervals import (
     is_organelle,
     merge,
     read_bed,
+    refuse_unknown,
+    regions_bed,
     subtract,
     to_store,
 )
@@ -189,6 +191,19 @@ def test_to_store_of_regions(write: Callable[..., Path], caplog: pytest.LogCaptu
     # Base 109 lies in two regions and is found in both.
     assert to_store(genome, bed, source="x").tolist() == [[2, 5], [9, 10], [16, 19]]
     assert "2 of 4 intervals lie outside" in caplog.text and "1 partly" in caplog.text
+
+
+def test_an_interval_far_beyond_the_regions_is_refused(write: Callable[..., Path]) -> None:
+    genome = Genome.open(write(REGIONS, "g.fa"))
+    bed = frame(("chr1", 102, 105), ("chr1", 102, 99_999_999_999_999))
+    for refuses in (to_store, refuse_unknown):
+        with pytest.raises(BadInput, match=r"far beyond the last region of .*, which ends at"):
+            refuses(genome, bed, source="x.bed")
+
+
+def test_a_region_no_chromosome_has() -> None:
+    with pytest.raises(BadInput, match=r"record chr1:1-9{20}: no chromosome reaches"):
+        regions_bed([f"chr1:1-{'9' * 20}"])
 
 
 def test_to_store_counts_unknown_chromosomes(

@@ -241,6 +241,8 @@ def test_a_region_may_lie_partly_in_regions_that_were_cut(
     assert "chr9:15-30 lies partly outside the regions" in caplog.text
     with pytest.raises(BadInput, match="chr9:17-20 lies outside the regions of chr9"):
         list(records_from("chr9:17-20", cut))
+    with pytest.raises(BadInput, match="lies outside the regions of chr9"):
+        list(records_from("chr9:15-99,999,999,999,999", cut))
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,13 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from findna.data.parts import LabelSettings, Part
 from findna.data.places import RowPlaces
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
 from findna.sequence.records import SequenceReader
+from findna.sequence.regions import refuse_far
 from findna.sequence.tables import (
     find_id_column,
     find_sequence_column,
@@ -93,16 +92,18 @@ def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
     if not all(map(str.isdecimal, (*start, *end))):
         log.info("%s: not every row has a start and an end: places are not used", table.file)
         return None
-    places = RowPlaces.of(chrom, list(map(int, start)), list(map(int, end)), _strands(table))
-    unlike = np.flatnonzero(places.end - places.start != [len(c) for c in codes])
-    if len(unlike):
+    starts, ends = list(map(int, start)), list(map(int, end))
+    unlike = [n for n, c in enumerate(codes) if ends[n] - starts[n] != len(c)]
+    if unlike:
         log.warning(
             "%s: end − start is not the length of the sequence in %d of %d rows (first in line %d):"
             " places are not used; 0-based half-open ones are",
             table.file, len(unlike), len(codes), table.lines[unlike[0]],
         )  # fmt: skip
         return None
-    return places
+    for last, row, line in zip(ends, table.rows, table.lines, strict=True):
+        refuse_far(last, file=table.file, record=str(row), line=line)
+    return RowPlaces.of(chrom, starts, ends, _strands(table))
 
 
 def _strands(table: Cells) -> list[str]:
@@ -171,7 +172,7 @@ def _bases(genome: Genome, chrom: str | None, start: str, end: str, strand: str)
     if chrom is None or not (start.isdecimal() and end.isdecimal() and int(start) < int(end)):
         return None
     # Asked before letters are fetched: a mistyped end may lie terabytes away.
-    if int(end) > genome.ends[genome.records_of(chrom)].max():
+    if int(end) > genome.last_of(chrom):
         return None
     found = genome.fetch(chrom, int(start), int(end), strand)
     return found.codes if found.inside.all() else None

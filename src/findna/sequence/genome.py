@@ -121,6 +121,10 @@ class Genome:
         """Numbers (K,) of the records that lie on a source chromosome, in file order."""
         return self._records[self.resolve(chrom)]
 
+    def last_of(self, chrom: str) -> int:
+        """Where the last record of a source chromosome ends there, not included."""
+        return int(self.ends[self.records_of(chrom)].max())
+
     @property
     def runs(self) -> Integers:
         """Store offsets [start, end) of every record, (R, 2)."""

@@ -10,7 +10,7 @@ import pandas as pd
 from findna.files import BadInput, log
 from findna.sequence.alphabet import encode
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import is_region
+from findna.sequence.intervals import BEYOND_REGIONS, is_region
 from findna.sequence.records import Record, read_records
 from findna.sequence.regions import parse_region
 from findna.sequence.tables import find_id_column, find_sequence_column
@@ -54,9 +54,9 @@ def region_record(text: str, genome: Genome | None) -> Record:
     if genome is None:
         raise BadInput(f"the region {text!r} needs a genome", remedy="give its FASTA with -g")
     chrom = genome.resolve(region.chrom)
-    last = int(genome.ends[genome.records_of(chrom)].max())
+    last = genome.last_of(chrom)
     # Asked before letters are fetched: a mistyped end may lie terabytes away.
-    there = region.start < last and (region.end <= last or genome.mapped)
+    there = region.start < last and region.end <= last + (BEYOND_REGIONS if genome.mapped else 0)
     codes, _, inside = genome.fetch(chrom, region.start, region.end if there else region.start)
     if not inside.any():
         where = "outside the regions of" if genome.mapped else "beyond"

@@ -17,12 +17,15 @@ import pandas as pd
 
 from findna.files import BadInput, log, open_bytes, printable
 from findna.sequence.genome import Genome
-from findna.sequence.regions import Integers, parse_region
+from findna.sequence.regions import Integers, parse_region, refuse_far
 
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"
 _COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
+# Bases an interval may reach beyond the last region of a chromosome that only regions stand for:
+# a whole chromosome may be asked for, but not terabytes of N for a mistyped end.
+BEYOND_REGIONS = 1 << 31
 # Rows that become columns together: lists of strings take ten times the memory of a column.
 _BLOCK = 1 << 16
 _WHOLE_NUMBERS = re.compile(r"-?[0-9]{1,18}(,-?[0-9]{1,18})*")
@@ -48,6 +51,8 @@ def read_bed(path: str | Path) -> pd.DataFrame:
 def regions_bed(regions: Sequence[str]) -> pd.DataFrame:
     """Regions as people write them, chr7:1,001-2,000, as a data frame like that of `read_bed`."""
     parsed = [parse_region(text) for text in regions]
+    for text, region in zip(regions, parsed, strict=True):
+        refuse_far(region.end, record=text)
     columns: dict[str, object] = {
         key: [getattr(region, key) for region in parsed] for key in ("chrom", "start", "end")
     }
@@ -191,22 +196,17 @@ def refuse_off_the_end(
 ) -> None:
     """Refuse a row that ends beyond its chromosome; `names` are those of `genome.resolve_all`.
 
-    Nothing is known about the ends of chromosomes that only regions stand for.
+    Where a chromosome ends that only regions stand for is not known, but near the last of them.
     """
+    ends = {asked: genome.last_of(name) for asked, name in names.items()}
+    limit = bed["chrom"].map(ends).fillna(np.iinfo(np.int64).max).to_numpy()
+    wrong = bed["end"].to_numpy() > limit + (BEYOND_REGIONS if genome.mapped else 0)
+    end = ends[bed["chrom"].iloc[int(wrong.argmax())]] if wrong.any() else 0
+    problem = f"lies beyond the chromosome, which has {end:,} bases in {genome.source}"
     if genome.mapped:
-        return
-    known = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
-    lengths = {asked: known[name] for asked, name in names.items()}
-    limit = bed["chrom"].map(lengths).fillna(np.iinfo(np.int64).max).to_numpy()
-    wrong = bed["end"].to_numpy() > limit
-    length = lengths.get(bed["chrom"].iloc[int(wrong.argmax())]) if wrong.any() else None
-    _refuse_rows(
-        bed,
-        wrong,
-        f"lies beyond the chromosome, which has {length or 0:,} bases in {genome.source}",
-        source,
-        "the intervals may belong to another build of this genome",
-    )
+        problem = f"lies far beyond the last region of {genome.source} there, which ends at {end:,}"
+    remedy = "the intervals may belong to another build of this genome"
+    _refuse_rows(bed, wrong, problem, source, remedy)
 
 
 def refuse_unknown(genome: Genome, bed: pd.DataFrame, source: str | Path) -> dict[str, str]:

@@ -26,6 +26,8 @@ _REGION = re.compile(r"(?P<chrom>\S+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
 # `bedtools getfasta -name` writes the name of the interval before its place.
 _HEADER = re.compile(rf"(?:\S*::)?{_REGION.pattern}")
 _LIKE_REGION = re.compile(r":[\d,]+-[\d,]+")
+# No chromosome comes near; what is beyond would overflow where places are reckoned with.
+_FARTHEST = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,20 @@ def parse_region(text: str) -> Region:
     if region.end < region.start:
         raise BadInput(f"the region {text!r} ends before it starts", remedy=remedy)
     return Region(region.chrom, region.start - 1, region.end)
+
+
+def refuse_far(
+    end: int, *, file: str | Path | None = None, record: str | None = None, line: int | None = None
+) -> None:
+    """`BadInput` if a place ends where no chromosome can."""
+    if end > _FARTHEST:
+        raise BadInput(
+            f"no chromosome reaches as far as {end:,}",
+            file=file,
+            record=record,
+            line=line,
+            remedy="check the number; places are counted in bases",
+        )
 
 
 def _as_region(match: re.Match[str]) -> Region:
@@ -107,9 +123,13 @@ def _fits(region: Region, length: int, base: int) -> bool:
     return region.start >= base and region.end - region.start + base == length
 
 
-def _mapped(headers: Sequence[Region], base: int) -> Places:
-    starts = np.array([region.start - base for region in headers], dtype=np.int64)
-    return Places(tuple(region.chrom for region in headers), starts, mapped=True)
+def _mapped(
+    regions: Sequence[Region], base: int, names: Sequence[str], source: str | Path
+) -> Places:
+    for region, name in zip(regions, names, strict=True):
+        refuse_far(region.end, file=source, record=name)
+    starts = np.array([region.start - base for region in regions], dtype=np.int64)
+    return Places(tuple(region.chrom for region in regions), starts, mapped=True)
 
 
 def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
@@ -123,7 +143,7 @@ def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
                 len(names),
                 how,
             )
-            return _mapped(headers or (), base)
+            return _mapped(headers or (), base, names, source)
     if all(_LIKE_REGION.search(name) for name in names):
         log.warning(
             "%s: the names look like regions, but end − start does not fit the lengths one way; "
@@ -148,7 +168,7 @@ def _insist(names: Sequence[str], lengths: Integers, base: int, source: str) -> 
                 record=name,
                 remedy="give a table of regions, or regions off",
             )
-    return _mapped(regions, base)
+    return _mapped(regions, base, names, source)
 
 
 def _from_table(path: Path, names: Sequence[str], lengths: Integers) -> Places:
@@ -171,7 +191,7 @@ def _from_table(path: Path, names: Sequence[str], lengths: Integers) -> Places:
                 record=name,
                 line=line,
             )
-    return _mapped([region for _, _, region in rows], 0)
+    return _mapped([region for _, _, region in rows], 0, names, path)
 
 
 _Row = tuple[int, str | None, Region]
