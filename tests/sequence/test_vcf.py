@@ -229,6 +229,8 @@ def test_ours_replace_those_of_an_earlier_run() -> None:
     assert with_fields(once, {}, []) == HEADER
     assert facts_of(once) == {"command": "findna x y", "use": "research"}
     assert [f.name for f in declared_fields(once)] == [f.name for f in FIELDS]
+    dotted = InfoField("FINDNA_LOGIT_v1.0", "A", "Float", "of a class")
+    assert declared_fields([dotted.header_line()]) == [dotted]
 
 
 INFOS = {

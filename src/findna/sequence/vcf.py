@@ -281,7 +281,7 @@ def read_scored(row: Row, fields: Sequence[InfoField]) -> Scored:
 def declared_fields(header: Iterable[str]) -> list[InfoField]:
     """Our fields as a header declares them, with descriptions still escaped."""
     pattern = re.compile(
-        rf'##INFO=<ID=({PREFIX}\w+),Number=([^,]+),Type=(\w+),Description="(.*)">\r?'
+        rf'##INFO=<ID=({PREFIX}[\w.]+),Number=([^,]+),Type=(\w+),Description="(.*)">\r?'
     )
     return [InfoField(*found.groups()) for line in header if (found := pattern.fullmatch(line))]
 
