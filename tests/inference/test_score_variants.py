@@ -429,6 +429,31 @@ def test_more_shards_than_blocks_and_an_empty_vcf(
         assert (tmp_path / "all.vcf").read_bytes() == (tmp_path / "one.vcf").read_bytes()
 
 
+def test_shards_of_nothing_but_a_contig_of_a_like_name(
+    genome: Genome, model: Model, tmp_path: Path
+) -> None:
+    header = f"##contig=<ID=chr1,length={LENGTH}>", "##contig=<ID=2,length=16571>"
+    rows = [row.replace("chr1", "2", 1) for row in snvs(1500)]
+    file = vcf(tmp_path / "x.vcf", rows, *header)
+    score_variants(file, genome, model, tmp_path / "one.vcf")
+    shards = [tmp_path / f"s{k}.vcf" for k in (1, 2)]
+    for k, path in enumerate(shards, 1):
+        score_variants(file, genome, model, path, shard=f"{k}/2")
+    merge_shards(shards, tmp_path / "all.vcf")
+    assert (tmp_path / "all.vcf").read_bytes() == (tmp_path / "one.vcf").read_bytes()
+
+
+def test_shards_without_a_common_chromosome_are_refused(
+    genome: Genome, model: Model, tmp_path: Path
+) -> None:
+    file = vcf(tmp_path / "x.vcf", [row.replace("chr1", "NC_1") for row in snvs(1500)])
+    shards = [tmp_path / f"s{k}.vcf" for k in (1, 2)]
+    for k, path in enumerate(shards, 1):
+        score_variants(file, genome, model, path, shard=f"{k}/2")
+    with pytest.raises(BadInput, match="name no chromosome of the genome: NC_1"):
+        merge_shards(shards, tmp_path / "all.vcf")
+
+
 @pytest.fixture
 def shards(genome: Genome, model: Model, tmp_path: Path) -> list[Path]:
     file = vcf(tmp_path / "x.vcf", snvs(3000))

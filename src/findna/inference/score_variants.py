@@ -107,7 +107,8 @@ def score_variants(
     _refuse_place(output, part, overwrite)
     genome = Genome.of(genome)
     with open_variants(variants) as vcf:
-        reader = AlleleReader(genome, lacking=other_contigs(vcf, genome))
+        others = other_contigs(vcf, genome)
+        reader = AlleleReader(genome, lacking=others)
         rows = within_format(looked_ahead(vcf, reader, genome), vcf.source, output)
         network = pick_model(model).to(pick_device(device)).eval()
         scorer = VariantScorer(
@@ -128,7 +129,9 @@ def score_variants(
         elif part is None:
             write_scored(judged, header, fields, output, overwrite=overwrite)
         else:
-            write_shard(scored, header, fields, part, witness, output, overwrite=overwrite)
+            write_shard(
+                scored, header, fields, part, witness, output, others=others, overwrite=overwrite
+            )
         _tell(tally, vcf.source, part)
     return table
 

@@ -52,17 +52,20 @@ class Shard(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What the header of a shard says of itself."""
+    """What the header of a shard says of itself; `others` are the contigs whose name alone is like
+    one of the genome, joined by commas.
+    """
 
     shard: Shard
     rows: int
     block: int
     input: str
+    others: str
 
     def text(self) -> str:
         return (
             f"{self.shard.number + 1}/{self.shard.of} rows={self.rows} block={self.block} "
-            f"input={self.input}"
+            f"input={self.input}" + (f" others={self.others}" if self.others else "")
         )
 
 
@@ -129,12 +132,16 @@ def write_shard(
     witness: Witness,
     output: str | Path,
     *,
+    others: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write the rows of a shard; what the witness saw of the whole input goes into its header."""
+    """Write the rows of a shard; what the witness saw of the whole input goes into its header, and
+    so do the `others`: contigs of the header that only have a name like one of the genome.
+    """
 
     def complete() -> list[str]:
-        part = _Part(shard, witness.rows, rows_a_block(header), witness.digest)
+        block = rows_a_block(header)
+        part = _Part(shard, witness.rows, block, witness.digest, ",".join(others))
         return [*header[:-1], _SHARD_LINE + part.text(), header[-1]]
 
     lines = (one.row.text(scored_info(one, fields)) for one in scored)
@@ -170,19 +177,20 @@ def merge_shards(
         header = _without_shard(files[0].header)
         fields = declared_fields(header)
         tally = Tally()
-        rows = _tallied(_interleaved(in_order, parts[0]), fields, tally)
+        others = parts[0].others.split(",")
+        rows = _tallied(_interleaved(in_order, parts[0]), fields, tally, others)
         write_scored(rows, header, fields, output, overwrite=overwrite)
         log.info("%s", tally.summary())
 
 
 def _part(file: Vcf) -> _Part:
     said = facts_of(file.header).get("shard", "")
-    found = re.fullmatch(r"(\S+) rows=(\d+) block=(\d+) input=(\S+)", said)
+    found = re.fullmatch(r"(\S+) rows=(\d+) block=(\d+) input=(\S+)(?: others=(.+))?", said)
     if found is None:
         raise BadInput(
             "is no shard", file=file.source, remedy="give files written with --shard i/n"
         )
-    return _Part(parse_shard(found[1]), int(found[2]), int(found[3]), found[4])
+    return _Part(parse_shard(found[1]), int(found[2]), int(found[3]), found[4], found[5] or "")
 
 
 def _without_shard(header: Iterable[str]) -> list[str]:
@@ -236,14 +244,17 @@ def _other_rows(file: Vcf) -> BadInput:
     )
 
 
-def _tallied(rows: Iterable[Row], fields: Sequence[InfoField], tally: Tally) -> Iterator[Scored]:
+def _tallied(
+    rows: Iterable[Row], fields: Sequence[InfoField], tally: Tally, others: Sequence[str]
+) -> Iterator[Scored]:
     reason = [field.name for field in fields].index(REASON)
     for row in rows:
         scored = read_scored(row, fields)
         tally.add(row.chrom, scored.values[reason])
         yield scored
     tally.refuse_wrong_build(_TOGETHER)
-    if tally.all_missing:
+    # As in one job, which finds the others in the genome, as sequences of a like name.
+    if tally.all_missing and tally.missing_names.keys().isdisjoint(others):
         names = ", ".join(list(tally.missing_names)[:5])
         raise BadInput(
             f"name no chromosome of the genome: {names}",
