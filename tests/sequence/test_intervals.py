@@ -110,6 +110,7 @@ def test_standard_input_and_nothing_in_it(
         (">chr1\nACGT\n", r"line 1: has 1 columns"),
         (b"1\t2\t3\n\xff\xff\t2\t3\n", r"line 2: .*not UTF-8"),
         (b"PK\x03\x04", "Save As > CSV"),
+        ("##gff-version 3\n1\tx\tgene\t5\t9\t.\t+\t.\tID=g\n", r"a\.bed: is a GFF or GTF: a BED"),
         ("1\t1_0\t2_0\n", "not a whole number"),
         ("1\t2\t99999999999999999999\n", "not a whole number"),
     ],

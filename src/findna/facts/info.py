@@ -11,8 +11,8 @@ from findna.facts.outputs import Facts, listed, model_facts, output_facts
 from findna.files import open_bytes, refuse_stream
 from findna.model.published import PUBLISHED, PublishedModel
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, bases_in, merge, read_bed
-from findna.sequence.records import GFF_TO_BED, format_of, read_records, span_of
+from findna.sequence.intervals import GFF_TO_BED, LINE, bases_in, merge, read_bed
+from findna.sequence.records import format_of, read_records, span_of
 from findna.sequence.tables import open_table, usual_sequence_column
 from findna.sequence.vcf import open_vcf
 

@@ -22,6 +22,7 @@ from findna.sequence.regions import Integers, parse_region, refuse_far
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"
 _COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
+GFF_TO_BED = "awk -F'\\t' -v OFS='\\t' '!/^#/ {print $1,$4-1,$5,$3,\".\",$7}' OLD.gff > NEW.bed"
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
 # Bases an interval may reach beyond the last region of a chromosome that only regions stand for:
 # a whole chromosome may be asked for, but not terabytes of N for a mistyped end.
@@ -77,6 +78,20 @@ def names_columns(line: str) -> bool:
     return bool(_HEADER.match(line))
 
 
+def is_bed_line(line: str) -> bool:
+    """Whether a line has start and end where a BED has them."""
+    cells = cells_of(line)
+    return len(cells) >= 3 and cells[1].isdecimal() and cells[2].strip().isdecimal()
+
+
+def is_gff_line(line: str) -> bool:
+    """Whether a line has start and end where a GFF or GTF has them, and a BED has not."""
+    cells = line.split("\t")
+    # Of a BED of nine columns the fourth and fifth, name and score, may be numbers too.
+    whole = len(cells) == 9 and cells[3].isdecimal() and cells[4].isdecimal()
+    return whole and not is_bed_line(line)
+
+
 def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
     """As `read_bed`, from an open stream."""
     names: list[str] = []
@@ -87,6 +102,9 @@ def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
         if not names and names_columns(line):
             names = _column_names(cells_of(line.lstrip("# ")), number, source)
         elif not is_no_row(line):
+            if not names and is_gff_line(line):
+                remedy = f"make a BED of those you need: {GFF_TO_BED}"
+                raise BadInput("is a GFF or GTF: a BED is needed", file=source, remedy=remedy)
             cells = cells_of(line)
             names = names or _usual_names(len(cells))
             _refuse_width(cells, names, number, source)

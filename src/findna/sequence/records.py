@@ -28,9 +28,11 @@ from findna.sequence.alphabet import (
 )
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import (
+    GFF_TO_BED,
     LINE,
     bed_from,
-    cells_of,
+    is_bed_line,
+    is_gff_line,
     is_no_row,
     names_columns,
     refuse_unknown,
@@ -45,7 +47,6 @@ from findna.sequence.tables import (
 )
 
 RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
-GFF_TO_BED = "awk -F'\\t' -v OFS='\\t' '!/^#/ {print $1,$4-1,$5,$3,\".\",$7}' OLD.gff > NEW.bed"
 _SNIFFED = 1 << 12
 
 
@@ -134,16 +135,16 @@ def format_of(
     if len(lines) > 1 and len(seen) >= _SNIFFED:
         lines.pop()  # where the peek ends, in the middle of it
     row = next((line for line in lines if not is_no_row(line)), None)
-    if start.startswith(b"##gff-version") or (row is not None and _is_gff_line(row)):
+    if start.startswith(b"##gff-version") or (row is not None and is_gff_line(row)):
         return "gff"
     if ".bed" in PurePath(path).suffixes:
         return "bed"
     # A chromosome may be called seq: a line of coordinates is no header.
-    if names_sequences(lines[0]) and not _is_bed_line(lines[0]):
+    if names_sequences(lines[0]) and not is_bed_line(lines[0]):
         return "table"
     if row is not None:
         # What follows a header of other names is a table, however its cells look.
-        return "bed" if _is_bed_line(row) or names_columns(row) else "table"
+        return "bed" if is_bed_line(row) or names_columns(row) else "table"
     # A table has one header, of several cells; other comments stand before intervals only.
     commented = len(lines) > 1 or (lines[0] and not re.search("[\t;,]", lines[0]))
     return "bed" if commented else "table"
@@ -152,18 +153,6 @@ def format_of(
 def span_of(shortest: int, longest: int) -> str:
     """Lengths in words: "64 to 512 bp", or the one there is."""
     return f"{shortest:,} bp" if shortest == longest else f"{shortest:,} to {longest:,} bp"
-
-
-def _is_bed_line(line: str) -> bool:
-    cells = cells_of(line)
-    return len(cells) >= 3 and cells[1].isdecimal() and cells[2].strip().isdecimal()
-
-
-def _is_gff_line(line: str) -> bool:
-    cells = line.split("\t")
-    # Of a BED of nine columns the fourth and fifth, name and score, may be numbers too.
-    whole = len(cells) == 9 and cells[3].isdecimal() and cells[4].isdecimal()
-    return whole and not _is_bed_line(line)
 
 
 class SequenceReader:
