@@ -239,6 +239,8 @@ def test_distances_and_answers_equal_those_of_the_windows(genome):
         net = model(described)
         scorer = VariantScorer(net, genome, window=WINDOW)
         assert [field.name for field in scorer.fields] == [LLR, OWN, DIST, *expected]
+        logits = described["kind"] != "regression"
+        assert ("before calibration" in scorer.fields[-1].description) == logits
         found = scorer.score(variants)
         vectors = embeddings(net, windows)
         assert np.allclose(

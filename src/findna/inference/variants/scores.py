@@ -266,9 +266,9 @@ def _answers_said(task: TaskConfig) -> list[str]:
     """What each answer of a task is: no quotes, since a VCF header puts them around."""
     names = [" ".join(re.sub(r'["\\]', "'", name).split()) for name in _asked(task)]
     kind = {
-        "binary": "change of the log-odds (nats) of class",
-        "multiclass": "change of the logit (nats, before softmax) of class",
-        "multilabel": "change of the log-odds (nats) of label",
+        "binary": "change of the log-odds (nats, before calibration) of class",
+        "multiclass": "change of the logit (nats, before calibration and softmax) of class",
+        "multilabel": "change of the log-odds (nats, before calibration) of label",
         "regression": "change of the prediction (unit of the training labels) of",
     }[task.kind]
     return [f"{kind} {name}" for name in names]
