@@ -133,7 +133,8 @@ def scan(
         tracks: "surprise", "components", "classes"; None is "classes" for a fine-tuned model and
             the other two for a pretrained one.
         regions: BED, or regions as people write them (`chr1:1,001-2,000`, counted from 1, both ends
-            included); None is all. Values are those of a scan of the whole genome.
+            included); None is all. Values are those of a scan of the whole genome, but a bin of
+            surprise that a region cuts is the mean of what lies inside.
         window: bases the model reads at once; None takes the longest it was trained on.
         step: bases from one window of embeddings or classes to the next; None takes half a window.
         bin: bases of a value of surprise; None is 1, above 200 Mb 10.

@@ -91,9 +91,9 @@ def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterat
         genome: what is cut.
         tile: bases of a window, and from one start to the next (a window, if not given). The last
             window of a region ends with it; a region shorter than a window is one.
-        bed: a file of regions, or one region as people write it; overlapping ones are joined, and
-            strand is left aside. Windows of which the genome has no base are left out, which is
-            said.
+        bed: a file of regions, or one region as people write it; overlapping and touching ones
+            are joined, and strand is left aside. Windows of which the genome has no base are left
+            out, which is said.
 
     Raises:
         BadInput: sizes below 1, and all that is wrong with a BED.
