@@ -91,6 +91,17 @@ def test_exit_codes(how: str, code: int, said: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("flags", [["--version"], ["--help"], ["info", "--help"]])
+def test_a_full_disk_is_told_of_what_no_verb_prints(flags: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "findna", *flags], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: standard output: the disk is full")
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_process_may_be_started_without_streams(closed: str) -> None:
     line = f'"{sys.executable}" -c "$0" data {closed}'

@@ -6,6 +6,7 @@ are made of, and what does the work (mostly torch) where it is done: `findna emb
 none of it.
 """
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -89,4 +90,12 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script; exits with 0, 1, 2, 3, 130, 141 or 143."""
-    app(prog_name="findna")
+    try:
+        app(prog_name="findna")
+    except OSError as error:
+        # What a verb ends with it says itself: this is --help or --version, into a full disk.
+        from findna.cli.running import verdict
+
+        code, message = verdict(error)
+        print(message, file=sys.stderr)
+        sys.exit(code)

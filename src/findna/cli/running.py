@@ -229,7 +229,7 @@ def _end(error: BaseException, debug: bool) -> NoReturn:
         raise error
     if debug and not isinstance(error, BrokenPipeError):
         traceback.print_exception(error)
-    code, message = _verdict(error)
+    code, message = verdict(error)
     if code == 141:
         # The interpreter flushes stdout once more at exit; give it a place to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -242,7 +242,8 @@ def _is_typers(error: BaseException) -> bool:
     return isinstance(error, typer.Exit | typer.Abort | typer.BadParameter | SystemExit)
 
 
-def _verdict(error: BaseException) -> tuple[int, str]:
+def verdict(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error, and what is said of it."""
     if isinstance(error, FindnaError):
         return error.exit_code, f"error: {error}"
     if isinstance(error, _Terminated):
@@ -252,7 +253,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         return 141, ""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _verdict(FullDisk(error.filename or "standard output"))
+        return verdict(FullDisk(error.filename or "standard output"))
     if _peer_is_gone(error):
         return 1, "error: another process of this run ended; its message says why"
     if _out_of_memory(error):
