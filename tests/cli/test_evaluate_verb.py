@@ -107,6 +107,7 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
         ((task, "--trust-remote-code"), 2, "goes with --hf"),
         ((task, "--dev-as-train"), 3, "of a suite only"),
         (("--negatives", tmp_path / "g.fa"), 2, "--negatives goes with DATA"),
+        ((task, "--suite", "gue", "--negatives", tmp_path / "g.fa"), 2, "without --suite"),
         ((task, "--seeds", "0"), 2, "seeds"),
         ((task, "--learning-rates", "1e-3,-1"), 2, "greater than 0, not '-1'"),
         ((task, "--learning-rates", "0"), 2, "greater than 0"),

@@ -97,8 +97,8 @@ def evaluate(
         if data is not None:
             raise typer.BadParameter("DATA and --data both name your own task: give one of them")
         data, root = root, None
-    if negatives and data is None:
-        raise typer.BadParameter("--negatives goes with DATA, the positives")
+    if negatives and (data is None or suite):
+        raise typer.BadParameter("--negatives goes with DATA, the positives, and without --suite")
     if negatives:
         positives_alone(given, genome, negatives)
     rows = with_negatives(data, negatives, seed=0) if data and negatives else data
