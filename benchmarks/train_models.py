@@ -7,9 +7,9 @@ so its schedules do not depend on how often it was interrupted. Runs lie in `-o`
 finished models in fp16 in `--to` (build/models); weights above 16 MiB are cut into parts there,
 which `cat model.safetensors.part-* > model.safetensors` joins. What is left is printed at the end.
 
-`--steps 20` tries everything on a CPU. `--only NAME` trains some. A finished model becomes one that
-is shipped by `cp -r build/models/NAME models/` (or `src/findna/model/weights/`) and
-`python benchmarks/publish.py`.
+`--steps 20 -o build/trial --to build/tried` tries everything on a CPU. `--only NAME` trains some. A
+finished model becomes one that is shipped by `cp -r build/models/NAME models/` (or
+`src/findna/model/weights/`) and `python benchmarks/publish.py`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from findna.evaluation.sharing.export import export
-from findna.files import read_json
+from findna.files import FindnaError, read_json
 from findna.model.model import CONFIG, WEIGHTS
 from findna.training.pretrain import pretrain
 from findna.training.recipes import seconds
@@ -97,15 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(given.threads)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     deadline = time.monotonic() + (seconds(given.budget) if given.budget else threading.TIMEOUT_MAX)
-    wanted = [plan for plan in MODELS if not given.only or plan.name in given.only]
+    wanted = [
+        replace(plan, steps=given.steps or plan.steps)
+        for plan in MODELS
+        if not given.only or plan.name in given.only
+    ]
     for plan in wanted:
         run, folder = given.output / plan.name, given.to / plan.name
-        if not finished(run) and time.monotonic() + LEAST_SECONDS < deadline:
+        if not finished(run, plan.steps) and time.monotonic() + LEAST_SECONDS < deadline:
             train(plan, run, given, deadline)
-        if finished(run) and not (folder / CONFIG).is_file():
+        if finished(run, plan.steps):
             give_away(plan, run, folder, given.regions)
     for plan in wanted:
-        print(f"{plan.name}\t{state(plan, given.output / plan.name, given.steps)}")
+        print(f"{plan.name}\t{state(plan, given.output / plan.name)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,7 +140,7 @@ def train(plan: Training, run: Path, given: argparse.Namespace, deadline: float)
     """Pretrain until the steps are made or the time is over, when a checkpoint is left."""
     settings = {
         "preset": plan.preset,
-        "steps": given.steps or plan.steps,
+        "steps": plan.steps,
         "sampling": dict(plan.source.sampling),
     }
     begun = (run / LAST).is_dir()
@@ -171,38 +176,48 @@ def interrupted_at(deadline: float) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def finished(run: Path) -> bool:
-    """Whether a run has made all its steps and written its model."""
-    config = run / "model" / CONFIG
-    return config.is_file() and bool(read_json(config)["provenance"]["finished"])
+def provenance(model: Path) -> dict[str, Any]:
+    """What a model folder says of its training; nothing if it is not there."""
+    config = model / CONFIG
+    return dict(read_json(config)["provenance"]) if config.is_file() else {}
 
 
-def state(plan: Training, run: Path, steps: int | None) -> str:
+def finished(run: Path, steps: int) -> bool:
+    """Whether a run has made all its steps, not those of a trial, and written its model."""
+    return provenance(run / "model").get("steps") == steps
+
+
+def state(plan: Training, run: Path) -> str:
     """Where a run stands, in a word."""
-    planned = steps or plan.steps
-    if finished(run):
-        return f"finished, {planned:,} steps ({plan.preset}: {plan.why})"
+    if finished(run, plan.steps):
+        return f"finished, {plan.steps:,} steps ({plan.preset}: {plan.why})"
     file = run / LAST / "state.json"
     made = int(read_json(file)["step"]) if file.is_file() else 0
-    return f"left: {planned - made:,} of {planned:,} steps"
+    return f"left: {plan.steps - made:,} of {plan.steps:,} steps"
 
 
 # Giving away ----------------------------------------------------------------------------------
 
 
 def give_away(plan: Training, run: Path, folder: Path, regions: Path) -> None:
-    """The model in half precision, with its card, in files that can be brought back."""
-    export(
-        run,
-        folder,
-        half=True,
-        species=plan.source.species,
-        trained_on=plan.source.trained_on,
-        regions=regions if plan.source.regions else None,
-        overwrite=True,
-    )
-    for part in cut(folder / WEIGHTS):
-        logging.info("%s: %s bytes", part, f"{part.stat().st_size:,}")
+    """The model in half precision, with its card, in files that can be brought back; what is done
+    of it is not done again.
+    """
+    told, given = provenance(run / "model"), provenance(folder)
+    if any(given.get(key) != told[key] for key in ("genome_digest", "steps", "mask_loss")):
+        export(
+            run,
+            folder,
+            half=True,
+            species=plan.source.species,
+            trained_on=plan.source.trained_on,
+            regions=regions if plan.source.regions else None,
+            overwrite=True,
+        )
+    # Apart, because a call may have been killed between the two.
+    if (folder / WEIGHTS).is_file():
+        for part in cut(folder / WEIGHTS):
+            logging.info("%s: %s bytes", part, f"{part.stat().st_size:,}")
 
 
 def cut(file: Path, limit: int = LIMIT) -> list[Path]:
@@ -218,4 +233,7 @@ def cut(file: Path, limit: int = LIMIT) -> list[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FindnaError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,7 @@
 """benchmarks/train_models.py on a small genome: trained, given away, gone on with, and in parts."""
 
 import importlib.util
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.loading import load_model
@@ -95,6 +97,40 @@ def test_a_run_that_was_interrupted_goes_on(
     assert "left: 2 of 2 steps" in capsys.readouterr().out
     script.main([*arguments, *only])
     assert "finished, 2 steps" in capsys.readouterr().out
+
+
+def test_a_trial_is_no_finished_model(
+    script: ModuleType, arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two steps were said to be 8,000, and what they made stayed where the model is given away."""
+    only = ["--only", "findna-yeast-tiny"]
+    script.main([*arguments, *only])
+    longer = [*arguments[:-1], "3", *only]
+    script.main([*longer, "--budget", "1s"])
+    assert "left: 1 of 3 steps" in capsys.readouterr().out
+    with pytest.raises(BadInput, match=r"settings\.steps \(was 2, now 3\)"):
+        script.main(longer)
+    shutil.rmtree(tmp_path / "runs")
+    script.main(longer)
+    assert load_model(tmp_path / "out" / "findna-yeast-tiny").provenance["steps"] == 3
+
+
+def test_weights_are_cut_by_the_call_after_one_that_was_killed(
+    script: ModuleType, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = ["--only", "findna-yeast-tiny"]
+    cut = script.cut
+    monkeypatch.setattr(script, "cut", lambda file: [])
+    script.main([*arguments, *only])
+    whole = tmp_path / "out" / "findna-yeast-tiny" / "model.safetensors"
+    assert whole.is_file()
+    monkeypatch.setattr(script, "cut", lambda file: cut(file, limit=1000))
+    for _ in range(2):
+        script.main([*arguments, *only])
+        assert not whole.exists() and whole.with_name(f"{whole.name}.part-0").is_file()
+    shutil.rmtree(tmp_path / "runs")
+    script.main([*arguments[:-1], "3", *only])
+    assert script.provenance(whole.parent)["steps"] == 3
 
 
 def test_no_run_is_begun_with_too_little_time(
