@@ -79,9 +79,9 @@ class PassTimer:
         model.base_logits = self._timed(self._head)  # type: ignore[method-assign]
 
     def _timed(self, call: Any) -> Any:
-        def timed(codes: torch.Tensor, *rest: Any) -> Any:
+        def timed(codes: torch.Tensor, *rest: Any, **how: Any) -> Any:
             began = time.process_time()
-            answer = call(codes, *rest)
+            answer = call(codes, *rest, **how)
             self.seconds += time.process_time() - began
             self.bases += codes.numel() if codes.dtype == torch.int64 else 0
             return answer

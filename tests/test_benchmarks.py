@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,16 +10,27 @@ import numpy as np
 import pytest
 import torch
 
+from findna.inference.embed import embeddings
+from findna.model.model import new_model
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.genome import Genome
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
+Load = Callable[[str], ModuleType]
+
+
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """A benchmark by its name."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("gpu")
+    return importlib.import_module
+
+
+@pytest.fixture
+def gpu(load: Load) -> ModuleType:
+    return load("gpu")
 
 
 @pytest.mark.slow
@@ -74,9 +86,18 @@ def test_trials_are_not_published(gpu: ModuleType, tmp_path: Path) -> None:
             gpu.main(options)
 
 
-def test_what_stands_often_is_masked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    mask_repeats = importlib.import_module("mask_repeats")
+def test_passes_are_timed_however_the_model_is_called(load: Load) -> None:
+    """`variants.py` had not heard that passes are asked for moments, too."""
+    model = new_model("tiny", 0).eval()
+    codes = [np.arange(40, dtype=np.uint8) % 4]
+    wanted = embeddings(model, codes)
+    timer = load("variants").PassTimer(model)
+    np.testing.assert_array_equal(embeddings(model, codes), wanted)
+    assert timer.seconds > 0 and timer.bases == 2 * 40
+
+
+def test_what_stands_often_is_masked(load: Load, tmp_path: Path) -> None:
+    mask_repeats = load("mask_repeats")
     random = np.random.default_rng(0)
     element = "".join(random.choice(list("ACGT"), 300))
     other = reverse_complement(element)
