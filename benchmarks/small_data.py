@@ -185,6 +185,13 @@ def contender(name: str, place: Place) -> Contender:
 # ---------------------------------------------------------------- all draws
 
 
+def drop_cut_line(file: Path) -> None:
+    """Take away what a killed process left of its last line: the next run would stand behind it."""
+    if file.is_file():
+        with file.open("rb+") as lines:
+            lines.truncate(lines.read().rfind(b"\n") + 1)
+
+
 def found_in(file: Path) -> list[dict[str, Any]]:
     """Runs that were made; a last line that was cut is made again."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
@@ -448,6 +455,7 @@ def main() -> None:
         refuse_other(out / "settings.yaml", settings)
         (out / "settings.yaml").write_text(yaml.safe_dump(settings))
         tasks, sizes = given.task or list(COMPLETE), given.rows or list(SIZES)
+        drop_cut_line(out / "runs.jsonl")
         done = found_in(out / "runs.jsonl")
         contenders = given.contender or CONTENDERS
         units = list(missing(done, contenders, tasks, sizes, given.draws, given.data))

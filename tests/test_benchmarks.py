@@ -96,6 +96,15 @@ def test_passes_are_timed_however_the_model_is_called(load: Load) -> None:
     assert timer.seconds > 0 and timer.bases == 2 * 40
 
 
+def test_a_run_does_not_stand_behind_a_line_that_was_cut(load: Load, tmp_path: Path) -> None:
+    script, file = load("small_data"), tmp_path / "runs.jsonl"
+    script.drop_cut_line(file)
+    for text, kept in (('{"a": 1}\n{"a"', '{"a": 1}\n'), ('{"a": 1', ""), ("", "")):
+        file.write_text(text)
+        script.drop_cut_line(file)
+        assert file.read_text() == kept
+
+
 def test_what_stands_often_is_masked(load: Load, tmp_path: Path) -> None:
     mask_repeats = load("mask_repeats")
     random = np.random.default_rng(0)
