@@ -61,13 +61,13 @@ def auroc(broken: NDArray[np.bool_], score: Floats) -> tuple[float, float, float
     return float(roc_auc_score(broken, score)), float(low), float(high)
 
 
-def scores_of(demo: Path, variants: pd.DataFrame) -> dict[str, Floats]:
+def scores_of(demo: Path, models: list[Path], variants: pd.DataFrame) -> dict[str, Floats]:
     """Every score, high where a motif is expected to break."""
     alleles = variants[["chrom", "pos", "ref", "alt"]]
     genome = demo / "example" / "genome.fa"
     found: dict[str, Floats] = {}
     changes = []
-    for model in demo_models(demo):
+    for model in models:
         table = score_variants(alleles, genome, model, window=240, percentiles=False)
         assert table is not None
         name = next(c for c in table.columns if c.startswith("FINDNA_LOGIT_"))
@@ -107,8 +107,9 @@ def main() -> None:
     parser.add_argument("demo", type=Path, nargs="?", default=Path("build/gain/1"))
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
+    models = demo_models(given.demo)
     variants = variants_of(given.demo / "example" / "variants.vcf")
-    scores = scores_of(given.demo, variants)
+    scores = scores_of(given.demo, models, variants)
     table = pd.DataFrame(list(judged(variants, scores)))
     given.output.mkdir(parents=True, exist_ok=True)
     with atomic_file(given.output / "auroc.tsv", overwrite=True) as made:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -94,6 +95,25 @@ def test_passes_are_timed_however_the_model_is_called(load: Load) -> None:
     timer = load("variants").PassTimer(model)
     np.testing.assert_array_equal(embeddings(model, codes), wanted)
     assert timer.seconds > 0 and timer.bases == 2 * 40
+
+
+def test_a_demo_that_is_not_there_is_made_before_it_is_read(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = load("example_variants")
+
+    def made(demo: Path) -> list[Path]:
+        (demo / "example").mkdir(parents=True)
+        rows = (f"chr6\t{at}\t.\tA\tC\t.\t.\tEFFECT={effect}" for at, effect in enumerate(effects))
+        (demo / "example" / "variants.vcf").write_text("\n".join(rows))
+        return []
+
+    effects = ("motif_breaking", "neutral") * 2
+    monkeypatch.setattr(script, "demo_models", made)
+    monkeypatch.setattr(script, "scores_of", lambda *_: {"score": np.array([1.0, 0, 1, 0])})
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "demo"), "-o", str(tmp_path / "out")])
+    script.main()
+    assert (tmp_path / "out" / "auroc.tsv").read_text().count("1.0000") == 6
 
 
 def test_a_run_does_not_stand_behind_a_line_that_was_cut(load: Load, tmp_path: Path) -> None:
