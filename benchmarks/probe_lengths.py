@@ -19,6 +19,7 @@ import argparse
 import shlex
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +30,7 @@ from findna.files import log
 from findna.report.comparison import draw_comparison
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
+from findna.training.recipes import seconds
 
 TASKS = ("human_nontata_promoters", "human_ocr_ensembl")
 LENGTHS = (70, 100, 300, 500, 1000)
@@ -91,16 +93,23 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     prepare(out / "log.txt", given.threads)
     genome = Genome.open(given.data / "human_hg38" / "hg38_regions.fa.gz")
-    settings = EvaluateSettings(
-        modes=("linear",), seeds=given.seeds, precision=given.precision, budget=given.budget
-    )
+    settings = EvaluateSettings(modes=("linear",), seeds=given.seeds, precision=given.precision)
+    deadline = time.monotonic() + seconds(given.budget) if given.budget else None
     for task in TASKS:
         source = given.data / "genomic_benchmarks" / task
         parts = places(source, genome, official=given.official)
         for length in LENGTHS:
+            if deadline is not None:  # one for all evaluations
+                left = deadline - time.monotonic()
+                if left <= 0.01:
+                    log.warning("the time is over: the same command goes on")
+                    return
+                settings = settings.model_copy(update={"budget": f"{left:.2f}s"})
             folder = out / f"{task}-{length}"
             data = write_task(parts, genome, length, out / "tasks" / f"{task}-{length}")
             result = evaluate(data, folder, models=given.model, settings=settings)
+            if not len(result.table):
+                continue
             draw_comparison(result.table, None, folder / "comparison.png")
             shutil.copy(out / "log.txt", folder / "log.txt")
             (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")

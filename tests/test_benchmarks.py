@@ -3,18 +3,21 @@
 import importlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from findna.evaluation.settings import EvaluateSettings
 from findna.inference.embed import embeddings
 from findna.model.model import new_model
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.genome import Genome
+from findna.training.recipes import seconds
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -123,6 +126,27 @@ def test_a_run_does_not_stand_behind_a_line_that_was_cut(load: Load, tmp_path: P
         file.write_text(text)
         script.drop_cut_line(file)
         assert file.read_text() == kept
+
+
+def test_a_budget_is_that_of_all_evaluations(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each of the ten had all of it."""
+    script = load("probe_lengths")
+    budgets: list[float] = []
+
+    def evaluate(*_: object, settings: EvaluateSettings, **__: object) -> SimpleNamespace:
+        budgets.append(seconds(settings.budget or ""))
+        time.sleep(0.15)
+        return SimpleNamespace(table=())  # as after a budget that ended before the first run
+
+    monkeypatch.setattr(script, "evaluate", evaluate)
+    monkeypatch.setattr(script, "prepare", lambda *_: None)
+    monkeypatch.setattr(script, "places", lambda *_, **__: {})
+    monkeypatch.setattr(script, "Genome", SimpleNamespace(open=lambda _: None))
+    monkeypatch.setattr(sys, "argv", ["x", "-m", "tiny", "-o", str(tmp_path), "--budget", "0.4s"])
+    script.main()
+    assert 1 <= len(budgets) <= 3 and budgets == sorted(budgets, reverse=True)
 
 
 def test_what_stands_often_is_masked(load: Load, tmp_path: Path) -> None:
