@@ -4,7 +4,7 @@
 
 So that a model can be pretrained on a genome without the sequences of a test split, which have no
 coordinates. A row is found letter for letter on either strand, wherever it stands; one that is not
-is laid where the first of its pieces of 100 bp is found, since assemblies differ by single bases.
+is laid where each of its pieces of 100 bp is first found, since assemblies differ by single bases.
 Exit code 1 if a row is not found at all.
 """
 
