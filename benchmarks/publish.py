@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from findna.files import atomic_file, file_digest
+from findna.model.model import WEIGHTS
 from findna.model.published import COLUMNS, PACKAGE, REPOSITORY, TABLE, Place
 
 FOLDERS: Mapping[Place, Path] = {"package": PACKAGE, "repository": REPOSITORY}
@@ -25,6 +26,8 @@ def lines(folders: Mapping[Place, Path]) -> Iterator[str]:
     yield "\t".join(COLUMNS)
     for place, folder in folders.items():
         for config in sorted(folder.glob("*/config.json")):
+            if not config.with_name(WEIGHTS).is_file():
+                sys.exit(f"{config.parent} has no {WEIGHTS}: join its parts, and remove them")
             for file in sorted(config.parent.iterdir()):
                 size, digest = file.stat().st_size, file_digest(file)
                 yield "\t".join((config.parent.name, place, file.name, str(size), digest))

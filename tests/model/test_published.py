@@ -47,6 +47,14 @@ def test_the_list_is_what_the_folders_hold(publish: ModuleType) -> None:
     assert TABLE.read_text() == written
 
 
+def test_a_model_in_parts_is_not_published(publish: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    new_model("tiny", seed=1).save(folder, half=True)
+    (folder / "model.safetensors").rename(folder / "model.safetensors.part-0")
+    with pytest.raises(SystemExit, match="join its parts"):
+        list(publish.lines({"repository": tmp_path}))
+
+
 def test_the_repository_stays_small_and_the_wheel_without_its_models() -> None:
     held = sum(f.stat().st_size for f in (ROOT / "models").rglob("*") if f.is_file())
     assert held <= MOST_BYTES
