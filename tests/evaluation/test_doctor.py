@@ -83,6 +83,7 @@ def test_leaks_stop_from_the_stated_share_and_warn_below():
     many = task(train=train, test=split_of([*test.codes[10:], *turned]))
     found = only(doctor(many), "leakage")
     assert found.level == "stop" and "of 60 test rows in train: 10 identical," in found.what
+    assert "10 near-duplicate (identical rows included)" in found.what
     assert "evaluate --drop" in found.remedy
 
 

@@ -176,7 +176,8 @@ def _judge_leaks(name: str, lines: list[dict[str, Any]], settings: DoctorSetting
 
 
 def _with(note: str) -> str:
-    return f" ({note})" if "label" in note or note.startswith("not checked") else ""
+    told = "label" in note or "identical" in note or note.startswith("not checked")
+    return f" ({note})" if told else ""
 
 
 def _twins(lines: list[dict[str, Any]]) -> Iterator[Finding]:
