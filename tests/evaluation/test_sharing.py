@@ -281,11 +281,12 @@ def test_a_model_that_16_bits_change_too_much_or_cannot_hold_is_refused() -> Non
         model.base_head.bias[0] = 70_000.0
     with pytest.raises(BadInput, match="65,504"):
         halved(model)
-    other = new_model(SMALL, 0).eval()
-    with torch.no_grad():
-        other.base_head.bias[0] += 1.0
-    with pytest.raises(BadInput, match="half precision changes the answers"):
-        agreement(new_model(SMALL, 0).eval(), other)
+    for change in (1.0, float("nan")):
+        other = new_model(SMALL, 0).eval()
+        with torch.no_grad():
+            other.base_head.bias[0] += change
+        with pytest.raises(BadInput, match="half precision changes the answers"):
+            agreement(new_model(SMALL, 0).eval(), other)
 
 
 def test_held_out_windows_are_used_where_the_genome_is_given(made: Path, run: Path) -> None:

@@ -78,7 +78,7 @@ def agreement(
 
     Raises:
         BadInput: `genome` is not the one of the run, or there is no run; or the answers differ by
-            more than `TOLERATED` on average.
+            more than `TOLERATED` on average, or are no numbers.
     """
     if genome is None:
         found = _differences(
@@ -88,7 +88,7 @@ def agreement(
         data = _held_out(genome, run)
         full, rounded = (masked_score(m, data, precision="fp32").loss for m in (model, half))
         found = _differences(model, half, data.codes[:ROWS], "held-out windows", (full, rounded))
-    if found.mean > TOLERATED:
+    if not found.mean <= TOLERATED:  # NaN is above it, too
         raise BadInput(f"half precision changes the answers: {found.text}", remedy=_REMEDY)
     return found
 
