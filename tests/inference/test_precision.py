@@ -43,6 +43,15 @@ def test_bf16_has_to_be_clearly_faster(timed):
     assert precision.resolve_precision("auto", CPU) == "fp32"
 
 
+@pytest.mark.parametrize(("fast", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_a_card_that_emulates_bf16_gets_fp32(monkeypatch, fast, chosen):
+    def supported(including_emulation=True):
+        return including_emulation or fast
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert precision.resolve_precision("auto", torch.device("cuda")) == chosen
+
+
 def test_what_is_asked_for_is_done(monkeypatch):
     monkeypatch.setattr(precision, "_product_time", lambda dtype, side: 1 / 0)
     assert precision.resolve_precision("fp32", CPU) == "fp32"

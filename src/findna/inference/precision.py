@@ -21,7 +21,9 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        # Asked plainly, torch counts what older cards (V100, T4) only emulate, slower than fp32.
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if fast else "fp32"
     if device.type != "cpu":
         return "fp32"
     return "bf16" if _cpu_prefers_bf16() else "fp32"
