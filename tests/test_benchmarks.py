@@ -1,7 +1,10 @@
 """Benchmarks that need a machine nobody has at hand are run here on shapes that take seconds."""
 
 import importlib
+import importlib.util
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -147,6 +150,17 @@ def test_a_budget_is_that_of_all_evaluations(
     monkeypatch.setattr(sys, "argv", ["x", "-m", "tiny", "-o", str(tmp_path), "--budget", "0.4s"])
     script.main()
     assert 1 <= len(budgets) <= 3 and budgets == sorted(budgets, reverse=True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("figwig") is None, reason="figwig is not installed")
+def test_no_benchmark_hides_a_module_that_a_library_looks_for() -> None:
+    """Scripts lie first on the path: numba, which figwig needs, took coverage.py for Coverage."""
+    path = os.pathsep.join([str(BENCHMARKS), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", "import figwig"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_stands_often_is_masked(load: Load, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from findna.metrics import (
 # Counts of this many cells are held at once: 32 MB of float64.
 _CELLS_AT_ONCE = 4_000_000
 # Fewer groups say next to nothing about other groups: no interval is given. With five, 95 %
-# intervals hold the truth 86 times in a hundred, with ten 92 times (benchmarks/coverage.py).
+# intervals hold the truth 86 times in a hundred, with ten 92 times
+# (benchmarks/interval_coverage.py).
 FEWEST_GROUPS, FEW_GROUPS = 5, 10
 
 
@@ -166,7 +167,7 @@ def as_few(drawn: Floats, units: int) -> Floats:
 
     Means of T units drawn from T vary by (T - 1) / T of what they should, and their 2.5 % are
     those of a normal distribution: of two tasks, 95 % intervals covered the mean of all tasks 61
-    times in a hundred (benchmarks/coverage.py). Spread by t(T - 1) / z times the root of
+    times in a hundred (benchmarks/interval_coverage.py). Spread by t(T - 1) / z times the root of
     T / (T - 1), they cover it as often as they say; of one unit nothing is known about others, and
     nothing is changed.
     """

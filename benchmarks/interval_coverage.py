@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, and how often p-values find what is not there.
 
-    python benchmarks/coverage.py [--experiments 400]
+    python benchmarks/interval_coverage.py [--experiments 400]
 
 Simulated, where the truth is known: means over tasks that differ, accuracy over groups of rows that
 differ, means over seeds that differ, and permutation p-values of scores that know nothing, with
