@@ -411,6 +411,15 @@ def test_what_was_read_before_a_model_went_on_is_seen(genome):
     assert "another genome" in seen.note and "before it went on" in seen.note
 
 
+def test_the_genome_before_the_last_is_checked_too(genome):
+    first = model_of(genome).provenance
+    last = model_of(genome, genome_digest="sha256:other", continued_from=first)
+    rows = split_of(pieces(genome, [("chr1", 100), ("chr3", 100)]), [0, 1])
+    report = leakage(task(train=rows), model=last, genome=genome)
+    found, note = count(report, "in pretraining, seen", "train", genome.source)
+    assert found == 1 and note.endswith("another genome, too, which is not checked")
+
+
 def test_a_card_that_names_its_bed_files_is_believed(genome, tmp_path):
     bed = tmp_path / "out.bed"
     bed.write_text("chr1\t0\t1000\n")

@@ -47,6 +47,12 @@ class Pretraining:
         """Digest of the genome; None for a model that was never pretrained."""
         return self.provenance.get("genome_digest")
 
+    def on(self, genome: Genome) -> list[tuple[Mapping[str, Any], SamplingSettings | None]]:
+        """The pretrainings on a genome, last first, each with its sampling where a run tells it."""
+        told = [(self.provenance, self.sampling)]
+        told += [(earlier, None) for earlier in earlier_pretrainings(self.provenance)]
+        return [each for each in told if each[0].get("genome_digest") == genome.digest]
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -83,7 +89,7 @@ def why_not_checked(pretraining: Pretraining | None, genome: Genome | None) -> s
         return None
     if pretraining.digest is None:
         return "the model names no pretraining genome"
-    if pretraining.digest != genome.digest:
+    if not pretraining.on(genome):
         name = pretraining.provenance.get("genome", "?")
         return f"{genome.source} is not the FASTA the model was pretrained on ({name})"
     return None
@@ -93,16 +99,11 @@ def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
     """The runs a model was trained on in its genome; without a model, the whole genome."""
     if pretraining is None:
         return Seen(genome.runs, "no model given: the whole genome counts as seen")
-    seen = _seen_by(genome, pretraining.provenance, pretraining.sampling)
-    for earlier in earlier_pretrainings(pretraining.provenance):
-        if earlier.get("genome_digest") == genome.digest:
-            before = _seen_by(genome, earlier, None)
-            runs = merge(np.concatenate([seen.runs, before.runs]))
-            seen = Seen(runs, f"{seen.note}; before it went on, {before.note}")
-        else:
-            note = "the model went on from another genome, which is not checked"
-            seen = Seen(seen.runs, f"{seen.note}; {note}")
-    return seen
+    each = [_seen_by(genome, told, sampling) for told, sampling in pretraining.on(genome)]
+    notes = ["; before it went on, ".join(seen.note for seen in each)]
+    if len(each) <= len(earlier_pretrainings(pretraining.provenance)):
+        notes.append("the model was pretrained on another genome, too, which is not checked")
+    return Seen(merge(np.concatenate([seen.runs for seen in each])), "; ".join(notes))
 
 
 def _seen_by(genome: Genome, told: Mapping[str, Any], sampling: SamplingSettings | None) -> Seen:
