@@ -42,8 +42,8 @@ def test_intervals(data: Path, bed: Path) -> None:
     rows.to_csv(bed, sep="\t", header=False, index=False)
 
 
-def main() -> None:
-    """Pretrain, evaluate, draw, copy."""
+def main() -> int:
+    """Pretrain, evaluate, draw, copy; 1 when runs failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/genomic-benchmarks"))
@@ -87,7 +87,8 @@ def main() -> None:
             if (run / name).exists():
                 shutil.copy(run / name, place / name)
         shutil.copy(run / "model" / "README.md", place / "model-card.md")
+    return int(bool(result.failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -87,8 +87,8 @@ def prepare(log_file: Path, threads: int | None) -> None:
     )
 
 
-def main() -> None:
-    """Go on with a piece, then draw and copy."""
+def main() -> int:
+    """Go on with a piece, then draw and copy; 1 when runs failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("piece", choices=PIECES)
     parser.add_argument("-m", "--model", action="append", required=True)
@@ -117,13 +117,14 @@ def main() -> None:
         pretraining_genome=given.pretraining_genome,
     )
     if not len(result.table):
-        return
+        return int(bool(result.failed))
     draw_comparison(result.table, result.published, folder / "comparison.png")
     shutil.copy(log_file, folder / "log.txt")
     (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
     if given.publish:
         publish(folder, given.publish / given.piece)
+    return int(bool(result.failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

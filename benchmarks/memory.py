@@ -80,9 +80,10 @@ def main() -> int:
         "limit": LIMIT,
     }
     print(json.dumps(found))
+    genomes, steps = (more / less for less, more in (given.megabases, given.steps))
     print(
-        f"own memory {base:.0f} MiB; {found['genome_ratio']:.2f} x with 16 times the genome,"
-        f" {found['steps_ratio']:.2f} x with 4 times the steps (limit {LIMIT})"
+        f"own memory {base:.0f} MiB; {found['genome_ratio']:.2f} x with {genomes:g} times the"
+        f" genome, {found['steps_ratio']:.2f} x with {steps:g} times the steps (limit {LIMIT})"
     )
     return int(max(larger, longer) / base > LIMIT)
 

@@ -42,8 +42,8 @@ def thinned(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def main() -> None:
-    """One evaluation a gene, then one table."""
+def main() -> int:
+    """One evaluation a gene, then one table; 1 when runs failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-m", "--model", action="append", required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -62,17 +62,20 @@ def main() -> None:
         "modes": ("linear", "knn"),
         "precision": given.precision,
     }
+    failed: list[str] = []
     everything = pd.read_csv(given.data / SOURCE)
     for name, rows in tasks(everything).items():
         file, folder = out / f"{name}.csv", out / name
         thinned(rows).to_csv(file, index=False)
         result = evaluate(file, folder, models=given.model, settings=settings)
+        failed += result.failed
         draw_comparison(result.table, result.published, folder / "comparison.png")
         shutil.copy(out / "log.txt", folder / "log.txt")
         (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
         if given.publish:
             publish(folder, given.publish / name)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -74,8 +74,8 @@ def write_task(parts: dict[str, pd.DataFrame], genome: Genome, length: int, fold
     return folder
 
 
-def main() -> None:
-    """Cut, evaluate each length, draw, copy."""
+def main() -> int:
+    """Cut, evaluate each length, draw, copy; 1 when runs failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-m", "--model", action="append", required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
@@ -95,6 +95,7 @@ def main() -> None:
     genome = Genome.open(given.data / "human_hg38" / "hg38_regions.fa.gz")
     settings = EvaluateSettings(modes=("linear",), seeds=given.seeds, precision=given.precision)
     deadline = time.monotonic() + seconds(given.budget) if given.budget else None
+    failed: list[str] = []
     for task in TASKS:
         source = given.data / "genomic_benchmarks" / task
         parts = places(source, genome, official=given.official)
@@ -103,11 +104,12 @@ def main() -> None:
                 left = deadline - time.monotonic()
                 if left <= 0.01:
                     log.warning("the time is over: the same command goes on")
-                    return
+                    return int(bool(failed))
                 settings = settings.model_copy(update={"budget": f"{left:.2f}s"})
             folder = out / f"{task}-{length}"
             data = write_task(parts, genome, length, out / "tasks" / f"{task}-{length}")
             result = evaluate(data, folder, models=given.model, settings=settings)
+            failed += result.failed
             if not len(result.table):
                 continue
             draw_comparison(result.table, None, folder / "comparison.png")
@@ -115,7 +117,8 @@ def main() -> None:
             (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
             if given.publish:
                 publish(folder, given.publish / folder.name)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
