@@ -245,6 +245,25 @@ def test_alleles_outside_the_regions_of_a_cut_genome_are_counted(tmp_path, fasta
     )
 
 
+@pytest.mark.parametrize(
+    ("contigs", "levels", "said"),
+    [
+        ({"1": 3000, "2": 3000}, ["ok", "ok"], "31 of 31 rows are on chromosomes"),
+        ({"chr1": 2999}, ["stop"], "chr1 has 2,999 bases here and 3,000 there"),
+        ({"1": 3000, "2": 2999}, ["warn", "ok"], "30 of 31 rows are on chromosomes of the genome"),
+    ],
+)
+def test_lengths_in_the_header_are_judged_as_for_scores(tmp_path, fasta, contigs, levels, said):
+    vcf = vcf_of(tmp_path / "v.vcf", Genome.open(fasta), 30, 0)
+    ref = decode(Genome.open(fasta).fetch("chr2", 4, 5).codes)
+    header = "".join(f"##contig=<ID={name},length={n}>\n" for name, n in contigs.items())
+    text = vcf.read_text().replace("#CHROM", header + "#CHROM")
+    vcf.write_text(f"{text}2\t5\t.\t{ref}\t<DEL>\t.\t.\t.\n")
+    found = findings(doctor(genome=fasta, vcf=vcf), "vcf")
+    assert [finding.level for finding in found][:2] == levels
+    assert said in found[0].what
+
+
 def test_a_bcf_is_read_as_the_vcf_is(tmp_path, fasta):
     genome = Genome.open(fasta)
     vcf = vcf_of(tmp_path / "v.vcf", genome, 40, 1)

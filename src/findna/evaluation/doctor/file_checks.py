@@ -12,6 +12,7 @@ from pathlib import Path
 
 from findna.evaluation.doctor.finding import Finding, Level, counted, share
 from findna.files import BadInput
+from findna.inference.variants.input import other_contigs
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in, read_bed, refuse_off_the_end
 from findna.sequence.variants import LEAST_CHECKED, REASONS, SCORED, AlleleReader, Tally, words
@@ -77,11 +78,13 @@ def _covered(genome: Genome, chrom: str, start: int, end: int) -> bool:
 
 
 def _check_names(
-    topic: str, chroms: Sequence[str], genome: Genome, source: str
+    topic: str, chroms: Sequence[str], genome: Genome, source: str, others: Sequence[str] = ()
 ) -> tuple[Finding, dict[str, str]]:
-    """How many rows are on chromosomes the genome has, and name -> the genome's own."""
+    """How many rows are on chromosomes the genome has, and name -> the genome's own; `others` are
+    known to be other sequences than those of their name.
+    """
     try:
-        names = genome.resolve_all(chroms, source=source)
+        names = genome.resolve_all([c for c in chroms if c not in others], source=source)
     except BadInput as error:
         return Finding("stop", topic, error.problem, error.remedy), {}
     lacking = [chrom for chrom in chroms if chrom not in names]
@@ -99,18 +102,24 @@ def _check_names(
 
 
 def check_vcf(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
-    """Names, whether the reference alleles are those of the genome, as `score-variants` judges
-    them, and alleles that it can give no score.
+    """Names, lengths in the header, whether the reference alleles are those of the genome, all as
+    `score-variants` judges them, and alleles that it can give no score.
     """
     if genome is None:
         yield Finding("warn", "vcf", "not checked: there is no genome", "give the FASTA with -g")
         return
-    reader, tally, chroms = AlleleReader(genome), Tally(), []
+    tally, chroms = Tally(), []
     with open_vcf(path) as vcf:
+        try:
+            others = other_contigs(vcf, genome)
+        except BadInput as error:
+            yield Finding("stop", "vcf", error.problem, error.remedy)
+            return
+        reader = AlleleReader(genome, lacking=others)
         for row in islice(vcf.rows, VARIANTS):
             chroms.append(row.chrom)
             tally.add(row.chrom, words(reader.read(row.chrom, row.pos, row.ref, row.alts)))
-    finding, names = _check_names("vcf", chroms, genome, str(path))
+    finding, names = _check_names("vcf", chroms, genome, str(path), others)
     yield finding
     if names:
         yield _judge_build(tally)
