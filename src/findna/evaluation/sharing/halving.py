@@ -64,7 +64,10 @@ def halved(model: Model) -> Model:
     half = copy.deepcopy(model)
     half.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
     if not all(bool(v.isfinite().all()) for v in half.state_dict().values()):
-        raise BadInput("a weight is larger than 65,504, which 16 bits cannot hold", remedy=_REMEDY)
+        raise BadInput(
+            "a weight is no number, or larger than the 65,504 that 16 bits can hold",
+            remedy=_REMEDY,
+        )
     return half
 
 
