@@ -182,6 +182,11 @@ def test_input_is_streamed_in_bounded_chunks(monkeypatch):
     assert max(held) <= predicting._CHUNK_BATCHES * 50 + 100 and len(held) > 5
 
 
+def test_rows_of_many_chunks_are_numbered_through():
+    table = predict(records(200), task_model(), device="cpu", batch_bases=50).table
+    assert table.index.tolist() == list(range(200))
+
+
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.tsv.gz", "a.parquet"])
 def test_formats_hold_the_same_numbers(tmp_path, name):
     everyone, model = records(30), task_model()

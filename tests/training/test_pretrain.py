@@ -93,6 +93,7 @@ def test_it_learns_what_letters_cannot_tell(genome: Genome, tmp_path: Path) -> N
     model = load_model(tmp_path / "run")
     assert model.provenance["genome_digest"] == genome.digest
     assert model.provenance["trained_lengths"] == [64, 128]
+    assert model.provenance["bases_seen"] == 60 * given.sampling.batch_bases
     # Hold-out blocks of 128 bp have no room for the longer ones.
     assert set(result.metrics["by_length"]) == {"70", "101"}
     split = split_genome(genome, given.sampling)

@@ -8,9 +8,7 @@ import torch
 from torch import nn
 
 
-def parameter_groups(
-    module: nn.Module, weight_decay: float, learning_rate: float | None = None
-) -> list[dict[str, Any]]:
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups: matrices decay; biases, norms and embeddings do not. Frozen parameters are left
     out.
     """
@@ -24,10 +22,9 @@ def parameter_groups(
     spared = [p for n, p in trained if p.ndim < 2 or id(p) in tables or n.endswith("summary")]
     kept = {id(p) for p in spared}
     decayed = [p for _, p in trained if id(p) not in kept]
-    rate = {} if learning_rate is None else {"lr": learning_rate}
     return [
-        {"params": decayed, "weight_decay": weight_decay, **rate},
-        {"params": spared, "weight_decay": 0.0, **rate},
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": spared, "weight_decay": 0.0},
     ]
 
 
