@@ -27,7 +27,6 @@ from findna.inference.precision import autocast
 from findna.metrics import Answers, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
-from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import BATCH_ROWS, ClassWeights, FinetuneSettings
 from findna.training.rates import finetuning_adamw
 from findna.training.schedules import averaging, warmup_cosine
@@ -233,14 +232,11 @@ def _check(
 
 
 def logits_of(
-    model: Model,
-    split: LabelledSplit,
-    precision: Literal["fp32", "bf16"],
-    strand: Strand | None = None,
+    model: Model, split: LabelledSplit, precision: Literal["fp32", "bf16"]
 ) -> NDArray[np.float64]:
     """Logits (n, outputs) of a split."""
     with autocast(model.device, precision):
-        return task_outputs(model, split.codes, strand=strand)
+        return task_outputs(model, split.codes)
 
 
 def _threshold(
