@@ -16,6 +16,7 @@ from findna.data.splits import Fold
 from findna.files import BadInput
 from findna.inference.answers import scores_of
 from findna.inference.predict import predict
+from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.sequence.alphabet import reverse_complement
@@ -121,6 +122,9 @@ def test_the_chosen_epoch_is_best_on_validation_and_its_weights_are_kept(run):
     targets = torch.from_numpy(dev.labels.astype(np.float32))[:, None]
     loss = float(row_losses(logits, targets, "binary").mean())
     assert loss == pytest.approx(best["validation_loss"], rel=1e-4)
+    task = task_of(model)
+    answers = Answers(task.kind, task.classes, dev.labels, scores_of(logits.numpy(), task))
+    assert value("mcc", answers) == pytest.approx(best["validation_mcc"]) and value("mcc", answers)
 
 
 def fitted(monkeypatch=None, checks=(), valid=True, **how):
