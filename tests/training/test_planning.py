@@ -49,9 +49,9 @@ def test_a_long_time_has_room_for_all_checks_and_pays_for_them() -> None:
 
 def test_a_short_time_goes_into_steps_and_not_into_checks() -> None:
     """A tenth for the checks on the way, fifteen hundredths for the closing ones."""
-    found = plan(budget="1m", timed=Timings(step=0.5, check=1, yardsticks=0, left=60))
+    found = plan(budget="2m", timed=Timings(step=0.5, check=2, yardsticks=0, left=120))
     assert (found.checks, found.final_bases) == (6, int(9 / ONCE * 1000))
-    assert found.steps == int((60 - 6 - 9) / 0.5)
+    assert found.steps == int((120 - 6 * 2 - 9 * 2) / 0.5)
     hardly = plan(budget="1s", timed=Timings(step=0.5, check=1, yardsticks=0, left=1))
     assert hardly == Plan(1, 1, 1000)
 
