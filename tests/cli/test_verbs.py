@@ -1,7 +1,9 @@
 """The verbs themselves, called as a person calls them."""
 
+import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,20 @@ def fasta(tmp_path: Path) -> Path:
     path = tmp_path / "g.fa"
     path.write_text(">chr1 first\nACGTacgtNN\n>chr2\nGGGGCCCC\n")
     return path
+
+
+@pytest.mark.parametrize("name", sorted(name.replace("-", "_") for name in VERBS))
+def test_an_option_that_is_not_given_is_that_of_the_function(name: str) -> None:
+    nothing = (None, (), inspect.Parameter.empty)
+    function, verb = (
+        inspect.signature(getattr(place, name)).parameters
+        for place in (findna, import_module(f"findna.cli.{name}"))
+    )
+    shared = [option for option in verb if option in function]
+    assert shared
+    for option in shared:
+        typed, called = verb[option].default, function[option].default
+        assert typed == called or (typed in nothing and called in nothing), option
 
 
 @pytest.mark.parametrize("name", list(VERBS))

@@ -523,7 +523,8 @@ def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
     assert "twoBitPath genome.2bit" in (tmp_path / "genomes.txt").read_text()
     assert "genome y_v2\n" in (tmp_path / "genomes.txt").read_text()
     assert "defaultPos d:1-9" in (tmp_path / "genomes.txt").read_text()
-    assert "track findna_p_a_b\n" in (tmp_path / "trackDb.txt").read_text()
+    hub = (tmp_path / "trackDb.txt").read_text()
+    assert "track findna_p_a_b\n" in hub and "bigDataUrl p_a_b.bw\n" in hub
     signs = [Track(f"p_CD4{sign}", f"p_CD4{sign}.bw", "probability") for sign in "+-"]
     write_browser_files(tmp_path, Browsed(["y.fa"], None, {"c": 5}, False), signs)
     hub = (tmp_path / "trackDb.txt").read_text()
