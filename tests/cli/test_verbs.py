@@ -1,5 +1,6 @@
 """The verbs themselves, called as a person calls them."""
 
+import dis
 import inspect
 import re
 import sys
@@ -50,6 +51,18 @@ def test_an_option_that_is_not_given_is_that_of_the_function(name: str) -> None:
     for option in shared:
         typed, called = verb[option].default, function[option].default
         assert typed == called or (typed in nothing and called in nothing), option
+
+
+@pytest.mark.parametrize("name", sorted(name.replace("-", "_") for name in VERBS))
+def test_no_option_of_a_verb_is_lost(name: str) -> None:
+    """One that is never read would be taken from the command line and do nothing."""
+    code = inspect.unwrap(getattr(import_module(f"findna.cli.{name}"), name)).__code__
+    options = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    read = set(code.co_cellvars)
+    for step in dis.get_instructions(code):
+        if step.opname.startswith("LOAD_FAST"):  # some versions load two at once
+            read |= set(step.argval if isinstance(step.argval, tuple) else [step.argval])
+    assert options and set(options) <= read
 
 
 @pytest.mark.parametrize("name", list(VERBS))

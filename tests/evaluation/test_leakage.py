@@ -80,6 +80,15 @@ def test_identical_rows_are_counted_on_both_strands_with_their_conflicts():
     assert kept.splits["test"] is test
 
 
+def test_rows_of_several_labels_conflict_where_one_label_differs():
+    random = np.random.default_rng(0)
+    rows = [random_codes(random, 60) for _ in range(4)]
+    train = split_of(rows[:3], [[0, 1], [1, 1], [1, 0]])
+    test = split_of([rows[0], rows[1], rows[3]], [[0, 1], [1, 0], [1, 0]])
+    data = LabelledData({"train": train, "test": test}, "multilabel", ("a", "b"))
+    assert count(leakage(data), "identical", "test", "train") == (2, "1 with another label")
+
+
 @pytest.mark.parametrize("empty", ["train", "dev", "test", "all"])
 def test_a_split_without_rows_has_no_leaks(empty):
     rows = [random_codes(np.random.default_rng(0), 60)] * 2

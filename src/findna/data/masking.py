@@ -105,7 +105,7 @@ def _shared(bits: Tensor, phases: NDArray[np.uint64], span: int) -> Tensor:
         return bits
     first = sent(integers(phases, span), bits.device)
     stretch = (first[:, None] + torch.arange(bits.shape[1], device=bits.device)) // span
-    return bits.gather(1, stretch.clamp(max=bits.shape[1] - 1))
+    return bits.gather(1, stretch)
 
 
 def hiding_rates(bits: NDArray[np.uint64], settings: HidingSettings) -> NDArray[np.float64]:
