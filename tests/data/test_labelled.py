@@ -407,6 +407,12 @@ def test_names_of_rows_and_places_are_no_labels(tmp_path):
     assert data.classes == ("x", "y") and data.splits["train"].ids == ["r1", "r2"]
 
 
+def test_letters_of_a_table_that_are_read_as_others_are_said(tmp_path, caplog):
+    read_labelled(write(tmp_path / "a.csv", "sequence,label\nACGU,x\nARYT,y\n"))
+    assert "a.csv: 1 U read as T" in caplog.text
+    assert "2 of 8 letters are IUPAC codes and read as N" in caplog.text
+
+
 def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
     caplog.set_level("INFO", "findna")
     text = "promoter,sequence,activity,batch\nAAAA,CCCC,x,1\nGGGG,TTTT,y,1\n"

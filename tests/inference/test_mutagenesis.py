@@ -22,7 +22,7 @@ from findna.inference.attribution.effects import (
 )
 from findna.inference.attribution.files import base_table, mean_effects
 from findna.inference.masked import hidden_log_probs
-from findna.inference.mutagenesis import AGREEMENT, UNMEASURED, UNSTABLE, mutagenesis
+from findna.inference.mutagenesis import AGREEMENT, STABLE, UNMEASURED, UNSTABLE, mutagenesis
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
 from findna.model.model import new_model
@@ -274,6 +274,14 @@ def test_what_is_unstable_is_said(caplog):
     caplog.clear()
     alone = mutagenesis(records, models[0], strand="forward", device="cpu")
     assert alone.agreement["verdict"][0] == UNMEASURED and UNMEASURED in caplog.text
+
+
+def test_what_is_stable_is_no_warning(caplog):
+    twin = task_model()
+    twin.task_head.linear.bias.data += 1
+    how = {"strand": "forward", "device": "cpu"}
+    found = mutagenesis([Record("r", codes(40))], [task_model(), twin], **how)
+    assert found.agreement["verdict"][0] == STABLE and not caplog.records
 
 
 def test_models_are_averaged():

@@ -230,9 +230,11 @@ def test_indexed_once_and_again_after_a_change(
     assert decode(codes_of(first.store)) == "ACGT"
 
 
+@pytest.mark.parametrize("ends", [1 << 16, 4], ids=["at the beginning", "at the end"])
 def test_same_size_and_time_but_other_letters_is_a_change(
-    write: Callable[..., Path], tmp_path: Path
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int
 ) -> None:
+    monkeypatch.setattr("findna.sequence.store._END_BYTES", ends)
     path = write(">a\nACGT\n")
     status = path.stat()
     before = Genome.open(path, cache=tmp_path).digest
