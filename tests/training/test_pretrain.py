@@ -205,6 +205,9 @@ def test_accumulation_changes_nothing_but_rounding(
         pretrain(genome, tmp_path / str(n), settings(accumulate=n, **given), device="cpu")
         for n in (1, 4)
     ]
+    # Health is that of what is distilled.
+    tokens = load_model(tmp_path / "1").config.backbone.summary_tokens
+    assert results[0].metrics["tokens"] == (tokens if target == "summary" else 1)
     one, four = (tensors(result.folder) for result in results)
     for name, value in one.items():
         if name.startswith("student."):
