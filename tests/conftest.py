@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Indexes of one test session never meet those of the user or of another session."""
     base = tmp_path_factory.getbasetemp() / "findna-cache"
     monkeypatch.setenv("FINDNA_CACHE", str(base))
+
+
+_ASKED_FOR: list[str] = []
+
+
+def _watch(event: str, details: tuple[object, ...]) -> None:
+    if event == "socket.getaddrinfo":
+        host = details[0].decode() if isinstance(details[0], bytes) else str(details[0] or "")
+        if host not in ("", "localhost", "127.0.0.1", "::1") and not host.endswith(".invalid"):
+            _ASKED_FOR.append(host)
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def _no_connections() -> Iterator[None]:
+    """Nothing asks for a host elsewhere, not even a library that goes on without an answer."""
+    _ASKED_FOR.clear()
+    yield
+    assert not _ASKED_FOR, f"asked for {_ASKED_FOR}"
 
 
 @pytest.fixture(autouse=True)

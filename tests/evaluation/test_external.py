@@ -174,6 +174,11 @@ def test_weights_that_the_files_lack_are_said(folder, tmp_path, caplog):
     assert "half: its files lack 1 weights" in caplog.text and "layer.1.output" in caplog.text
 
 
+def test_a_model_that_is_not_here_is_not_asked_for_elsewhere(transformers):
+    with pytest.raises(BadInput, match=r"(?s)neither a folder here nor .*hf download some/model"):
+        HuggingFaceEmbedder("some/model", device="cpu")
+
+
 def test_what_is_no_model_is_refused(transformers, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="empty") as caught:

@@ -16,6 +16,7 @@ import importlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,9 +85,10 @@ class HuggingFaceEmbedder:
         }
         self.name = re.sub(r"[^A-Za-z0-9_-]+", "-", source.rstrip("/").split("/")[-1])
         self.strand, self.device = strand, pick_device(device)
-        self.tokenizer = _loaded((library.AutoTokenizer,), source, options)
         classes = (library.AutoModel, library.AutoModelForMaskedLM)
-        model, found = _loaded(classes, source, {**options, "output_loading_info": True})
+        with _offline():
+            self.tokenizer = _loaded((library.AutoTokenizer,), source, options)
+            model, found = _loaded(classes, source, {**options, "output_loading_info": True})
         _tell_missing(found["missing_keys"], self.name)
         self.model = model.to(self.device).float().eval()
         self.max_tokens = max_tokens or _limit(self.tokenizer, self.model)
@@ -179,6 +181,20 @@ def _transformers() -> ModuleType:
             f"a Hugging Face model needs the package transformers: {error}",
             remedy="install it with: pip install 'findna[hf]'",
         ) from None
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """No connection at all: for the header of a request that `local_files_only` then does not make,
+    huggingface_hub asks its server which programs are agents.
+    """
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _loaded(classes: Sequence[Any], source: str, options: dict[str, Any]) -> Any:
