@@ -644,6 +644,17 @@ def test_places_that_do_not_fit_are_left_out_aloud(tmp_path, caplog, start, end,
     assert said in caplog.text
 
 
+def test_a_table_with_places_outside_the_regions_of_a_cut_genome_is_refused(tmp_path):
+    cut = write(tmp_path / "cut.fa", ">chr1:11-20\nACGTACGTAC\n>chr1:31-40\nACGTACGTAC\n")
+    genome = Genome.open(cut, cache=tmp_path / "cache")
+    rows = "chrom,start,end,label\nchr1,10,18,1\nchr1,{},{},0\n"
+    inside = write(tmp_path / "a.csv", rows.format(30, 38))
+    assert letters(read_labelled(inside, genome=genome).splits["train"]) == ["ACGTACGT"] * 2
+    outside = write(tmp_path / "b.csv", rows.format(16, 24))
+    with pytest.raises(BadInput, match=r"b\.csv.*line 3: chr1:16-24 is no place in"):
+        read_labelled(outside, genome=genome)
+
+
 def test_places_of_intervals_with_a_genome(tmp_path):
     fasta = write(tmp_path / "g.fa", ">chr1\nACGTACGTTTTTA\n>chr2\nGGGCCC\n")
     genome = Genome.open(fasta, cache=tmp_path / "cache")

@@ -307,6 +307,9 @@ def test_entropies_by_hand_and_of_a_repeat():
     letters, neighbours = entropies([encode("AAACAA")])
     assert letters == pytest.approx(-(5 / 6) * np.log(5 / 6) - np.log(1 / 6) / 6)
     assert neighbours == pytest.approx(0.5 * np.log(2))
+    # TTT is not AAA: given A_A the middle is A or T, given T_T it is T.
+    neighbours = entropies([encode(word) for word in ("AAA", "ATA", "TTT")])[1]
+    assert neighbours == pytest.approx(2 / 3 * np.log(2))
     assert np.isnan(entropies([encode("NNN")])[0])
 
 

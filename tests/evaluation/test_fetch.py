@@ -285,8 +285,9 @@ def test_a_file_that_changed_between_two_connections_is_not_joined(
     assert (tmp_path / "x/data.bin").read_bytes() == changed
 
 
-def test_without_a_validator_nothing_is_joined(server: Server, tmp_path: Path) -> None:
-    served = server.serve("/data.bin", cuts=1, etag="")
+@pytest.mark.parametrize("etag", ["", 'W/"one"'], ids=["none", "weak"])
+def test_without_a_validator_nothing_is_joined(server: Server, tmp_path: Path, etag: str) -> None:
+    served = server.serve("/data.bin", cuts=1, etag=etag)
     DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin", checksum=sha256(CONTENT)))
     assert served.requests == [None, None]
 
@@ -459,6 +460,9 @@ def test_the_first_fetch_is_recorded_and_later_ones_are_held_to_it(
     wanted = one(f"{server.url}/data.bin")
     DataFolder(tmp_path, QUICK).fetch(wanted)
     assert "no checksum is published" in caplog.text
+    caplog.set_level("INFO")
+    DataFolder(tmp_path, QUICK).fetch(wanted)
+    assert "there, checked against sha256 recorded 20" in caplog.text
     (tmp_path / "x/data.bin").unlink()
     served.content = CONTENT[::-1]
     with pytest.raises(BadInput, match=sha256(CONTENT)):
