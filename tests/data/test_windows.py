@@ -151,8 +151,9 @@ def test_a_named_share_outside_the_usual_is_said(
 
 def test_named_chromosomes_that_leave_nothing_are_refused(genome_of: Make) -> None:
     genome = genome_of({"a": dna(300), "b": dna(90)})
-    with pytest.raises(BadInput, match="to train on"):
-        split_genome(genome, SamplingSettings(**SMALL, validation_chroms=("a",)))
+    for all_or_nearly in (("a",), ("a", "b")):
+        with pytest.raises(BadInput, match="to train on"):
+            split_genome(genome, SamplingSettings(**SMALL, validation_chroms=all_or_nearly))
     with pytest.raises(BadInput, match="to validate on"):
         split_genome(genome, SamplingSettings(**SMALL, validation_chroms=("b",)))
     with pytest.raises(BadInput, match="chr9"):

@@ -89,7 +89,7 @@ def test_standard_input_and_nothing_in_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1\t2\t3\n")))
-    assert len(read_bed("-")) == 1
+    assert len(read_bed("-")) == 1 and not caplog.records
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"# nothing\n")))
     empty = read_bed("-")
     assert len(empty) == 0 and empty["start"].dtype == np.int64
