@@ -701,6 +701,16 @@ def test_a_task_config_is_made_of_training_rows_only():
     assert (task.target_mean, task.target_sd) == ((2.0,), (1.0,))
 
 
+@pytest.mark.parametrize(
+    ("weights", "prevalence"), [("none", (4 / 6, 2 / 6)), ("balanced", (0.5, 0.5))]
+)
+def test_before_calibration_classes_are_as_common_as_training_made_them(weights, prevalence):
+    train = relabelled(gc_split(4, 0), np.array([0, 0, 0, 1]))
+    data = LabelledData({"train": train}, "binary", ("no", "yes"))
+    task = task_for(data, train, "both", FinetuneSettings(class_weights=weights))
+    assert task.prevalence == pytest.approx(prevalence)
+
+
 def test_dev_rows_choose_where_nothing_judges(tmp_path):
     data = gc_data(train=40, dev=20, test=0)
     how = FinetuneSettings(**QUICK, folds=0)
