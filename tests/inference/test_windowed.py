@@ -92,10 +92,11 @@ def test_tiles_reach_both_ends_and_leave_no_gap_but_those_asked_for(window, step
 
 def test_regions_are_joined_sorted_and_cut(genome, tmp_path):
     bed = tmp_path / "a.bed"
-    bed.write_text("A\t100\t200\nchrB\t500\t700\nchrB\t0\t90\nchrB\t650\t750\n")
+    rows = "A\t100\t200\nchrB\t500\t700\nchrB\t0\t90\nchrB\t650\t750\nchrA\t200\t260\n"
+    bed.write_text(rows)
     assert places(tiled(genome, 100, bed)) == [
         ("chrB", 0, 90), ("chrB", 500, 600), ("chrB", 600, 700), ("chrB", 650, 750),
-        ("chrA", 100, 200),
+        ("chrA", 100, 200), ("chrA", 160, 260),
     ]  # fmt: skip
 
 

@@ -125,6 +125,14 @@ def test_checks_are_as_many_as_asked_for(
     assert [row["step"] for row in rows if "mask_loss" in row] == at
 
 
+@pytest.mark.parametrize("given", [{"steps": 2}, {"steps": None, "epochs": 0.01}])
+def test_what_counts_steps_is_not_ended_by_the_clock(
+    given: dict[str, Any], genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("findna.training.pretrain.seconds", lambda _: 0.0)
+    assert pretrain(genome, tmp_path / "run", settings(**given), device="cpu").finished
+
+
 def test_info_says_how_far_a_run_is(genome: Genome, tmp_path: Path) -> None:
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
     result = CliRunner().invoke(app, ["info", str(tmp_path / "run")])
