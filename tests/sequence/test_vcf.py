@@ -383,10 +383,13 @@ def test_line_ends_of_windows_make_no_names_of_a_bcf(
         "##contig=<ID=c1>\r",
     ]
     header = [f"{HEADER[0]}\r", *declared, f"{COLUMNS}\tFORMAT\tS1\r"]
-    file = output(tmp_path / "y.bcf", ["c1\t5\t.\tA\tC\t.\t.\tDP=3\tGT\t0/1\r"], header)
+    rows = [
+        f"c1\t{pos}\t.\tA\tC\t.\t.\tDP=3\t{last}\r" for pos, last in ((5, "GT\t0/1"), (6, ".\t."))
+    ]
+    file = output(tmp_path / "y.bcf", rows, header)
     assert "BCF needs every name declared" not in caplog.text
     with open_vcf(file) as vcf:
-        assert [row.info for row in vcf.rows] == ["DP=3;FINDNA_LLR=0.5"]
+        assert [row.info for row in vcf.rows] == ["DP=3;FINDNA_LLR=0.5"] * 2
 
 
 @pytest.mark.parametrize("said", ["[E::bgzf_flush] No space left on device", "cannot write to y"])
