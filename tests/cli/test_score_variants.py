@@ -71,6 +71,7 @@ def test_a_vcf_goes_in_and_comes_out() -> None:
     after = gzip.decompress(Path("y.vcf.gz").read_bytes()).decode().splitlines()
     rows = [line for line in after if not line.startswith("#")]
     assert [line.split(";FINDNA_LLR=")[0] for line in rows] == before[2:]
+    assert any(line.startswith("##findna_model=model sha256:") for line in after)
     with pysam.VariantFile("y.vcf.gz") as records:
         assert len(list(records.fetch("chr1", 99, 129))) == 30
     assert call("in.vcf", "-o", "y.vcf.gz").exit_code == 3

@@ -116,7 +116,7 @@ def test_the_card_of_a_run_holds_its_facts(made: Path, run: Path, tmp_path: Path
     settings = yaml.safe_load((run / "settings.yaml").read_text())["settings"]
     assert yaml.safe_load(block) == settings
     assert "Seed 5" in said["Recipe"]
-    assert "3 steps, 1,536 bases" in said["Cost"] and "cpu" in said["Cost"]
+    assert "3 steps, 1,536 bases" in said["Cost"] and ", threads: " in said["Cost"]
     interval = f"[{check['mask_loss_low']:.4f}, {check['mask_loss_high']:.4f}]"
     assert f"**{check['mask_loss']:.4f}** {interval}" in said["Results"]
     assert f"two-sided Markov model {check['markov_loss']:.4f}" in said["Results"]
@@ -294,6 +294,7 @@ def test_held_out_windows_are_used_where_the_genome_is_given(made: Path, run: Pa
     genome = findna.Genome.open(made / "genome.fa")
     found = agreement(known.model, halved(known.model), known.run, genome)
     assert found.losses is not None and "held-out windows" in found.text
+    assert f"{found.losses[0]:.5f} in full, {found.losses[1]:.5f} in half" in found.text
     assert found.losses[0] == pytest.approx(found.losses[1], abs=1e-3)
 
 

@@ -14,7 +14,7 @@ from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.training import learning
 from findna.training.beginning import begin
-from findna.training.choices import Candidate, Choice, Heard, figures, most_chosen
+from findna.training.choices import Candidate, Choice, Heard, Tried, figures, in_words, most_chosen
 from findna.training.finetune import FinetuneSettings, finetune
 from findna.training.fit import logits_of
 from findna.training.learning import (
@@ -61,6 +61,20 @@ def alone(rows):
 )
 def test_the_number_of_training_runs(train, strand, rows, given, runs):
     assert trainings(rows, given, FinetuneSettings(train=train, strand=strand)) == runs
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("binary", "auroc 0.750, loss 0.5"), ("regression", "r2 0.750, squared error 0.5")],
+)
+def test_figures_of_a_choice_are_told(kind, said):
+    tried = [
+        Tried(Choice("full", "both"), 0.75, 0.5, 1),
+        Tried(Choice("last", "both"), np.nan, 2.0, 1),
+    ]
+    told = in_words(tried[0].choice, tried, kind)
+    assert told.startswith(f"chosen: full, strand both; validation: full (both) {said};")
+    assert "last (both)" in told and "undefined" in told
 
 
 @pytest.mark.parametrize("strand", ["both", "auto"])
