@@ -287,7 +287,6 @@ def test_an_undefined_metric_has_a_reason_and_no_p_value():
     found = difference(resample(ones, "mcc", resamples=20), resample(ones, "mcc", resamples=20))
     assert found.mean.value is None and found.p_value is None
     assert found.mean.reason == "only class yes in these 3 rows"
-    assert "undefined" in str(found)
 
 
 # ---------------------------------------------------------------- p-values
@@ -425,9 +424,6 @@ def test_selection_on_test_rows_by_hand():
     assert (found.chosen_epoch, found.value) == (2, pytest.approx(0.8))
     assert (found.best_epoch, found.best_value) == (4, pytest.approx(0.9))
     assert found.inflation == pytest.approx(0.1)
-    assert "P1-style figure 0.900 (epoch 4), inflated by selection on the test split by +0.100" in (
-        str(found)
-    )
 
 
 @pytest.mark.parametrize("right", list(itertools.permutations([60, 70, 80])))

@@ -111,14 +111,6 @@ class Difference:
     pretraining_seeds: tuple[str, ...]
     drawn: Floats = field(repr=False)
 
-    def __str__(self) -> str:
-        """`tf/0: cnn minus kmer +0.031 [+0.010, +0.052] mcc, p = 0.004`."""
-        head = f"{self.task}: {self.contender} minus {self.against}"
-        if self.mean.value is None:
-            return f"{head} undefined ({self.mean.reason})"
-        text = f"{head} {signed(self.mean)} {self.metric}"
-        return text if self.p_value is None else f"{text}, p = {self.p_value:.2g}"
-
 
 @dataclass(frozen=True)
 class AcrossTasks:
@@ -152,14 +144,6 @@ class SelectedEpoch:
     def inflation(self) -> float:
         """How much better the figure of the published protocol P1 looks; never below 0."""
         return self.best_value - self.value
-
-    def __str__(self) -> str:
-        """The two figures, each with its protocol."""
-        return (
-            f"P2 {self.metric} {self.value:.3f} (epoch {self.chosen_epoch}, chosen on validation); "
-            f"P1-style figure {self.best_value:.3f} (epoch {self.best_epoch}), "
-            f"inflated by selection on the test split by +{self.inflation:.3f}"
-        )
 
 
 # ---------------------------------------------------------------- one contender
@@ -301,15 +285,6 @@ def _same_rows(a: Answers, b: Answers) -> bool:
 
 def _same_groups(a: Ints | None, b: Ints | None) -> bool:
     return a is b or (a is not None and b is not None and np.array_equal(a, b))
-
-
-def signed(found: Metric) -> str:
-    """`+0.031 [+0.010, +0.052]`: a difference with its interval."""
-    if found.value is None:
-        return f"undefined ({found.reason})"
-    if found.low is None or found.high is None:
-        return f"{found.value:+.3f}"
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 # ---------------------------------------------------------------- many tasks
