@@ -306,7 +306,7 @@ def test_a_description_says_all():
     assert text["in the paper's twenty"] == "yes"
     assert "0.9739 accuracy P1 FinDNA (12,651,873 parameters) [" in text["published"]
     assert "P1: the test split chose" in text["protocols"]
-    assert len(text["published"].splitlines()) == len(published_for(find_task(PROMOTERS)))
+    assert text["published"].count("]; ") == len(published_for(find_task(PROMOTERS))) - 1
     assert "leannmlindsey/GUE, emp_H3" in describe(find_task("gue/EMP/H3"))["source"]
     assert describe(find_task("mtcdna/1024"))["published"] == "no figure was reached"
     assert all(value and isinstance(value, str) for t in TASKS for value in describe(t).values())

@@ -24,6 +24,24 @@ def fasta(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_suite_lists_its_tasks_and_a_task_its_figures() -> None:
+    suite = findna.info("gue")
+    assert suite["kind"] == "suite" and suite["gue/tf/0"] == "train 32,378, dev 1,000, test 1,000"
+    task = findna.info("gue/tf/0")
+    assert task["task"] == "gue/tf/0" and "0.7199 mcc dev-selected DNABERT-2" in task["published"]
+    assert not any("\n" in str(value) for value in task.values())
+    with pytest.raises(BadInput, match="did you mean gue/tf/"):
+        findna.info("gue/tf/9")
+
+
+def test_a_folder_of_the_name_of_a_suite_is_what_lies_there(
+    fasta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fasta.parent)
+    fasta.rename("gue")
+    assert findna.info("gue")["kind"] == "genome"
+
+
 def test_the_function_tells_what_the_command_prints(
     fasta: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

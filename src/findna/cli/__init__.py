@@ -29,7 +29,7 @@ VERBS = {
     "doctor": "Check data, genome and model before time is spent.",
     "fetch": "Bring genomes, benchmark data and models to the cache folder.",
     "export": "Write a model folder to give away, with a model card of what is known.",
-    "info": "Say what a file, a model or a run is.",
+    "info": "Say what a file, a model, a run or a task is.",
 }
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}

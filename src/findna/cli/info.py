@@ -1,4 +1,4 @@
-"""`findna info`: what is this file, this model, this run?"""
+"""`findna info`: what is this file, this model, this run, this task?"""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,11 @@ def info(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="A FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, or another"
-            " file or folder that findna wrote; without one the models that are known by name are"
-            " listed."
+            help="A FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, another"
+            " file or folder that findna wrote, or a public suite or task by name (gue/tf/0);"
+            " without one the models that are known by name are listed."
         ),
     ] = None,
 ) -> None:
-    """Say what a file, a model or a run is, one `name<TAB>value` a line."""
+    """Say what a file, a model, a run or a task is, one `name<TAB>value` a line."""
     say(findna.info(path))

@@ -7,6 +7,7 @@ import numpy as np
 
 from findna.data.label_tables import guess_label_column
 from findna.data.labels import read_labelled
+from findna.evaluation.suites.registry import describe, find_task, suites
 from findna.facts.outputs import Facts, listed, model_facts, output_facts
 from findna.files import open_bytes, refuse_stream
 from findna.model.published import PUBLISHED, PublishedModel
@@ -24,12 +25,12 @@ def info(path: str | Path | None = None) -> Facts:
     """Say what a file, a model or a run is: facts by their name, in words for a person.
 
     Args:
-        path: a FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, or another file
-            or folder that findna wrote; None lists the models that are known by name, and where
-            each is.
+        path: a FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, another file or
+            folder that findna wrote, or a public suite or task by name, such as "gue" or
+            "gue/tf/0"; None lists the models that are known by name, and where each is.
 
     Raises:
-        BadInput: there is no such file, or it cannot be read.
+        BadInput: there is no such file or task, or it cannot be read.
     """
     if path is None:
         return {model.name: _where(model) for model in PUBLISHED.values()}
@@ -37,6 +38,8 @@ def info(path: str | Path | None = None) -> Facts:
     refuse_stream(path, "info")
     if str(path) in PUBLISHED and not path.exists():
         return {"name": str(path), **model_facts(path)}
+    if not path.exists() and (known := _suite_facts(path.as_posix())):
+        return known
     written = output_facts(path)
     if written is not None:
         return written
@@ -53,6 +56,17 @@ def _where(model: PublishedModel) -> str:
     source = "comes with findna" if model.place == "package" else "here"
     state = source if here else f"findna fetch model {model.name}"
     return f"{model.size / 1e6:.1f} MB, {state}"
+
+
+def _suite_facts(name: str) -> Facts | None:
+    """What is known of a public suite or of a task of one; None if the name begins with neither."""
+    known = {suite.name: suite for suite in suites()}
+    if name in known:
+        rows = {task.name: describe(task)["splits"] for task in known[name].tasks}
+        return {"kind": "suite", "title": known[name].title, **rows}
+    if name.partition("/")[0] in known:
+        return {"kind": "task of a suite", **describe(find_task(name))}
+    return None
 
 
 def _genome_facts(path: Path) -> Facts:

@@ -156,9 +156,7 @@ def published_for(task: Task) -> list[Published]:
 
 
 def describe(task: Task) -> dict[str, str]:
-    """What is known of a task, for people: heading to text, several lines where there are several
-    facts.
-    """
+    """What is known of a task, for people: heading to text, each on one line."""
     shortest, longest = task.lengths
     source, figures = task.source, published_for(task)
     protocols = dict.fromkeys(f"{f.protocol}: {f.protocol_meaning}" for f in figures)
@@ -173,9 +171,9 @@ def describe(task: Task) -> dict[str, str]:
         "sizes": source.sizes,
         "metric": task.metric,
         "in the paper's twenty": "yes" if task.in_paper else "no",
-        "traps": "\n".join(task.traps),
-        "published": "\n".join(map(_in_words, figures)) or "no figure was reached",
-        "protocols": "\n".join(protocols) or "none",
+        "traps": " ".join(task.traps) or "none known",
+        "published": "; ".join(map(_in_words, figures)) or "no figure was reached",
+        "protocols": "; ".join(protocols) or "none",
     }
 
 
@@ -194,7 +192,7 @@ def _rows_in_words(task: Task, split: str) -> str:
 
 def _in_words(figure: Published) -> str:
     size = f" ({figure.parameters:,} parameters)" if figure.parameters else ""
-    origin = "; ".join(filter(None, (figure.source, figure.note)))
+    origin = ", ".join(filter(None, (figure.source, figure.note)))
     return f"{figure.value:.4g} {figure.metric} {figure.protocol} {figure.model}{size} [{origin}]"
 
 
