@@ -30,6 +30,7 @@ class Run(Settings):
     steps: int | None = Field(None, description="Optimizer steps.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Numbers.")
     fast: bool = Field(True, description="Hurry.")
+    calm: bool = Field(False, description="Wait.")
     sampling: Sampling = Field(Sampling(), description="Windows.")
     hiding: Hiding = Field(Hiding(), description="Hidden bases.")
 
@@ -56,7 +57,7 @@ def _spelled() -> dict[str, typer.models.OptionInfo]:
 def test_every_field_is_a_flag_with_its_sentence_and_default() -> None:
     flags = _spelled()
     assert set(flags) == {
-        "config", "set_", "rates", "steps", "precision", "fast", "window", "contigs",
+        "config", "set_", "rates", "steps", "precision", "fast", "calm", "window", "contigs",
         "hiding_max_rate",
     }  # fmt: skip
     assert _decls(flags["hiding_max_rate"]) == ("--hiding-max-rate",)
@@ -64,6 +65,10 @@ def test_every_field_is_a_flag_with_its_sentence_and_default() -> None:
     assert flags["rates"].help == "Rates that are tried. Default: 0.1,0.2."
     assert flags["steps"].help == "Optimizer steps."
     assert _decls(flags["fast"]) == ("--fast/--no-fast",)
+    assert (flags["fast"].help, flags["calm"].help) == (
+        "Hurry. Default: on.",
+        "Wait. Default: off.",
+    )
     assert flags["precision"].metavar == "fp32|bf16"
 
 

@@ -393,6 +393,19 @@ def test_a_description_of_something_else_is_refused(folder: Path) -> None:
         load_model(folder)
 
 
+def test_the_card_says_what_the_model_has_seen(model: Model, tmp_path: Path) -> None:
+    facts = {"bases_seen": 16_384, "finished": False, "one_length": True, "bed": None}
+    nested = {"sampling": {"window": 8}, "lengths": [64, 1512], "genome": "<a>.fa"}
+    model.provenance = {**facts, **nested}
+    model.save(tmp_path / "told")
+    card = (tmp_path / "told" / "README.md").read_text()
+    listed = card.partition("## What it has seen")[2].partition("## Limits")[0].split("\n")
+    assert [line for line in listed if line] == [
+        "* bases_seen: 16,384", "* finished: no", "* one_length: yes", "* lengths: 64, 1,512",
+        "* genome: &lt;a&gt;.fa", "* all of it: `config.json`, under `provenance`",
+    ]  # fmt: skip
+
+
 def test_a_model_without_provenance_loads(folder: Path) -> None:
     described = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**described, "provenance": None}))
