@@ -394,3 +394,24 @@ def test_predict_streams_from_stdin_to_stdout(tmp_path: Path) -> None:
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert [line[0] for line in lines[1:]] == names
     assert {"prediction", "p_no", "p_yes"} <= set(lines[0])
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["example", "mutagenesis g.fa", "scan g.fa", "search chr1:1-8 -g g.fa --index mine",
+     "export findna-human-tiny", "pretrain g.fa", "finetune task.csv", "evaluate task.csv"],
+)  # fmt: skip
+def test_a_folder_of_somebody_else_is_not_replaced(
+    verb: str, fasta: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.chdir(fasta.parent)
+    letters = ("".join(rng.choice(list("ACGT"), 40)) for _ in range(60))
+    rows = "".join(f"{each},{n % 2}\n" for n, each in enumerate(letters))
+    Path("task.csv").write_text(f"sequence,label\n{rows}")
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("precious")
+    result = _call(*verb.split(), "-o", "hits.bed" if "search" in verb else "mine", "--overwrite")
+    assert result.exit_code == 3, result.stderr
+    assert "error: mine: " in result.stderr and "Traceback" not in result.stderr
+    assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
+    assert Path("mine/thesis.txt").read_text() == "precious"

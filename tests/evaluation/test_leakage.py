@@ -75,6 +75,7 @@ def test_identical_rows_are_counted_on_both_strands_with_their_conflicts():
     # The first is class 0 in test and both classes in training; the second agrees.
     assert count(report, "identical", "test", "train") == (2, "1 with another label")
     assert count(report, "identical", "test", "test") == (0, "")
+    assert report.share("test", "train") == 0.5
     kept = drop_leaks(task(train=train, test=test), report)
     assert kept.splits["train"].rows.tolist() == [3, 4, 5, 6]
     assert kept.splits["test"] is test

@@ -21,7 +21,7 @@ from findna.inference import search as search_module
 from findna.inference.embed import embeddings
 from findna.inference.search import search
 from findna.inference.searching import loci as loci_module
-from findna.inference.searching.build import index_genome, windows_of
+from findna.inference.searching.build import index_genome, whitening, windows_of
 from findna.inference.searching.engines import FaissEngine, TorchEngine
 from findna.inference.searching.index import SearchIndex, read_index
 from findna.inference.searching.loci import Loci, Rules, parts_of
@@ -135,6 +135,13 @@ def test_whitening_brings_all_directions_to_one_spread(genome: Genome, tmp_path:
     turned = (embeddings(MODEL, raw).astype(np.float64) - index.mean) @ index.turn
     spread = np.linalg.eigvalsh(turned.T @ turned / len(turned))
     assert spread.max() <= 1 + 1e-6 and np.median(spread) > 0.1
+
+
+def test_directions_without_spread_are_whitened_to_numbers() -> None:
+    turn = whitening(np.diag([4.0, 1.0, 0.0]))
+    assert np.isfinite(turn).all()
+    assert np.allclose(np.sort(np.abs(turn).max(axis=0))[:2], [0.5, 1.0], rtol=0.1)
+    assert np.isfinite(whitening(np.zeros((2, 2)))).all()
 
 
 def test_batches_change_nothing(genome: Genome, index: SearchIndex, tmp_path: Path) -> None:
