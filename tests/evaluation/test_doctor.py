@@ -357,7 +357,7 @@ def test_what_a_model_knows_decides(monkeypatch, low, high, provenance, level, s
 def test_lengths_are_held_against_the_trained_range():
     model = new_model(SMALL, seed=0)
     model.provenance = {"trained_lengths": [64, 100]}
-    data = task(train=split_of([random_codes(n) for n in (40, 80, 80, 120)]))
+    data = task(train=split_of([random_codes(n) for n in (63, 64, 100, 101)]))
     found = only(doctor(data, model=model), "lengths")
     assert found.level == "warn" and "2 of 4 outside the model's 64 to 100 bp" in found.what
 

@@ -158,6 +158,15 @@ def test_the_best_epoch_is_kept(monkeypatch, checks, epoch):
     assert all(torch.equal(one[k], two[k]) for k in one)
 
 
+def test_an_undefined_metric_is_below_all_others():
+    best = fitted()
+    dev = gc_data(train=32, dev=8, test=0).splits["dev"]
+    for some, defined in ((dev, True), (dev.where(dev.labels == 1), False)):
+        metric, minus_loss = fitting._check(best.model, task_of(best.model), some, "fp32", "none")
+        assert np.isfinite(metric) == defined and minus_loss < 0
+    assert metric == -np.inf
+
+
 def test_the_threshold_is_that_of_validation_rows():
     best = fitted()
     dev = gc_data(train=32, dev=8, test=0).splits["dev"]
