@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from findna.data.labelled import LabelledData, LabelledSplit
@@ -14,7 +15,7 @@ from findna.evaluation import evaluate as module
 from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.kept import KeptVectors
-from findna.evaluation.contenders.lineup import starts
+from findna.evaluation.contenders.lineup import contenders, starts
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, rows_to_embed
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
@@ -60,6 +61,14 @@ def rows_of(n, seed):
         for label in labels
     ]
     return LabelledSplit([f"{seed}-{i}" for i in range(n)], codes, labels, np.arange(1, n + 1))
+
+
+@pytest.mark.parametrize(("asked", "read"), [("auto", "both"), ("forward", "forward")])
+def test_probes_read_both_strands_unless_one_is_asked_for(asked, read):
+    settings = EvaluateSettings(strand=asked, modes=("linear", "knn"))
+    probes = contenders(starts(["tiny"]), settings, torch.device("cpu"))[4:]
+    assert [probe.kind for probe in probes] == ["linear", "knn"]
+    assert [probe.source.strand for probe in probes] == [read] * 2
 
 
 def task_data(**changed):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logit, softmax
 
-from findna.files import BadInput
+from findna.files import BadInput, OutputExists
 from findna.inference.calibration import log_odds
 from findna.inference.predict import predict
 from findna.inference.windowed import cut_from, pieces, sorted_rows, tiled, track_sizes
@@ -259,6 +259,17 @@ def test_a_track_holds_log_odds_over_those_of_training(genome, tmp_path, ending)
     assert seen[-75:] == pytest.approx(odds[18], rel=1e-4)
     gap = read_track(tmp_path / f"o{ending}", "chrA", 0, 735)
     assert np.isnan(gap[400:600]).all() and not np.isnan(gap[:300]).any()
+
+
+def test_a_track_is_replaced_when_that_is_asked_for(genome, tmp_path):
+    how = {"output": tmp_path / "o.bw", "device": "cpu"}
+    predict(tmp_path / "g.fa", task_model(), **how, tile=100)
+    before = (tmp_path / "o.bw").read_bytes()
+    with pytest.raises(OutputExists):
+        predict(tmp_path / "g.fa", task_model(), **how, tile=50)
+    assert (tmp_path / "o.bw").read_bytes() == before
+    predict(tmp_path / "g.fa", task_model(), **how, tile=50, overwrite=True)
+    assert (tmp_path / "o.bw").read_bytes() != before
 
 
 def test_a_prevalence_makes_probabilities_of_both(genome, tmp_path):
