@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from findna.data import randomness
 from findna.data.randomness import (
     Purpose,
     counter_hash,
@@ -184,3 +185,8 @@ def test_cuda_agrees_on_every_integer() -> None:
     torch.testing.assert_close(
         normal(half_words(KEYS, 777, "cuda")).cpu(), normal(half_words(KEYS, 777)), rtol=0, atol=0
     )
+
+
+def test_normal_noise_is_as_often_below_nought_as_above() -> None:
+    table = randomness._normal_table(torch.device("cpu"))
+    assert torch.equal(table, -table.flip(0)) and table.std() == pytest.approx(1, abs=1e-3)

@@ -389,6 +389,14 @@ def test_relations_are_those_of_scipy_and_a_table_says_so(genome: Genome) -> Non
     assert row["sd"] == pytest.approx(windows["pc2"].std(ddof=0))
 
 
+def test_relations_of_surprise_are_those_of_its_bases(genome: Genome) -> None:
+    result = quick(genome)
+    row = result.table.set_index("track").loc["surprise"]
+    bases = pd.concat(result.values["surprise"].values())["value"].dropna()
+    assert row["windows"] > 5 and row["mean"] == pytest.approx(bases.mean(), rel=0.05)
+    assert 0 < row["sd"] < bases.std() and np.isfinite(row["gc_pearson"])
+
+
 def test_correlations_of_nothing_are_nan() -> None:
     nan = float("nan")
     assert correlations(np.array([1.0, 2, 3, nan]), np.array([2.0, 4, 6, 0])) == (

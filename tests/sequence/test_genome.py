@@ -230,6 +230,12 @@ def test_indexed_once_and_again_after_a_change(
     assert decode(codes_of(first.store)) == "ACGT"
 
 
+def test_runs_end_where_their_record_does(write: Callable[..., Path], tmp_path: Path) -> None:
+    genome = Genome.open(write(">a\nACGnt\n>b\ntnCG\n>c\nn\n>d\nn\n"), cache=tmp_path)
+    assert genome.soft_runs.tolist() == [[3, 5], [5, 7], [9, 10], [10, 11]]
+    assert genome.n_runs.tolist() == [[3, 4], [6, 7], [9, 10], [10, 11]]
+
+
 @pytest.mark.parametrize("ends", [1 << 16, 4], ids=["at the beginning", "at the end"])
 def test_same_size_and_time_but_other_letters_is_a_change(
     write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int
