@@ -380,6 +380,10 @@ def test_composition_is_counted(genome: Genome) -> None:
 def test_relations_are_those_of_scipy_and_a_table_says_so(genome: Genome) -> None:
     result = quick(genome)
     row = result.table.set_index("track").loc["pc2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("findna.inference.scanning.sliding._CHUNK_BASES", 4 * WINDOW)
+        windows = quick(genome).windows
+    assert windows.index.tolist() == list(range(len(result.windows)))
     windows = result.windows.dropna(subset=["pc2", "gc"])
     assert row["gc_pearson"] == pytest.approx(pearsonr(windows["pc2"], windows["gc"])[0])
     assert row["lower_case_spearman"] == pytest.approx(
