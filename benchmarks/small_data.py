@@ -284,11 +284,15 @@ def scores(runs: pd.DataFrame, size: int) -> dict[str, dict[str, Floats]]:
 def resampled(by_task: list[Floats], seed: int = 0) -> Floats:
     """Means over sets (RESAMPLES,): sets are drawn with replacement, and draws within each."""
     random = np.random.default_rng(seed)
-    each = np.stack(
-        [v[random.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in by_task]
-    )
+
+    def means() -> Floats:
+        drawn = (v[random.integers(0, len(v), (RESAMPLES, len(v)))] for v in by_task)
+        return np.stack([each.mean(axis=1) for each in drawn])
+
     chosen = random.integers(0, len(by_task), (len(by_task), RESAMPLES))
-    return as_few(np.take_along_axis(each, chosen, axis=0).mean(axis=0), len(by_task))
+    # A set that is drawn twice has other draws each time.
+    found = [np.take_along_axis(means(), sets[None], axis=0)[0] for sets in chosen]
+    return as_few(np.mean(found, axis=0), len(by_task))
 
 
 def described(by_task: list[Floats]) -> dict[str, float]:
