@@ -141,14 +141,15 @@ def test_a_budget_is_that_of_all_evaluations(
     def evaluate(*_: object, settings: EvaluateSettings, **__: object) -> SimpleNamespace:
         budgets.append(seconds(settings.budget or ""))
         time.sleep(0.15)
-        return SimpleNamespace(table=())  # as after a budget that ended before the first run
+        # As after a budget that ended before the first run.
+        return SimpleNamespace(table=(), failed=("no run",) if len(budgets) > 1 else ())
 
     monkeypatch.setattr(script, "evaluate", evaluate)
     monkeypatch.setattr(script, "prepare", lambda *_: None)
     monkeypatch.setattr(script, "places", lambda *_, **__: {})
     monkeypatch.setattr(script, "Genome", SimpleNamespace(open=lambda _: None))
     monkeypatch.setattr(sys, "argv", ["x", "-m", "tiny", "-o", str(tmp_path), "--budget", "0.4s"])
-    script.main()
+    assert script.main() == (len(budgets) > 1)  # runs failed
     assert 1 <= len(budgets) <= 3 and budgets == sorted(budgets, reverse=True)
 
 
