@@ -125,7 +125,7 @@ def test_checks_are_as_many_as_asked_for(
     assert [row["step"] for row in rows if "mask_loss" in row] == at
 
 
-@pytest.mark.parametrize("given", [{"steps": 2}, {"steps": None, "epochs": 0.01}])
+@pytest.mark.parametrize("given", [{"steps": 3}, {"steps": None, "epochs": 0.1}])
 def test_what_counts_steps_is_not_ended_by_the_clock(
     given: dict[str, Any], genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
