@@ -25,7 +25,7 @@ from findna.training import fit as fitting
 from findna.training.beginning import begin
 from findna.training.choices import Choice, Tried
 from findna.training.finetune import FinetuneSettings, finetune
-from findna.training.folds import FoldAnswer, KeptFolds
+from findna.training.folds import FoldAnswer, KeptFolds, usual_threshold
 from findna.training.learning import Learner
 from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
@@ -488,6 +488,16 @@ def test_a_label_of_one_row_is_no_obstacle_to_folds(tmp_path):
     kept.keep(fold, FoldAnswer(tried.choice, 0.5, (tried,), answers, answers))
     found = kept.found(fold)
     assert found is not None and found.tried == (tried,)
+
+
+def test_the_final_threshold_is_that_of_folds_which_train_the_same():
+    answers = np.zeros((1, 1))
+    folds = [
+        FoldAnswer(Choice(train, "both", 0), threshold, (), answers, answers)
+        for train, threshold in [("full", 0.9), ("probe", 0.2), ("probe", 0.3), ("probe", 0.7)]
+    ]
+    assert usual_threshold(folds, Choice("probe", "forward", 0)) == 0.3
+    assert usual_threshold(folds, Choice("full", "both", 4)) == 0.9
 
 
 @pytest.mark.parametrize("damaged", ["1-1.json", "1-1.npz"])

@@ -47,7 +47,7 @@ from findna.training.choices import in_words as words_of_choice
 from findna.training.engine import one_device
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import logits_of
-from findna.training.folds import FoldAnswer, KeptFolds
+from findna.training.folds import FoldAnswer, KeptFolds, usual_threshold
 from findna.training.judgement import RESAMPLES, Folded, Judgement, write_table
 from findna.training.learning import Learned, Learner, trainings
 from findna.training.run_state import (
@@ -295,12 +295,14 @@ class _Job:
         )
 
     def _refitted(self, folds: list[FoldAnswer], held: OutOfFold) -> Learned:
-        """All rows, with what most folds trained and read, and their median epoch and threshold."""
+        """All rows, with what most folds trained and read, and the median epoch and threshold of
+        these.
+        """
         choice = most_chosen([fold.choice for fold in folds])
         rows = replace(self.rows, groups=self.groups)
         model = self.learner.again(rows, choice, stage="all rows")
-        threshold = float(np.median([fold.threshold for fold in folds]))
         precision = self.learner.precision_of(choice)
+        threshold = usual_threshold(folds, choice)
         self.learner.set_threshold(model, threshold, self.rows, precision)
         tried = tuple(one for fold in folds for one in fold.tried)
         by = "validation_in_turn"

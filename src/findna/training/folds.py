@@ -6,7 +6,7 @@ checkpoints/folds/1-3.npz    the answers of its rows: logits (m, outputs) and sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,13 @@ class FoldAnswer:
     tried: tuple[Tried, ...]
     logits: Floats
     scores: Floats
+
+
+def usual_threshold(folds: Sequence[FoldAnswer], choice: Choice) -> float:
+    """The median threshold of the folds that train what `choice` does: probabilities of a probe and
+    of a network do not spread alike.
+    """
+    return float(np.median([one.threshold for one in folds if one.choice.train == choice.train]))
 
 
 class KeptFolds:
