@@ -11,16 +11,14 @@ Both steps go on where they were stopped.
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
-from gue import prepare, publish
+from gue import finish, prepare
 
 from findna.evaluation.evaluate import evaluate
-from findna.report.comparison import draw_comparison
 from findna.training.pretrain import pretrain
 
 TASKS = (
@@ -76,11 +74,8 @@ def main() -> int:
         settings={"modes": ("linear", "knn"), "precision": given.precision},
         pretraining_genome=genome,
     )
-    draw_comparison(result.table, result.published, folder / "comparison.png")
-    shutil.copy(out / "log.txt", folder / "log.txt")
-    (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
+    finish(result, folder, out / "log.txt", given.publish and given.publish / "probes")
     if given.publish:
-        publish(folder, given.publish / "probes")
         place = given.publish / "pretraining"
         place.mkdir(parents=True, exist_ok=True)
         for name in ("settings.yaml", "command.txt", "environment.json", "metrics.jsonl"):

@@ -8,6 +8,8 @@ A piece is an evaluation folder of its own below `-o`:
     probes-5000   complete sets, 5,000 training rows, three seeds: marked as reduced
     finetune      complete sets, 5,000 training rows, three epochs, two rates, three seeds: marked
                   as reduced
+    finetune-all  complete sets, all rows, six epochs, one rate, two seeds: what two cores can do
+                  in two hours
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
     full          complete sets, all rows, five seeds, every mode: for a GPU
 
@@ -27,7 +29,7 @@ from typing import Any
 
 import torch
 
-from findna.evaluation.evaluate import EvaluateSettings, evaluate
+from findna.evaluation.evaluate import EvaluateResult, EvaluateSettings, evaluate
 from findna.report.comparison import draw_comparison
 
 COMPLETE = (
@@ -54,6 +56,10 @@ PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "learning_rates": (1e-3, 2e-3),
         },
     ),
+    "finetune-all": (
+        COMPLETE,
+        {"modes": ("finetune",), "epochs": 6, "seeds": 2, "learning_rates": (1e-3,)},
+    ),
     "dev-as-train": (WITHOUT_TRAIN, {"modes": ("linear", "knn"), "dev_as_train": True}),
     "full": (COMPLETE, {}),
 }
@@ -70,10 +76,18 @@ def copy_files(names: Sequence[str], folder: Path, place: Path) -> None:
         shutil.copy(folder / name, place / name)
 
 
-def publish(folder: Path, place: Path) -> None:
-    """Copy what a reader needs; the answers of every run stay where they are."""
-    copy_files(PUBLISHED, folder, place)
-    shutil.copytree(folder / "leakage", place / "leakage", dirs_exist_ok=True)
+def finish(result: EvaluateResult, folder: Path, log_file: Path, place: Path | None) -> None:
+    """Draw what was measured, and copy to `place` what a reader needs; the answers of every run
+    stay where they are. Where no run succeeded there is nothing to draw.
+    """
+    if not len(result.table):
+        return
+    draw_comparison(result.table, result.published, folder / "comparison.png")
+    shutil.copy(log_file, folder / "log.txt")
+    (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
+    if place:
+        copy_files(PUBLISHED, folder, place)
+        shutil.copytree(folder / "leakage", place / "leakage", dirs_exist_ok=True)
 
 
 def prepare(log_file: Path, threads: int | None) -> None:
@@ -116,13 +130,7 @@ def main() -> int:
         settings=EvaluateSettings(**settings, budget=given.budget, precision=given.precision),
         pretraining_genome=given.pretraining_genome,
     )
-    if not len(result.table):
-        return int(bool(result.failed))
-    draw_comparison(result.table, result.published, folder / "comparison.png")
-    shutil.copy(log_file, folder / "log.txt")
-    (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
-    if given.publish:
-        publish(folder, given.publish / given.piece)
+    finish(result, folder, log_file, given.publish and given.publish / given.piece)
     return int(bool(result.failed))
 
 

@@ -11,16 +11,13 @@ every gene together; probes and cheap baselines, five seeds.
 from __future__ import annotations
 
 import argparse
-import shlex
-import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
-from gue import prepare, publish
+from gue import finish, prepare
 
 from findna.evaluation.evaluate import evaluate
-from findna.report.comparison import draw_comparison
 
 SOURCE = "mtdna/mt_coding_genes_turtles_murids.csv.gz"
 MOST_ROWS, FEWEST_GENERA = 500, 4
@@ -69,11 +66,7 @@ def main() -> int:
         thinned(rows).to_csv(file, index=False)
         result = evaluate(file, folder, models=given.model, settings=settings)
         failed += result.failed
-        draw_comparison(result.table, result.published, folder / "comparison.png")
-        shutil.copy(out / "log.txt", folder / "log.txt")
-        (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
-        if given.publish:
-            publish(folder, given.publish / name)
+        finish(result, folder, out / "log.txt", given.publish and given.publish / name)
     return int(bool(failed))
 
 

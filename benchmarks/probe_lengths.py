@@ -16,18 +16,15 @@ unlabelled.
 from __future__ import annotations
 
 import argparse
-import shlex
-import shutil
 import sys
 import time
 from pathlib import Path
 
 import pandas as pd
-from gue import prepare, publish
+from gue import finish, prepare
 
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.files import log
-from findna.report.comparison import draw_comparison
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
 from findna.training.recipes import seconds
@@ -110,13 +107,8 @@ def main() -> int:
             data = write_task(parts, genome, length, out / "tasks" / f"{task}-{length}")
             result = evaluate(data, folder, models=given.model, settings=settings)
             failed += result.failed
-            if not len(result.table):
-                continue
-            draw_comparison(result.table, None, folder / "comparison.png")
-            shutil.copy(out / "log.txt", folder / "log.txt")
-            (folder / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
-            if given.publish:
-                publish(folder, given.publish / folder.name)
+            place = given.publish and given.publish / folder.name
+            finish(result, folder, out / "log.txt", place)
     return int(bool(failed))
 
 
