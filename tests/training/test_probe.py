@@ -25,7 +25,7 @@ from findna.training.beginning import begin
 from findna.training.finetune import finetune
 from findna.training.finetune_settings import LAYERED, PLACED, WORDED, FinetuneSettings
 from findna.training.linear import LinearModel, mean_loss
-from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing
+from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing, pooled
 from findna.training.tasks import task_for
 
 MODEL = new_model(
@@ -378,6 +378,23 @@ def test_words_are_read_where_words_tell():
     assert model.config.task.pooling == WORDED[1]
     scores = scores_of(task_outputs(model, valid.codes), task)
     assert roc_auc_score(valid.labels, scores[:, 1]) > 0.8
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_training_begins_with_is_read_in_the_precision_of_training(precision, monkeypatch):
+    """Rows are read when a probe asks for them: autocast around what only promises to is none."""
+    read = []
+
+    def spied(model, rows, turned):
+        read.append(torch.is_autocast_enabled("cpu"))
+        return pooled(model, rows, turned)
+
+    monkeypatch.setattr("findna.training.probe.pooled", spied)
+    train = planted(by_place)
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    task = task_for(data, train, "both", SETTINGS)
+    begin(MODEL, task, train, None, SETTINGS, precision=precision)
+    assert read and set(read) == {precision == "bf16"}
 
 
 def test_nothing_is_chosen_where_the_settings_say_it():

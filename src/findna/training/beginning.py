@@ -56,15 +56,15 @@ def begin(
         task_head_of(model).standardise(torch.from_numpy(pooled(model, some, turned=False)))
         return model.eval()
     rows, held = _rows(train, valid, task.kind, settings.seed)
+    frozen = FrozenRows(
+        start, task, rows, weights=settings.class_weights, readings=settings.readings
+    )
+    # Frozen rows are read when they are asked for.
     with autocast(start.device, precision):
-        frozen = FrozenRows(
-            start, task, rows,
-            weights=settings.class_weights, readings=settings.readings,
-        )  # fmt: skip
-    # Of wide readings the weakest regularisations take longest, and overfit.
-    probing = frozen.prefer(held, strands or (task.strand,), task, STRENGTHS[:3])
-    learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
-    return frozen.beginning(probing, learn, task)
+        # Of wide readings the weakest regularisations take longest, and overfit.
+        probing = frozen.prefer(held, strands or (task.strand,), task, STRENGTHS[:3])
+        learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
+        return frozen.beginning(probing, learn, task)
 
 
 def _rows(
