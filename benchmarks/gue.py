@@ -8,7 +8,7 @@ A piece is an evaluation folder of its own below `-o`:
     probes-5000   complete sets, 5,000 training rows, three seeds: marked as reduced
     finetune      complete sets, 5,000 training rows, three epochs, two rates, three seeds: marked
                   as reduced
-    finetune-all  complete sets, all rows, six epochs, one rate, two seeds: what two cores can do
+    finetune-all  complete sets, all rows, four epochs, one rate, two seeds: what two cores can do
                   in two hours
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
     full          complete sets, all rows, five seeds, every mode: for a GPU
@@ -58,7 +58,7 @@ PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     ),
     "finetune-all": (
         COMPLETE,
-        {"modes": ("finetune",), "epochs": 6, "seeds": 2, "learning_rates": (1e-3,)},
+        {"modes": ("finetune",), "epochs": 4, "seeds": 2, "learning_rates": (1e-3,)},
     ),
     "dev-as-train": (WITHOUT_TRAIN, {"modes": ("linear", "knn"), "dev_as_train": True}),
     "full": (COMPLETE, {}),
