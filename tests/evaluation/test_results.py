@@ -409,10 +409,14 @@ def test_chance_is_that_of_the_commonest_answer():
 
 PUBLISHED = pd.DataFrame(
     [
-        ("gue/tf/0", "DNABERT-2", "mcc", 0.7199, "dev-selected", "paper | table 2"),
-        ("gue/tf/9", "NT", "mcc", 0.5555, "dev-selected", "paper"),
+        ("gue/tf/0", "DNABERT-2", 117e6, "mcc", 0.7199, "dev-selected", "paper | table 2"),
+        ("gue/tf/9", "NT", 5e8, "mcc", 0.5555, "dev-selected", "paper"),
+        ("gue/tf/0", "small", np.nan, "mcc", -0.9, "dev-selected", "paper"),
+        ("gue/tf/0", "small", np.nan, "mcc", 0.95, "dev-selected", "a rerun"),
+        ("gue/tf/1", "small", np.nan, "mcc", 0.9499, "dev-selected", "a rerun"),
+        ("gue/tf/0", "DNABERT-2", 117e6, "accuracy", 0.86, "author-reported", "letter"),
     ],
-    columns=["task", "model", "metric", "value", "protocol", "source"],
+    columns=["task", "model", "parameters", "metric", "value", "protocol", "source"],
 )
 
 
@@ -423,12 +427,29 @@ def _blocks(text):
 
 
 def test_the_page_keeps_published_figures_in_a_block_of_their_own(folder):
-    text = to_markdown(summary(read_runs(folder), "kmer", resamples=200), PUBLISHED)
-    ours, over, theirs = _blocks(text)
+    found = summary(read_runs(folder), "kmer", resamples=200)
+    text = to_markdown(found, PUBLISHED)
+    ours, over, theirs, other = _blocks(text)
     assert all(len(row) == len(block[0]) for block in (ours, over, theirs) for row in block)
-    assert len(ours) == 2 + 8 and len(theirs) == 2 + 1
-    published = ["gue/tf/0", "DNABERT-2", "mcc", "0.720", "dev-selected", "paper / table 2"]
-    assert theirs[2] == published
+    assert len(ours) == 2 + 8
+    means = [row[4].split(" ")[0] for row in ours[2:] if row[1] == "kmer"]
+    tasks = list(dict.fromkeys(row[0].split(" ")[0] for row in ours[2:] if row[0]))
+    assert tasks == ["gue/tf/0", "gue/tf/1"] and all(0.7199 > float(m) > -0.9 for m in means)
+    assert theirs[:1] + theirs[2:] == [
+        ["model", "parameters", "tf/0", "tf/1", "kmer ahead", "source"],
+        ["kmer, measured here", "–", *means, "–", "–"],
+        ["DNABERT-2", "117,000,000", "0.720", "–", "0 of 1", "paper / table 2"],
+        ["small", "–", "-0.900", "–", "1 of 1", "paper"],
+        ["small", "–", "0.950", "0.950", "0 of 2", "a rerun"],
+    ]
+    # No accuracy was the metric here.
+    assert other[2:] == [
+        ["kmer, measured here", "–", "–", "–", "–"],
+        ["DNABERT-2", "117,000,000", "0.860", "0 of 0", "letter"],
+    ]
+    assert "dev-selected. mcc:" in text and "learned from fewer rows" not in text
+    found.table["notes"] = "reduced: 5 of 9 training rows"
+    assert "kmer of this evaluation, which learned from fewer rows" in to_markdown(found, PUBLISHED)
     assert "0.720" not in {cell for row in ours for cell in row} and "0.556" not in text
     assert over[2][0] == "composition"
     assert "Protocol: official splits; test rows read once." in text

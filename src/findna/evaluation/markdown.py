@@ -18,8 +18,8 @@ def to_markdown(
 ) -> str:
     """One table a suite, the comparison over tasks, and published figures in a block of their own.
 
-    `published` has the columns task, model, metric, value (a fraction), protocol and source; `told`
-    are sentences to stand under each table.
+    `published` has the columns task, model, parameters, metric, value (a fraction), protocol and
+    source; `told` are sentences to stand under each table.
     """
     parts = [
         part
@@ -48,7 +48,7 @@ def _suite_parts(
         *(f"Note: {_sentence(note)}" for note in dict.fromkeys(rows["notes"]) if note),
         *_inflation_part(rows),
         *_across_part(across, found.reference),
-        *_published_part(suite, rows, published),
+        *_published_part(suite, rows, published, found.reference),
     ]
 
 
@@ -84,7 +84,7 @@ def _cells(row: Mapping[Hashable, Any]) -> list[str]:
     return [
         row["task"],
         row["contender"],
-        _NONE if pd.isna(row["train_rows"]) else f"{row['train_rows']:,.0f}",
+        _count(row["train_rows"]),
         str(row["seeds"]) if row["draws"] else "no draw",
         _mean(row),
         _between(row["low"], row["high"], ".3f"),
@@ -92,6 +92,10 @@ def _cells(row: Mapping[Hashable, Any]) -> list[str]:
         _p(row["p_holm"]),
         str(row["settings_tried"]),
     ]
+
+
+def _count(number: Any) -> str:
+    return _NONE if pd.isna(number) else f"{number:,.0f}"
 
 
 def _mean(row: Mapping[Hashable, Any]) -> str:
@@ -171,17 +175,50 @@ def _across_part(across: pd.DataFrame, reference: str) -> list[str]:
     return ["### Over tasks", _table(head, cells), what] if cells else []
 
 
-def _published_part(suite: str, rows: pd.DataFrame, published: pd.DataFrame | None) -> list[str]:
+def _published_part(
+    suite: str, rows: pd.DataFrame, published: pd.DataFrame | None, reference: str
+) -> list[str]:
+    """A table a protocol and metric, models by tasks; the means of the reference lead each."""
     if published is None or not published["task"].isin(rows["task"]).any():
         return []
     theirs = published[published["task"].isin(rows["task"])]
-    head = ["task", "model", "metric", "value", "protocol", "source"]
-    shown = theirs[head].assign(value=theirs["value"].map("{:.3f}".format))
-    return [
+    fewer = rows["notes"].str.contains("reduced").any()
+    parts = [
         f"### Published figures for {suite}",
-        "Claims of their sources under the protocol named beside each; none was measured here.",
-        _table(head, shown.astype(str).to_numpy().tolist()),
+        "Claims of their sources under the protocol named above each table; none was measured here."
+        f" The first line is {reference} of this evaluation"
+        f"{', which learned from fewer rows than theirs where a note says so' if fewer else ''}."
+        " A published figure has no interval: of near ones, to be ahead says little.",
     ]
+    for (protocol, metric), figures in theirs.groupby(["protocol", "metric"], sort=False):
+        ours = rows[(rows["contender"] == reference) & (rows["metric"] == metric)]
+        parts += [
+            f"{_sentence(str(protocol))} {metric}:",
+            _figures(suite, figures, ours, reference),
+        ]
+    return parts
+
+
+def _figures(suite: str, theirs: pd.DataFrame, ours: pd.DataFrame, reference: str) -> str:
+    """Figures of one protocol and metric: a line a model of a source, a column a task."""
+    tasks = list(dict.fromkeys(theirs["task"]))
+    known = ours.dropna(subset="mean")
+    here = dict(zip(known["task"], known["mean"], strict=True))
+    head = ["model", "parameters", *(task.removeprefix(f"{suite}/") for task in tasks)]
+    head += [f"{reference} ahead", "source"]
+    lines = [[f"{reference}, measured here", _NONE, *_values(here, tasks), _NONE, _NONE]]
+    each = theirs.groupby(["model", "parameters", "source"], sort=False, dropna=False)
+    for (model, parameters, source), figures in each:
+        said = dict(zip(figures["task"], figures["value"], strict=True))
+        shared = said.keys() & here.keys()
+        ahead = sum(here[task] > said[task] for task in shared)
+        ends = f"{ahead} of {len(shared)}", str(source)
+        lines.append([str(model), _count(parameters), *_values(said, tasks), *ends])
+    return _table(head, lines)
+
+
+def _values(found: Mapping[str, float], tasks: Sequence[str]) -> list[str]:
+    return [f"{found[task]:.3f}" if task in found else _NONE for task in tasks]
 
 
 def _sentence(text: str) -> str:
