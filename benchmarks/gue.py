@@ -8,8 +8,8 @@ A piece is an evaluation folder of its own below `-o`:
     probes-5000   complete sets, 5,000 training rows, three seeds: marked as reduced
     finetune      complete sets, 5,000 training rows, three epochs, two rates, three seeds: marked
                   as reduced
-    finetune-all  complete sets, all rows, four epochs, one rate, two seeds: what two cores can do
-                  in two hours
+    finetune-all  complete sets, all rows, four epochs, one rate, two seeds: two to three hours
+                  of two cores
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
     full          complete sets, all rows, five seeds, every mode: for a GPU
 
