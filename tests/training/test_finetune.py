@@ -500,6 +500,21 @@ def test_the_final_threshold_is_that_of_folds_which_train_the_same():
     assert usual_threshold(folds, Choice("full", "both", 4)) == 0.9
 
 
+def test_a_cross_validated_model_answers_by_the_usual_threshold_of_its_folds(tmp_path, monkeypatch):
+    asked = []
+
+    def spied(folds, choice):
+        asked.append((len(folds), choice.train))
+        return 0.437
+
+    monkeypatch.setattr("findna.training.finetune.usual_threshold", spied)
+    data = LabelledData({"train": gc_split(24, 0, low=40, high=40)}, "binary", ("a", "b"))
+    settings = FinetuneSettings(**{**QUICK, "train": "probe", "folds": 3, "repeats": 1})
+    done = finetune(data, tmp_path / "run", model=small_model(), settings=settings, device="cpu")
+    assert asked == [(3, "probe")]
+    assert done.metrics["chosen"]["threshold"] == pytest.approx(0.437)
+
+
 @pytest.mark.parametrize("damaged", ["1-1.json", "1-1.npz"])
 @pytest.mark.parametrize("cut", [None, 0, 40])
 def test_a_damaged_fold_is_told(tmp_path, damaged, cut):
