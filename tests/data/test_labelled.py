@@ -254,10 +254,14 @@ def test_places_in_a_table_with_a_genome(tmp_path):
     )
     data = read_labelled(table, genome=genome)
     assert letters(data.splits["train"]) == ["ACGT", "ACGT"]
-    for chrom, start, end in (("chr1", "4", "99"), ("chr1", "4", "9" * 15), ("chr9", "0", "4")):
+    for chrom, start, end, said in (
+        ("chr1", "4", "99", "chr1:4-99: lies beyond the chromosome, which has 13 bases"),
+        ("chr1", "4", "9" * 15, "no chromosome reaches as far as"),
+        ("chr9", "0", "4", "chr9:0-4: is not in"),
+    ):
         rows = [("chr1", "0", "4", "x"), (chrom, start, end, "y")]
         far = write(tmp_path / "b.csv", csv(rows, "chrom,start,end,label"))
-        with pytest.raises(BadInput, match=rf"record 2, line 3: {chrom}:{start}-{end} is no"):
+        with pytest.raises(BadInput, match=f"line 3: {said}"):
             read_labelled(far, genome=genome)
 
 
@@ -342,6 +346,7 @@ def test_of_two_classes_the_second_is_what_one_looks_for(tmp_path, caplog):
         ("not bound", "Bound (strong)"), ("background", "CpG"), ("non-coding", "coding"),
         ("Negative", "ATAC"), ("control", "case"), ("no_site", "acceptor"), ("-", "+"),
         ("wt", "mutant"), ("Wild-type", "R175H"), ("wildtype", "mutated"), ("reference", "alt"),
+        ("intergenic", "coding"),
     ):  # fmt: skip
         for labels in (pair, pair[::-1]):
             assert task_of(tmp_path, labels).classes == pair
@@ -645,15 +650,26 @@ def test_places_that_do_not_fit_are_left_out_aloud(tmp_path, caplog, start, end,
     assert said in caplog.text
 
 
-def test_a_table_with_places_outside_the_regions_of_a_cut_genome_is_refused(tmp_path):
+def test_a_table_with_places_in_a_cut_genome_is_read_as_a_bed_is(tmp_path, caplog):
     cut = write(tmp_path / "cut.fa", ">chr1:11-20\nACGTACGTAC\n>chr1:31-40\nACGTACGTAC\n")
     genome = Genome.open(cut, cache=tmp_path / "cache")
     rows = "chrom,start,end,label\nchr1,10,18,1\nchr1,{},{},0\n"
     inside = write(tmp_path / "a.csv", rows.format(30, 38))
     assert letters(read_labelled(inside, genome=genome).splits["train"]) == ["ACGTACGT"] * 2
-    outside = write(tmp_path / "b.csv", rows.format(16, 24))
-    with pytest.raises(BadInput, match=r"b\.csv.*line 3: chr1:16-24 is no place in"):
-        read_labelled(outside, genome=genome)
+    partly = write(tmp_path / "b.csv", rows.format(16, 24))
+    read = read_labelled(partly, genome=genome).splits["train"]
+    assert letters(read) == ["ACGTACGT", "GTACNNNN"]
+    assert "1 of 2 intervals lie partly outside the regions" in caplog.text
+    for start, end, said in (
+        (22, 30, "line 3: chr1:22-30 lies outside"),
+        (10**10, 10**10 + 8, r"line 3: chr1:\d+-\d+: lies far beyond the last region"),
+        (8, 8, "record 2, line 3: chr1:8-8 is no place"),
+        ("", 8, "record 2, line 3: chr1:-8 is no place"),
+        (8, 10**20, "record 2, line 3"),
+    ):
+        wrong = write(tmp_path / "c.csv", rows.format(start, end))
+        with pytest.raises(BadInput, match=said):
+            read_labelled(wrong, genome=genome)
 
 
 def test_places_of_intervals_with_a_genome(tmp_path):

@@ -8,12 +8,15 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from findna.data.parts import LabelSettings, Part
 from findna.data.places import RowPlaces
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
-from findna.sequence.records import SequenceReader
+from findna.sequence.intervals import LINE, refuse_unknown
+from findna.sequence.records import SequenceReader, bed_records
 from findna.sequence.regions import refuse_far
 from findna.sequence.tables import (
     find_id_column,
@@ -147,35 +150,26 @@ def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
 
 
 def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]:
-    """Sequences of the places chrom, start, end (0-based half-open) and strand of each row."""
+    """Sequences of the places chrom, start, end (0-based half-open) and strand of each row, by the
+    rules of a BED.
+    """
     if genome is None:
         raise ValueError("places need a genome")
-    columns = [table.column(c) for c in _place_columns(table.columns) or ()]
-    names = genome.resolve_all(columns[0], source=str(table.file))
-    codes = []
-    for at, (chrom, start, end, strand) in enumerate(zip(*columns, _strands(table), strict=True)):
-        found = _bases(genome, names.get(chrom), start, end, strand)
-        if found is None:
+    chrom, start, end = (table.column(c) for c in _place_columns(table.columns) or ())
+    for at, (name, first, last) in enumerate(zip(chrom, start, end, strict=True)):
+        where: Any = {"file": table.file, "record": ids[at], "line": table.lines[at]}
+        if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
             raise BadInput(
-                f"{chrom}:{start}-{end} is no place in {genome.source}",
-                file=table.file,
-                record=ids[at],
-                line=table.lines[at],
-                remedy="check that the coordinates are 0-based and belong to this genome build",
+                f"{name}:{first}-{last} is no place",
+                remedy="give a start and an end, 0-based half-open, in every row",
+                **where,
             )
-        codes.append(found)
-    return codes
-
-
-def _bases(genome: Genome, chrom: str | None, start: str, end: str, strand: str) -> Codes | None:
-    """The sequence of a place that a row names, or None where the genome has no such place."""
-    if chrom is None or not (start.isdecimal() and end.isdecimal() and int(start) < int(end)):
-        return None
-    # Asked before letters are fetched: a mistyped end may lie terabytes away.
-    if int(end) > genome.last_of(chrom):
-        return None
-    found = genome.fetch(chrom, int(start), int(end), strand)
-    return found.codes if found.inside.all() else None
+        refuse_far(int(last), **where)
+    spans = {"start": list(map(int, start)), "end": list(map(int, end))}
+    named = {"chrom": chrom, **spans, "name": ids, "strand": _strands(table), LINE: table.lines}
+    bed = pd.DataFrame(named)
+    refuse_unknown(genome, bed, table.file)
+    return [record.codes for record in bed_records(bed, genome, table.file)]
 
 
 def _label_words(

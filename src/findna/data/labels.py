@@ -44,7 +44,7 @@ _TWO_CLASSES = (
 # How the class is called that is not what one looks for.
 _NEGATIVE = re.compile(
     r"-$|(not?|non|neg(ative)?s?|background|control|false|random|shuffled|absent|decoy|unbound"
-    r"|inactive|wt|wild[-_ ]?type|reference)(\b|_)",
+    r"|inactive|intergenic|wt|wild[-_ ]?type|reference)(\b|_)",
     re.IGNORECASE,
 )
 
