@@ -356,6 +356,24 @@ def test_rotation_by_one_look_up_gives_the_same_outputs_and_gradients(
     assert len(seen) == 2 * CONFIG.depth
 
 
+def test_a_compiler_for_a_cpu_sees_the_rotation_as_one_operation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    encoder = ChordMixer(CONFIG).double()
+    codes, lengths = padded(sequences(), 60), torch.tensor(LENGTHS)
+    slices = both_passes(encoder, codes, lengths)
+    seen = []
+    whole = rotation._as_one_operation
+    monkeypatch.setattr(rotation, "_as_one_operation", lambda *a: seen.append(1) or whole(*a))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(both_passes(encoder, codes, lengths), slices)
+    assert len(seen) == 2 * CONFIG.depth
+    base, moved = torch.randn(2, 1, 9, 24)
+    for given in (base, None):
+        torch.library.opcheck(whole, (given, moved, [0, 1, 2], -1, torch.float32))
+
+
 def test_on_a_gpu_slices_are_not_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are for a CPU's cache; a compiled graph of 131 kb would have thousands of copies."""
     copies = []

@@ -2,11 +2,13 @@ import logging
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from findna.model import chordmixer, compiled, rotation
 from findna.model.compiled import compile_layers
 from findna.model.model import new_model
 from findna.model.presets import ModelConfig
+from findna.model.rotation import CACHED_ROWS, Rings
 
 SHAPE = {"width": 24, "hidden": 32, "track_size": 8, "depth": 2, "summary_tokens": 2}
 
@@ -31,6 +33,17 @@ def test_compiled_layers_give_the_same_numbers_at_every_length():
         for a, b in zip(plain.encoder.parameters(), fast.encoder.parameters(), strict=True):
             torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
     assert plain.state_dict().keys() == fast.state_dict().keys()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_graph_serves_any_number_of_rows():
+    layer, counted = model().encoder.layers[1], CompileCounter()
+    fast = torch.compile(layer, backend=counted, dynamic=True)
+    with torch.inference_mode():
+        for length in (CACHED_ROWS, CACHED_ROWS + 1, 5 * CACHED_ROWS):
+            rows, rings = torch.randn(length, SHAPE["width"]), Rings(1, length)
+            torch.testing.assert_close(fast(rows, rings), layer(rows, rings), atol=1e-5, rtol=1e-5)
+    assert counted.frame_count == 1
 
 
 @pytest.mark.slow

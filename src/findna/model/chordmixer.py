@@ -141,7 +141,9 @@ class Layer(nn.Module):
         """The MLP of all rows; of many rows on a CPU, block by block, so that what lies between the
         two products stays in the cache.
         """
-        if torch.is_grad_enabled() or rows.device.type != "cpu" or len(rows) <= CACHED_ROWS:
+        # Compiled, every number of blocks would have a graph of its own.
+        whole = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if whole or rows.device.type != "cpu" or len(rows) <= CACHED_ROWS:
             return self._mlp(rows)
         blocks = rows.split(CACHED_ROWS)
         first = self._mlp(blocks[0])

@@ -6,7 +6,7 @@ Letters in shape comments are those of `chordmixer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,19 @@ def _add_rotated(
     """base[b, t] + moved[b, t + sign * offset] for equal rings, track by track, without
     temporaries; no ``base`` is zeros.
     """
+    if torch.compiler.is_compiling():
+        out: Tensor = _as_one_operation(base, moved, offsets, sign, dtype)
+        return out
+    return _copied(base, moved, offsets, sign, dtype)
+
+
+def _copied(
+    base: Tensor | None,
+    moved: Tensor,
+    offsets: Sequence[int],
+    sign: int,
+    dtype: torch.dtype,
+) -> Tensor:
     out = torch.empty(moved.shape, dtype=dtype, device=moved.device)
     length = out.shape[1]
     size = out.shape[2] // len(offsets)
@@ -75,6 +88,33 @@ def _add_rotated(
                 else:
                     torch.add(base[:, into, channels], moved[:, source, channels], out=target)
     return out
+
+
+# A compiler that looks inside makes a condition of every stretch, for every number.
+@torch.library.custom_op(
+    "findna::add_rotated",
+    mutates_args=(),
+    schema="(Tensor? base, Tensor moved, int[] offsets, int sign, ScalarType dtype) -> Tensor",
+)
+def _as_one_operation(
+    base: Tensor | None,
+    moved: Tensor,
+    offsets: Sequence[int],
+    sign: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    return _copied(base, moved, offsets, sign, dtype)
+
+
+@_as_one_operation.register_fake
+def _shape_of_it(
+    base: Tensor | None,
+    moved: Tensor,
+    offsets: Sequence[int],
+    sign: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    return moved.new_empty(moved.shape, dtype=dtype)
 
 
 def _gathered(
