@@ -37,6 +37,7 @@ _PUBLIC = {
     "mutagenesis": ("findna.inference.mutagenesis", "mutagenesis"),
     "predict": ("findna.inference.predict", "predict"),
     "pretrain": ("findna.training.pretrain", "pretrain"),
+    "rows_to_answer": ("findna.evaluation.tasks", "rows_to_answer"),
     "scan": ("findna.inference.scan", "scan"),
     "score_variants": ("findna.inference.score_variants", "score_variants"),
     "search": ("findna.inference.search", "search"),
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from findna.evaluation.evaluate import evaluate
     from findna.evaluation.fetch.suites import fetch
     from findna.evaluation.sharing.export import export
+    from findna.evaluation.tasks import rows_to_answer
     from findna.facts.info import info
     from findna.files import BadInput, FindnaError
     from findna.inference.embed import embed
@@ -86,6 +88,7 @@ __all__ = [
     "mutagenesis",
     "predict",
     "pretrain",
+    "rows_to_answer",
     "scan",
     "score_variants",
     "search",

@@ -67,6 +67,27 @@ def test_data_without_a_suite_is_ones_own_task(task: Path, model: Path, tmp_path
     assert pd.read_csv(out / "table.tsv", sep="\t")["task"].unique().tolist() == ["task"]
 
 
+def test_rows_are_written_for_a_model_made_elsewhere(
+    task: Path, model: Path, tmp_path: Path
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "rows.tsv"
+    call = ("evaluate", task, "-m", model, "-o", out, *QUICK)
+    result = _call(*call, "--rows", file)
+    assert result.exit_code == 0 and not out.exists(), result.output
+    rows = pd.read_csv(file, sep="\t")
+    assert rows.columns.tolist() == ["id", "task", "split", "sequence", "label"]
+    assert len(rows) == 100 and rows["label"].isna().sum() == 20
+    again = _call(*call, "--rows", file)
+    assert again.exit_code == 3 and "exists" in again.stderr
+    wrong = _call(*call, "--rows", tmp_path / "rows.fa")
+    assert wrong.exit_code == 3 and "which format" in wrong.stderr
+    gc = rows["sequence"].str.count("[GC]")
+    rows[["id"]].assign(gc=gc).to_csv(tmp_path / "gc.csv", index=False)
+    result = _call(*call, "--table", tmp_path / "gc.csv")
+    assert result.exit_code == 0, result.output
+    assert "linear-gc" in set(pd.read_csv(out / "table.tsv", sep="\t")["contender"])
+
+
 def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lines = [f">chr{c}\n{''.join(random.choice(list('ACGT'), 20_000))}\n" for c in range(1, 4)]

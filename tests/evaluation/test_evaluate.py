@@ -16,7 +16,7 @@ from findna.evaluation.contenders.cnn import CnnContender, CnnSettings
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.kept import KeptVectors
 from findna.evaluation.contenders.lineup import contenders, starts
-from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, rows_to_embed
+from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
 from findna.evaluation.contenders.words import KmerContender, WordSettings
 from findna.evaluation.evaluate import EvaluateSettings, evaluate
 from findna.evaluation.preparation import ProtocolSettings, prepare
@@ -379,7 +379,7 @@ def test_rows_are_called_as_in_the_files_when_some_of_them_are_dropped(tmp_path)
     test = data.splits["test"]
     twin = replace(data.splits["train"].where(np.arange(80) < 1), ids=test.ids[:1])
     data = task_data(train=data.splits["train"].and_then(replace(twin, codes=test.codes[:1])))
-    ids = rows_to_embed(data)["id"]
+    ids = [id for rows in data.named().splits.values() for id in rows.ids]
     table = PredictionTable("t", tmp_path / "t", pd.DataFrame({"id": ids, "p_a": 0.5, "p_b": 0.5}))
     settings = _linear(1).model_copy(update={"drop": True})
     found = evaluate(data, tmp_path / "out", settings=settings, others=[table], device="cpu")

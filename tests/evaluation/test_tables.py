@@ -8,12 +8,7 @@ import pytest
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.probes import LinearProbe, NeighbourProbe
-from findna.evaluation.contenders.tables import (
-    EmbeddingTable,
-    PredictionTable,
-    open_answers,
-    rows_to_embed,
-)
+from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
 from findna.files import BadInput
 from findna.inference.embed import embed, embeddings
 from findna.model.model import new_model
@@ -84,10 +79,9 @@ def test_ids_stay_where_they_are_unique_and_get_their_split_where_they_are_not()
         ["train:1", "train:2"],
         ["test:1", "test:2"],
     ]
-    table = rows_to_embed(twice)
-    assert table.columns.tolist() == ["id", "split", "sequence"]
-    assert table["id"].tolist() == ["train:1", "train:2", "test:1", "test:2"]
-    assert set("".join(table["sequence"])) <= set("ACGT") and len(table["sequence"][0]) == 12
+    assert twice.named("t").splits["test"].ids == ["t:test:1", "t:test:2"]
+    of_task = data.named("t")
+    assert of_task.splits["dev"].ids[0] == "t:dev-0" and of_task.named() is of_task
 
 
 def test_ids_may_be_the_index_of_a_pandas_table(tmp_path):

@@ -13,7 +13,9 @@ from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
 from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.evaluation.settings import EvaluateSettings
+from findna.evaluation.tasks import rows_to_answer
 from findna.files import FindnaError, log
+from findna.inference.writing import refuse_table, write_tables
 
 
 @verb(EvaluateSettings)
@@ -76,6 +78,15 @@ def evaluate(
         Path | None,
         typer.Option(help="FASTA the model was pretrained on: test rows are looked for in it."),
     ] = None,
+    rows_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            help="Write the rows that a model made elsewhere has to answer (id, task, split,"
+            " sequence, labels but those of test), a .tsv, .csv or .parquet, and stop: what it says"
+            " comes back by --table.",
+        ),
+    ] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
@@ -92,7 +103,6 @@ def evaluate(
         raise typer.BadParameter(
             "-g goes with DATA, for a BED; --pretraining-genome is what a model was pretrained on"
         )
-    answers = [open_answers(path) for path in table or ()]
     if suite is None and root is not None:
         if data is not None:
             raise typer.BadParameter("DATA and --data both name your own task: give one of them")
@@ -101,7 +111,17 @@ def evaluate(
         raise typer.BadParameter("--negatives goes with DATA, the positives, and without --suite")
     if negatives:
         positives_alone(given, genome, negatives)
+    if rows_file:
+        refuse_table(rows_file, overwrite)
     rows = with_negatives(data, negatives, seed=0) if data and negatives else data
+    if rows_file:
+        asked = rows_to_answer(
+            rows, suite=suite, tasks=task or (), root=root, settings=settings, genome=genome
+        )
+        write_tables(iter([asked]), rows_file, overwrite)
+        log.info("%s: %s rows to answer", rows_file, f"{len(asked):,}")
+        return
+    answers = [open_answers(path) for path in table or ()]
     result = findna.evaluate(
         rows,
         output,

@@ -99,18 +99,21 @@ class LabelledData:
     classes: tuple[str, ...]
     source: str = field(default="memory")
 
-    def named(self) -> LabelledData:
+    def named(self, task: str | None = None) -> LabelledData:
         """The same data with ids that are unique over all splits: where they are not, `split:id`,
-        and where they repeat within a split, `split:row`.
+        and where they repeat within a split, `split:row`. With a `task` that stands before them,
+        `task:id`, so that they are unique over tasks.
         """
-        if _unique([id for rows in self.splits.values() for id in rows.ids]):
+        ids = {name: rows.ids for name, rows in self.splits.items()}
+        if not _unique([id for each in ids.values() for id in each]):
+            if not all(map(_unique, ids.values())):
+                ids = {name: list(map(str, rows.rows)) for name, rows in self.splits.items()}
+            ids = {name: [f"{name}:{id}" for id in each] for name, each in ids.items()}
+        elif task is None:
             return self
-        within = all(_unique(rows.ids) for rows in self.splits.values())
-        named = {
-            name: [f"{name}:{id}" for id in (rows.ids if within else rows.rows.tolist())]
-            for name, rows in self.splits.items()
-        }
-        splits = {name: replace(rows, ids=named[name]) for name, rows in self.splits.items()}
+        if task is not None:
+            ids = {name: [f"{task}:{id}" for id in each] for name, each in ids.items()}
+        splits = {name: replace(rows, ids=ids[name]) for name, rows in self.splits.items()}
         return replace(self, splits=splits)
 
 

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from findna.data.labelled import LabelledData
-from findna.data.labels import read_labelled
 from findna.evaluation.comparison import SelectedEpoch, selected_epoch
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.lineup import contenders, folders_of, starts
@@ -40,19 +39,17 @@ from findna.evaluation.contenders.probes import (
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable
 from findna.evaluation.folder import open_folder, precision_of
 from findna.evaluation.leakage.check import leakage
-from findna.evaluation.leakage.report import drop_leaks
-from findna.evaluation.preparation import Prepared, prepare
+from findna.evaluation.preparation import Prepared
 from findna.evaluation.protocol import Contender, Learned
 from findna.evaluation.results import RunFacts, run_file, write_run
 from findna.evaluation.settings import EvaluateSettings
-from findna.evaluation.suites.registry import PAPER, tasks_of
-from findna.evaluation.suites.rows import read_task
+from findna.evaluation.suites.registry import PAPER
 from findna.evaluation.tabulate import EvaluateResult, tabulate
+from findna.evaluation.tasks import prepared_tasks
 from findna.files import (
     BadInput,
     FindnaError,
     FullDisk,
-    cache_folder,
     log,
     read_json,
     write_json,
@@ -115,7 +112,7 @@ def evaluate(
     settings = settings.model_copy(update={"precision": precision})
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
-    prepared = list(_prepared(data, suite, tasks, root, genome, settings))
+    prepared = list(prepared_tasks(data, suite, tasks, root, genome, settings))
     _refuse_early(prepared, everyone, settings)
     digests = _digests(begun, prepared, (*others, *features), settings.every_seed)
     with open_folder(Path(output), settings, digests, where, overwrite) as folder:
@@ -124,65 +121,7 @@ def evaluate(
         return tabulate(folder, settings, begun, failed, left)
 
 
-# ---------------------------------------------------------------- tasks
-
-
-def _prepared(
-    data: LabelledData | str | Path | None,
-    suite: str | None,
-    tasks: Sequence[str],
-    root: str | Path | None,
-    genome: Genome | str | Path | None,
-    settings: EvaluateSettings,
-) -> Iterator[Prepared]:
-    """Every task, read and parted; what is wrong with any of them is said before the first run."""
-    if (data is None) == (suite is None):
-        raise BadInput(
-            "either labelled data or a suite is evaluated",
-            remedy="give DATA, or --suite gue --task tf/0",
-        )
-    if suite is None and (tasks or root):
-        raise BadInput(
-            "tasks and their place are those of a suite, and labelled data were given",
-            remedy="name a suite, or leave them out",
-        )
-    if suite is None and settings.dev_as_train:
-        raise BadInput(
-            "dev rows are taken as training rows for tasks of a suite only",
-            remedy="leave --dev-as-train away, and call the dev file of your own data train",
-        )
-    if suite is not None and genome is not None:
-        raise BadInput(
-            "a genome is for labelled intervals of your own, and a suite has sequences",
-            remedy="leave -g away; --pretraining-genome is what the model was pretrained on",
-        )
-    if suite is not None:
-        where = Path(root) if root else cache_folder() / "data"
-        for task in tasks_of(suite, tasks):
-            found = read_task(task, where, settings, dev_as_train=settings.dev_as_train)
-            rows = _without_leaks(found.data, settings)
-            yield prepare(task.name, rows, settings, found.notes, task.metric)
-        return
-    genome = Genome.of(genome)
-    if not isinstance(data, LabelledData):
-        data = read_labelled(str(data), genome=genome, settings=settings)
-    name = _safe(Path(data.source).name.split(".")[0])
-    yield prepare(name, _without_leaks(data, settings), settings)
-
-
-def _without_leaks(data: LabelledData, settings: EvaluateSettings) -> LabelledData:
-    """The rows to begin with; those of dev may come to join train. They have their names before
-    any goes: tables were made from the files.
-    """
-    if not settings.drop:
-        return data
-    joins = settings.split not in ("auto", "official")
-    return drop_leaks(data.named(), leakage(data), dev=joins)
-
-
-def _safe(name: str) -> str:
-    """A task name that can be a folder."""
-    return "_".join(name.split()) or "task"
+# ---------------------------------------------------------------- before the first run
 
 
 def _digests(

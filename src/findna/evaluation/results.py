@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from findna.data.labelled import LabelledSplit
+from findna.data.labelled import LabelledSplit, Labels
 from findna.data.parts import TaskKind
 from findna.evaluation.comparison import Floats, Ints, Scored, SelectedEpoch
 from findna.files import BadInput, OutputExists, atomic_file, log, read_json, write_json
@@ -148,18 +148,23 @@ def _answers_file(file: Path) -> Path:
 
 
 def _table(answers: Answers, rows: LabelledSplit) -> pd.DataFrame:
-    labels, classes = answers.labels, answers.classes
     columns: dict[str, Any] = {"id": rows.ids, "row": rows.rows}
     if rows.groups is not None:
         columns["group"] = rows.groups
-    if answers.kind in ("binary", "multiclass"):
-        columns["label"] = np.array(classes)[labels.astype(np.int64)]
-    else:
-        columns |= {f"label_{c}": labels[:, k] for k, c in enumerate(classes)}
+    columns |= label_columns(answers.kind, answers.classes, answers.labels)
     head = _score_head(answers.kind)
     # All digits: probabilities near 1 are told apart by the last of them.
     scores = answers.scores
-    return pd.DataFrame(columns | {f"{head}{c}": scores[:, k] for k, c in enumerate(classes)})
+    return pd.DataFrame(
+        columns | {f"{head}{c}": scores[:, k] for k, c in enumerate(answers.classes)}
+    )
+
+
+def label_columns(kind: TaskKind, classes: Sequence[str], labels: Labels) -> dict[str, Any]:
+    """`label` by name, or `label_NAME` for each of several labels and of the targets."""
+    if kind in ("binary", "multiclass"):
+        return {"label": np.array(classes)[labels.astype(np.int64)]}
+    return {f"label_{name}": labels[:, k] for k, name in enumerate(classes)}
 
 
 def _score_head(kind: TaskKind) -> str:

@@ -2,8 +2,9 @@
 
 A row is named as findna names it: by the id column of the data (or FASTA header, or place), and
 where ids are not unique over all splits, by `split:id`; where they repeat within a split, by
-`split:row`, rows counted from 1 in the source. `rows_to_embed` is the table of these names with
-the sequences: it is what another environment needs, and all it needs.
+`split:row`, rows counted from 1 in the source; of a suite with its task, `task:split:row`.
+`tasks.rows_to_answer` is the table of these names with the sequences: what another environment
+needs, and all it needs.
 
     embeddings   id, then numbers, one column each or one column of lists: .parquet, .tsv, .csv
                  (or .gz); .npz with the arrays `id` (n,) and one other (n, D)
@@ -41,27 +42,12 @@ from findna.evaluation.contenders.table_files import (
 )
 from findna.evaluation.protocol import Learned
 from findna.files import BadInput, log
-from findna.sequence.alphabet import decode
 from findna.training.thresholds import choose_threshold
 
 Ints = NDArray[np.int64]
 
 # Probabilities are often written with three or four decimals.
 _SUM_TOLERANCE = 0.01
-
-
-# ---------------------------------------------------------------- names of rows
-
-
-def rows_to_embed(data: LabelledData) -> pd.DataFrame:
-    """Columns id, split and sequence of every row: what a model made elsewhere has to answer."""
-    parts = [
-        pd.DataFrame(
-            {"id": rows.ids, "split": name, "sequence": [decode(codes) for codes in rows.codes]}
-        )
-        for name, rows in data.named().splits.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
 
 
 # ---------------------------------------------------------------- the contenders
@@ -250,7 +236,7 @@ def _found(places: Mapping[str, int], ids: Sequence[str], path: Path) -> Ints:
         raise BadInput(
             f"lacks {len(lacking):,} of {len(ids):,} rows: {listed(lacking)}",
             file=path,
-            remedy="a row is called by its id, or split:id where ids are not unique over the splits"
-            f"; the table calls its rows {listed(list(places))}",
+            remedy=f"the table calls its rows {listed(list(places))}; --rows FILE writes the rows"
+            " with their names",
         )
     return np.array([places[id] for id in ids], np.int64)

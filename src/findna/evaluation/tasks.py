@@ -1,0 +1,120 @@
+"""The tasks of an evaluation: read, parted, and written out for a model of another environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from findna.data.labelled import LabelledData
+from findna.data.labels import read_labelled
+from findna.evaluation.leakage.check import leakage
+from findna.evaluation.leakage.report import drop_leaks
+from findna.evaluation.preparation import Prepared, prepare
+from findna.evaluation.results import label_columns
+from findna.evaluation.settings import EvaluateSettings
+from findna.evaluation.suites.registry import tasks_of
+from findna.evaluation.suites.rows import read_task
+from findna.files import BadInput, cache_folder
+from findna.sequence.alphabet import decode
+from findna.sequence.genome import Genome
+
+
+def rows_to_answer(
+    data: LabelledData | str | Path | None = None,
+    *,
+    suite: str | None = None,
+    tasks: Sequence[str] = (),
+    root: str | Path | None = None,
+    settings: EvaluateSettings | Mapping[str, Any] | None = None,
+    genome: Genome | str | Path | None = None,
+) -> pd.DataFrame:
+    """The rows of an evaluation as a model made elsewhere needs them: its embeddings or predictions
+    come back as a table with these ids (see `contenders.tables`).
+
+    Args:
+        data, suite, tasks, root, settings, genome: as in `evaluate`.
+
+    Returns:
+        `id`, `task`, `split` (train, dev, test), `sequence`, and `label` (`label_NAME` for several
+        labels and for values), which is missing where the split is test. Where there is no dev
+        split, `evaluate` draws the rows that choose from train, for each seed others.
+
+    Raises:
+        BadInput: what `evaluate` refuses of data and suite.
+    """
+    settings = EvaluateSettings.of(settings)
+    each = prepared_tasks(data, suite, tasks, root, genome, settings)
+    return pd.concat(map(_rows_of, each), ignore_index=True)
+
+
+def _rows_of(task: Prepared) -> pd.DataFrame:
+    parts = []
+    for split, rows in task.whole.splits.items():
+        sequences = [decode(codes) for codes in rows.codes]
+        told = {"id": rows.ids, "task": task.name, "split": split, "sequence": sequences}
+        if split != "test":
+            told |= label_columns(task.data.kind, task.data.classes, rows.labels)
+        parts.append(pd.DataFrame(told))
+    return pd.concat(parts, ignore_index=True)
+
+
+def prepared_tasks(
+    data: LabelledData | str | Path | None,
+    suite: str | None,
+    tasks: Sequence[str],
+    root: str | Path | None,
+    genome: Genome | str | Path | None,
+    settings: EvaluateSettings,
+) -> Iterator[Prepared]:
+    """Every task, read and parted; what is wrong with any of them is said before the first run."""
+    if (data is None) == (suite is None):
+        raise BadInput(
+            "either labelled data or a suite is evaluated",
+            remedy="give DATA, or --suite gue --task tf/0",
+        )
+    if suite is None and (tasks or root):
+        raise BadInput(
+            "tasks and their place are those of a suite, and labelled data were given",
+            remedy="name a suite, or leave them out",
+        )
+    if suite is None and settings.dev_as_train:
+        raise BadInput(
+            "dev rows are taken as training rows for tasks of a suite only",
+            remedy="leave --dev-as-train away, and call the dev file of your own data train",
+        )
+    if suite is not None and genome is not None:
+        raise BadInput(
+            "a genome is for labelled intervals of your own, and a suite has sequences",
+            remedy="leave -g away; --pretraining-genome is what the model was pretrained on",
+        )
+    if suite is not None:
+        where = Path(root) if root else cache_folder() / "data"
+        for task in tasks_of(suite, tasks):
+            found = read_task(task, where, settings, dev_as_train=settings.dev_as_train)
+            # Row 1 of one task is not row 1 of the next.
+            rows = _without_leaks(found.data, settings).named(task.name)
+            yield prepare(task.name, rows, settings, found.notes, task.metric)
+        return
+    genome = Genome.of(genome)
+    if not isinstance(data, LabelledData):
+        data = read_labelled(str(data), genome=genome, settings=settings)
+    name = _safe(Path(data.source).name.split(".")[0])
+    yield prepare(name, _without_leaks(data, settings), settings)
+
+
+def _without_leaks(data: LabelledData, settings: EvaluateSettings) -> LabelledData:
+    """The rows to begin with; those of dev may come to join train. They have their names before
+    any goes: tables were made from the files.
+    """
+    if not settings.drop:
+        return data
+    joins = settings.split not in ("auto", "official")
+    return drop_leaks(data.named(), leakage(data), dev=joins)
+
+
+def _safe(name: str) -> str:
+    """A task name that can be a folder."""
+    return "_".join(name.split()) or "task"
