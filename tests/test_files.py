@@ -142,6 +142,27 @@ def test_bgzip_cut_between_two_blocks_is_not_whole(
             raise AssertionError("it was opened")
 
 
+@pytest.mark.parametrize("lines", [1, 40_000])
+def test_a_pipe_of_bgzip_whose_writer_was_killed_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    with pysam.BGZFile(str(tmp_path / "whole.gz"), "wb") as packed:
+        packed.write(os.urandom(5) + b"c\n" * lines)
+    whole = (tmp_path / "whole.gz").read_bytes()
+    for data in (whole, whole + whole):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with open_bytes("-") as stream:
+            assert stream.read() == gzip.decompress(data)
+    for cut in (whole[:-28], whole + whole[:-28]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(cut)))
+        with (
+            pytest.raises(BadInput, match=r"standard input: .*cut short.*no end marker of bgzip"),
+            open_bytes("-") as stream,
+        ):
+            assert stream.read(3) == gzip.decompress(cut)[:3]
+            stream.read()
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
     data = gzip.compress(b"abc") if packed else b"abc"

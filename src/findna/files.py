@@ -137,16 +137,17 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     Compression is told by the first bytes, never by the name. A missing or unreadable file, a
     folder, a spreadsheet or another foreign format, and a gzip stream that is cut short or damaged
     (noticed while the caller reads inside the `with` block; a bgzip file without its end marker at
-    once) raise `BadInput`.
+    once, a pipe at its end) raise `BadInput`.
     """
     raw = _open_raw(path)
     stream = raw
     try:
         if raw.peek(2)[:2] == _GZIP:
-            if _lacks_end(raw):
+            if _is_bgzip(raw) and _lacks_end(raw):
                 raise _no_end_marker(path)
+            packed = _ToItsEnd(raw) if _is_bgzip(raw) else raw
             # gzip.GzipFile is a BufferedIOBase with a buffer of its own; peek is all it lacks.
-            stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), 1 << 16)
+            stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=packed)), 1 << 16)
         _refuse_foreign(stream.peek(_PEEK)[:_PEEK], path)
         yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -185,19 +186,40 @@ def _filled(stream: BinaryIO) -> io.BufferedReader:
     return io.BufferedReader(cast(io.RawIOBase, stream), 1 << 16)
 
 
+def _is_bgzip(raw: io.BufferedReader) -> bool:
+    start = raw.peek(16)[:16]
+    return (start[:4], start[12:]) == _BGZIP
+
+
 def _lacks_end(raw: io.BufferedReader) -> bool:
     """Whether a bgzip file ends elsewhere than in its marker: what is cut between two members is
     whole gzip. Of a pipe nobody knows beforehand.
     """
-    start = raw.peek(16)[:16]
-    if (start[:4], start[12:]) != _BGZIP:
-        return False
     try:
         size = os.stat(raw.fileno()).st_size
         end = os.pread(raw.fileno(), len(_BGZIP_END), max(0, size - len(_BGZIP_END)))
     except OSError:
         return False
     return end != _BGZIP_END
+
+
+class _ToItsEnd(io.RawIOBase):
+    """A bgzip stream that may not end elsewhere than in its marker, as one does whose writer was
+    killed: `EOFError`.
+    """
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self._raw, self._last = raw, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._raw.readinto1(buffer)
+        if not size and self._last != _BGZIP_END:
+            raise EOFError("no end marker of bgzip")
+        self._last = (self._last + bytes(buffer[:size][-len(_BGZIP_END) :]))[-len(_BGZIP_END) :]
+        return size
 
 
 def _no_end_marker(path: str | Path) -> BadInput:
