@@ -307,7 +307,7 @@ def test_refusals(model, tmp_path):
         embed(["ACGJ"], model, device="cpu")
     with pytest.raises(BadInput, match="which format"):
         embed(["ACGT"], model, tmp_path / "a.xlsx", device="cpu")
-    for output in (tmp_path / "a.h5ad", "-"):
+    for output in (tmp_path / "a.h5ad", tmp_path / "a.tsv.gz", "-"):
         with pytest.raises(BadInput, match="not one a base"):
             embed(["ACGT"], model, output, pooling="base", device="cpu")
     with pytest.raises(ValueError, match="no such pooling"):
@@ -359,6 +359,23 @@ def test_parquet_is_read_back_as_an_array_by_everyone(model, placed, tmp_path):
     assert done.facts["model_digest"] == weights_digest(model)
     assert done.facts["genome_digest"] == genome.digest
     assert done.facts["window"] == WINDOW and done.facts["pooling"] == "mean"
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "TSV", "tsv.gz", "csv.gz"])
+def test_text_has_a_column_a_number(model, placed, tmp_path, ending):
+    bed, genome = placed
+    expected = embed(bed, model, genome=genome, device="cpu")
+    output = tmp_path / f"a.{ending}"
+    done = embed(bed, model, output, genome=genome, device="cpu", batch_bases=1)
+    assert (done.rows, done.output) == (3, output)
+    packed = "gzip" if ending.endswith("gz") else None
+    frame = pd.read_csv(output, sep="," if "csv" in ending else "\t", compression=packed)
+    names = [f"e{d}" for d in range(D)]
+    assert frame.columns.tolist() == [*expected.table.columns, *names]
+    np.testing.assert_allclose(frame[names], expected.vectors, rtol=1e-5, atol=1e-6)
+    assert frame["id"].tolist() == ["x", "y", "y"]
+    with pytest.raises(BadInput, match="exists"):
+        embed(bed, model, output, genome=genome, device="cpu")
 
 
 def test_npz_and_h5ad_hold_the_same(model, placed, tmp_path):

@@ -31,7 +31,7 @@ def embed(
         typer.Option(
             "-o",
             "--output",
-            help=".parquet, .npz or .h5ad; - is a TSV on stdout (parquet cannot go to a pipe).",
+            help=".parquet, .npz, .h5ad, .tsv or .csv (also .gz); - is a TSV on stdout.",
         ),
     ],
     model: SomeModel = None,

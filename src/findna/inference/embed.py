@@ -130,8 +130,8 @@ def embed(
             data frame, records, or a list of sequences as text.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
             A model in memory is moved to `device` and set to evaluation mode.
-        output: `.parquet`, `.npz` or `.h5ad`; "-" for a TSV on standard output; None to get table
-            and vectors back.
+        output: `.parquet`, `.npz`, `.h5ad`, or as text `.tsv` or `.csv` (either may end in `.gz`);
+            "-" for a TSV on standard output; None to get table and vectors back.
         genome: FASTA or opened genome for BED and regions.
         pooling: "mean" over bases, "max", the mean of the "summary" tokens, the standard
             "deviation" over bases, the means of all "layers" side by side and their "deviations",

@@ -1,4 +1,4 @@
-"""Embeddings on their way to a file: parquet, npz, h5ad, or text on standard output.
+"""Embeddings on their way to a file: parquet, npz, h5ad, or text.
 
 A file is whole or not there. Parquet streams. npz and h5ad must know their size before they begin:
 vectors wait in an unnamed file beside the output, only the columns that describe them in memory.
@@ -44,6 +44,7 @@ _TYPES = {
     "frac_n": pa.float64(),
 }
 _REPEATING = ("chrom", "strand")
+_TEXT = (STDIN, ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _CELL_BYTES = 256 << 20  # of one record in a parquet file: a cell is written at once
 
 
@@ -72,11 +73,11 @@ def check_output(output: str | Path, pooling: str, overwrite: bool) -> None:
         BadInput: that, or a missing library.
     """
     per_base, ending = pooling == PER_BASE, _ending(output)
-    if ending not in (STDIN, *_POOLED):
+    if ending not in (*_TEXT, *_POOLED):
         raise BadInput(
             "the name does not say which format to write",
             file=output,
-            remedy="end it in .parquet, .npz or .h5ad; - is a TSV on standard output",
+            remedy="end it in .parquet, .npz, .h5ad, .tsv or .csv; - is a TSV on standard output",
         )
     if per_base and ending not in _PER_BASE:
         raise BadInput(
@@ -96,7 +97,7 @@ def write_embeddings(answers: Answers, output: str | Path, facts: Facts, overwri
     Raises:
         BadInput: the output exists, or a record does not fit into the format.
     """
-    if str(output) == STDIN:
+    if _ending(output) in _TEXT:
         return write_tables(map(_as_text, answers), output, overwrite)
     writers = _PER_BASE if facts["pooling"] == PER_BASE else _POOLED
     with atomic_file(output, overwrite) as made:
@@ -116,7 +117,11 @@ def extend(columns: Columns, more: Columns) -> None:
 
 
 def _ending(output: str | Path) -> str:
-    return STDIN if str(output) == STDIN else Path(output).suffix.lower()
+    """A key of `_POOLED`, one of `_TEXT`, or what is neither."""
+    if str(output) == STDIN:
+        return STDIN
+    name = Path(output).name.lower()
+    return next((end for end in _TEXT if name.endswith(end)), Path(name).suffix)
 
 
 def _as_text(answer: Any) -> pd.DataFrame:
