@@ -341,7 +341,10 @@ def test_parquet_is_read_back_as_an_array_by_everyone(model, placed, tmp_path):
     bed, genome = placed
     expected = embed(bed, model, genome=genome, device="cpu")
     done = embed(bed, model, tmp_path / "a.parquet", genome=genome, device="cpu", batch_bases=1)
-    assert done.rows == 3 and done.output == tmp_path / "a.parquet" and done.vectors is None
+    assert done.rows == 3 and done.output == tmp_path / "a.parquet"
+    for held in ("table", "vectors"):
+        with pytest.raises(ValueError, match="the embeddings went to the output that was named"):
+            getattr(done, held)
     table = pq.read_table(tmp_path / "a.parquet")
     places = ["id", "chrom", "start", "end", "strand", "length", "frac_n"]
     assert table.column_names == [*places, "embedding"]

@@ -42,6 +42,7 @@ from findna.inference.progress import RecordProgress
 from findna.inference.rows import CHUNK_ROWS, described
 from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
+from findna.inference.writing import held
 from findna.model.heads import Pooling, channels, moments_of, pool
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import model_name, pick_model
@@ -61,15 +62,25 @@ _NUMBERS = 1 << 22
 class EmbedResult:
     """What was embedded: `rows` records, and `output`, where it stands.
 
-    Without an output, `table` has a row of describing columns for each record, and `vectors` are
-    (rows, D), or one (L, D) a record where every base has its own. `facts` say how it was made.
+    Without an output, `table` and `vectors` hold it. `facts` say how it was made.
     """
 
     rows: int
     output: Path | None
-    table: pd.DataFrame | None
-    vectors: Floats | list[Floats] | None
+    _both: tuple[pd.DataFrame, Floats | list[Floats]] | None
     facts: Facts
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row of describing columns for each record; `ValueError` when an output was named."""
+        return held(self._both, "the embeddings")[0]
+
+    @property
+    def vectors(self) -> Floats | list[Floats]:
+        """Vectors (rows, D), or one (L, D) a record where every base has its own; `ValueError` when
+        an output was named.
+        """
+        return held(self._both, "the embeddings")[1]
 
 
 def embeddings(
@@ -174,7 +185,7 @@ def embed(
         rows = write_embeddings(answers, output, facts, overwrite)
     piped = str(output) == STDIN
     log.info("%s: %s embeddings", "standard output" if piped else output, f"{rows:,}")
-    return EmbedResult(rows, None if piped else Path(output), None, None, facts)
+    return EmbedResult(rows, None if piped else Path(output), None, facts)
 
 
 def pooled_parts(pooling: str | Sequence[str]) -> tuple[Pooling, ...]:
@@ -278,4 +289,4 @@ def _in_memory(answers: Answers, facts: Facts) -> EmbedResult:
             by_base.extend(whole_records(answer.spans))
         extend(columns, answer.columns)
     vectors = by_base if facts["pooling"] == PER_BASE else np.concatenate(pooled)
-    return EmbedResult(len(columns["id"]), None, pd.DataFrame(columns), vectors, facts)
+    return EmbedResult(len(columns["id"]), None, (pd.DataFrame(columns), vectors), facts)

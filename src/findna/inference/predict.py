@@ -42,6 +42,7 @@ from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
 from findna.inference.writing import (
+    held,
     is_track,
     refuse_table,
     track_files,
@@ -61,11 +62,16 @@ _CHUNK_BATCHES = 32
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What was answered: `rows`, the files, and the table itself when no output was named."""
+    """What was answered: `rows`, and the files; without an output, the `table` itself."""
 
     rows: int
     outputs: tuple[Path, ...]
-    table: pd.DataFrame | None
+    _table: pd.DataFrame | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The answers, one row a sequence; `ValueError` when an output was named."""
+        return held(self._table, "the answers")
 
 
 def predict(

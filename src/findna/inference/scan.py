@@ -62,7 +62,7 @@ from findna.inference.scanning.table import table_of, tell
 from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import track_sizes
-from findna.inference.writing import write_tables
+from findna.inference.writing import held, write_tables
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import Strand
@@ -87,17 +87,23 @@ _ENDINGS: dict[str, str] = {"bigwig": ".bw", "bedgraph": ".bedgraph.gz"}
 class ScanResult:
     """What a scan found.
 
-    `table` has a row a track: what it is and how it goes with GC, lower case and N. `values` is
-    track -> chromosome -> data frame of start, end (0-based half-open) and value, and `windows` the
-    windows with their composition and, if asked for, `vectors` (n, D) in their order; these three
-    are None when an output was named, and the last two where nothing was embedded.
+    `table` has a row a track: what it is and how it goes with GC, lower case and N. `windows` are
+    the windows with their composition and, if asked for, `vectors` (n, D) in their order: None
+    where nothing was embedded, or an output was named.
     """
 
     output: Path | None
     table: pd.DataFrame
-    values: dict[str, dict[str, pd.DataFrame]] | None
+    _values: dict[str, dict[str, pd.DataFrame]] | None
     windows: pd.DataFrame | None
     vectors: Floats | None
+
+    @property
+    def values(self) -> dict[str, dict[str, pd.DataFrame]]:
+        """Track -> chromosome -> data frame of start, end (0-based half-open) and value;
+        `ValueError` when an output was named.
+        """
+        return held(self._values, "the tracks")
 
 
 def scan(

@@ -29,6 +29,7 @@ from findna.inference.searching.engines import EngineName, open_engine
 from findna.inference.searching.index import IndexSettings, Ints, SearchIndex
 from findna.inference.searching.loci import Loci, Part, Rules, parts_of
 from findna.inference.searching.table import check_output, hit_rows, table_of, write_hits
+from findna.inference.writing import held
 from findna.model.model import Model
 from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import N, Strand
@@ -45,15 +46,20 @@ _SHORT = 0.5  # of a window: a shorter query is another question than the index 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What was found: `hits` for `queries` sequences, where they stand, and the table itself when
-    no output was named.
+    """What was found: `hits` for `queries` sequences, and where they stand; without an output, the
+    `table` itself.
     """
 
     queries: int
     hits: int
     output: Path | None
-    table: pd.DataFrame | None
+    _table: pd.DataFrame | None
     index: SearchIndex
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The hits, the best of each query first; `ValueError` when an output was named."""
+        return held(self._table, "the hits")
 
 
 def search(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Protocol, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +21,8 @@ from findna.inference.windowed import Piece
 from findna.sequence.tracks import TrackPiece, track_format, track_writer
 
 _ENDINGS = (".tsv", ".csv", ".parquet")
+
+_Held = TypeVar("_Held")
 
 
 class _Sink(Protocol):
@@ -71,6 +73,13 @@ def _schema_of(table: pd.DataFrame) -> pa.Schema:
     fields = pa.Schema.from_pandas(table, preserve_index=False)
     typed = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in fields]
     return pa.schema(typed, metadata=fields.metadata)
+
+
+def held(value: _Held | None, what: str) -> _Held:
+    """What a result holds if no output was named; `ValueError` if one was."""
+    if value is None:
+        raise ValueError(f"{what} went to the output that was named; name none to have them here")
+    return value
 
 
 def refuse_table(output: str | Path, overwrite: bool) -> None:
