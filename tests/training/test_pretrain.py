@@ -358,7 +358,10 @@ def test_a_budget_pays_for_the_yardsticks_of_the_closing_check(
 
 
 def test_slow_steps_are_timed_for_a_tenth_of_a_budget(
-    genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    genome: Genome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock(monkeypatch)
     clock.slow(SelfDistillation, "step", lambda: 4)
@@ -375,6 +378,7 @@ def test_slow_steps_are_timed_for_a_tenth_of_a_budget(
     result = pretrain(genome, tmp_path / "little", little, device="cpu")
     # Two steps and a check to time them, one step, and the closing check.
     assert (result.planned_steps, clock.now) == (1, 2 * 4 + 1 + 4 + 1)
+    assert "a budget of 1s leaves time for few steps" in caplog.text
     # Out of time behind the last step that was planned: nothing is missing.
     assert (result.steps, result.finished) == (1, True)
 

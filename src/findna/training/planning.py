@@ -11,6 +11,8 @@ from findna.training.validation import ValidationSettings
 
 # Steps that are timed, as long as they take no larger share of the time that is left.
 TIMED_STEPS, TIMING = 20, 0.1
+# As many were worth nothing to a task of the example (docs/decisions.md, batches of the demo).
+FEW_STEPS = 100
 # Window lengths at which the model that is kept is checked at the end, beside the run's own.
 EXTRA_LENGTHS = (70, 101, 300, 500, 1000)
 # Largest shares of a time budget for the checks on the way and for the closing ones.

@@ -28,6 +28,7 @@ from findna.sequence.regions import RegionHeaders
 from findna.training.engine import agreed, open_engine, total
 from findna.training.examination import Examiner, Figures
 from findna.training.planning import (
+    FEW_STEPS,
     TIMED_STEPS,
     TIMING,
     Plan,
@@ -279,6 +280,12 @@ class _Job:
             f" {self.accelerator.device} in {self.precision}"
             f"{', compiled' if self.learner.compiled else ''}"
         )
+        if self.settings.budget and self.steps < FEW_STEPS:
+            log.warning(
+                "a budget of %s leaves time for few steps: a model learns little in fewer than some"
+                " hundreds; give it more time, a smaller --preset or smaller --batch-bases",
+                self.settings.budget,
+            )
         found = self.examiner.reference
         log.info(
             f"to beat on held-out DNA: letters {found.letter_entropy:.4f}, two-sided Markov model"
