@@ -5,8 +5,9 @@
     python benchmarks/tune.py list
 
 A row differs from `plain`, or from `auto`, in one setting. `run` fine-tunes the model on 3,000
-training rows of five GUE sets for three epochs; a fifth of these rows chooses what there is to
-choose, epoch and threshold, the official **dev** rows judge, test rows are never read. Rows
+training rows (`--train-rows`) of five GUE sets for three epochs (`--epochs`; with another number of
+either, name another folder); a fifth of these rows chooses what there is to choose, epoch and
+threshold, the official **dev** rows judge, test rows are never read. Rows
 `adapted` first go on restoring hidden bases on the task's own training sequences, without their
 labels and without those that stand in dev or test, too. A row's folder holds a JSON a set; what is
 complete is not run again. `--sets confirm` takes five other sets.
@@ -57,10 +58,12 @@ WORDED = {
 }
 PROBE = {"begin": "probe"}
 AUTO = {"begin": "probe", "pooling": ("auto",), "strand": "auto"}
+PLACES = {"pooling": (*EVERYTHING, "early-bins"), "strand": "forward"}
+RATES = ("3e-3", "6e-3")
 SLOW = {"learning_rate": 3e-4, "head_learning_rate": 3e-4}
 COMMON = {
-    "train": "full", "strand": "both", "pooling": PLAIN, "begin": "zeros", "epochs": 3,
-    "precision": "auto",
+    "train": "full", "strand": "both", "pooling": PLAIN, "begin": "zeros", "precision": "auto",
+    "learning_rate": 1e-3,
 }  # fmt: skip
 ADAPTING = {
     "steps": 200,
@@ -99,6 +102,12 @@ ROWS = {
         for name, more in WORDED.items()
         for rate in ("3e-3", "1e-3", "3e-4", "1e-4")
     },
+    **{f"auto-rate-{rate}": Row({**AUTO, "learning_rate": float(rate)}) for rate in RATES},
+    **{
+        f"random-auto-rate-{rate}": Row({**AUTO, "learning_rate": float(rate)}, "random")
+        for rate in RATES
+    },
+    "places-forward-rate-3e-3": Row({**PROBE, **PLACES, "learning_rate": 3e-3}),
     "auto-average-0.98": Row({**AUTO, "average": 0.98}),
     "auto-layer-decay-0.8": Row({**AUTO, "layer_decay": 0.8}),
     "auto-adapted": Row(AUTO, "adapted"),
@@ -124,7 +133,8 @@ def run(name: str, seed: int, given: argparse.Namespace) -> None:
         data = read_labelled(given.data / "gue" / task)
         begun = time.process_time()
         start = start_of(row, data, folder / task.replace("/", "-"), seed, given.model)
-        found[task] = judged(start, data, row, seed) | {"seconds": time.process_time() - begun}
+        figures = judged(start, data, row, seed, given.train_rows, given.epochs)
+        found[task] = figures | {"seconds": time.process_time() - begun}
         write_json(told, found)
         logging.info("%s, seed %d, %s: %s", name, seed, task, found[task])
 
@@ -161,12 +171,15 @@ def unlabelled(data: LabelledData, fasta: Path) -> Path:
     return fasta
 
 
-def judged(start: Model, data: LabelledData, row: Row, seed: int) -> dict[str, Any]:
+def judged(
+    start: Model, data: LabelledData, row: Row, seed: int, rows: int, epochs: int
+) -> dict[str, Any]:
     """Dev figures of a model that was fine-tuned and chosen on training rows."""
-    train = drawn(data.splits["train"], TRAIN_ROWS)
+    train = drawn(data.splits["train"], rows)
     dev = drawn(data.splits["dev"], DEV_ROWS)
     learn, choose = (np.isin(np.arange(len(train)), some) for some in parts(len(train)))
-    settings = FinetuneSettings.parse({**COMMON, **row.settings, "seed": seed}, source="a row")
+    asked = {**COMMON, "epochs": epochs, **row.settings, "seed": seed}
+    settings = FinetuneSettings.parse(asked, source="a row")
     precision = resolve_precision(settings.precision, start.device)
     learned, chooses = train.where(learn), train.where(choose)
     begun = begin(
@@ -227,6 +240,8 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="findna-human-tiny")
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--sets", choices=SETS, default="choose")
+    parser.add_argument("--train-rows", type=int, default=TRAIN_ROWS)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--against", choices=ROWS, default="plain", help="row to compare with")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/tuning"))

@@ -422,6 +422,9 @@ def test_lengths_of_all_kinds_cost_what_their_bases_cost(monkeypatch):
     epoch = (1e-1 * 500 / 8 + 1e-4 * sum(lengths)) * (1 + 2 / 3 * 500 / sum(lengths))
     want = found.runs * (1e-2 * 500 + 1e-5 * sum(lengths) + 3 * epoch)
     assert found.seconds == pytest.approx(want, rel=1e-6)
+    monkeypatch.setattr(cost, "raced_rows", lambda rows, settings: rows // 2)
+    raced = cost_of_finetuning(new_model(SMALL, seed=0), data, settings, "cpu")
+    assert raced.seconds == pytest.approx(want + found.runs * epoch / 2, rel=1e-6)
 
 
 # ---------------------------------------------------------------- the verb

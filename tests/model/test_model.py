@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
-from findna.model.heads import ProjectionConfig, TaskConfig, channels, pool
+from findna.model.heads import Pooling, ProjectionConfig, TaskConfig, channels, pool
 from findna.model.loading import is_preset, load_model, model_or_preset
 from findna.model.model import Model, new_model, reverse_complement
 from findna.model.presets import PRESETS, ModelConfig
@@ -122,24 +122,36 @@ def test_pooling_leaves_padding_out(model: Model) -> None:
 
 
 def test_bins_of_turned_sequences_are_counted_from_the_end(model: Model) -> None:
-    encoded = model.encode(CODES, VALID)
-    bins, turned = (pool(encoded, ("bins",), 3, turned).view(2, 3, -1) for turned in (False, True))
-    assert torch.equal(turned, bins.flip(1)) and not torch.equal(turned, bins)
+    encoded = model.encode(CODES, VALID, early=True)
+    for part in ("bins", "early-bins"):
+        bins, turned = (
+            pool(encoded, (part,), 3, turned).view(2, 3, -1) for turned in (False, True)
+        )
+        assert torch.equal(turned, bins.flip(1)) and not torch.equal(turned, bins)
 
 
-def test_bins_are_means_of_equal_parts_in_order(model: Model) -> None:
+@pytest.mark.parametrize(("part", "layer"), [("bins", -1), ("early-bins", 0)])
+def test_bins_are_means_of_equal_parts_in_order(model: Model, part: Pooling, layer: int) -> None:
     codes = torch.tensor([[0, 1, 2, 3, 0, 1, 2], [3, 2, 1, 6, 6, 6, 6]])
     lengths = torch.tensor([7, 3])
-    encoded = model.encode(codes, lengths)
-    binned = pool(encoded, ("bins",), 4).view(2, 4, -1)
+    encoded = model.encode(codes, lengths, early=True)
+    read = list(model.encoder.each_layer(codes, lengths))[layer]
+    binned = pool(encoded, (part,), 4).view(2, 4, -1)
     for row, length in enumerate(lengths.tolist()):
-        bases = encoded.bases[row, :length]
+        bases = read.bases[row, :length]
         places = np.arange(length) * 4 // length
-        for part in range(4):
-            kept = bases[torch.from_numpy(places == part)]
+        for number in range(4):
+            kept = bases[torch.from_numpy(places == number)]
             wanted = kept.mean(0) if len(kept) else torch.zeros(bases.shape[1])
-            torch.testing.assert_close(binned[row, part], wanted)
-    torch.testing.assert_close(pool(encoded, ("bins",), 1), encoded.mean())
+            torch.testing.assert_close(binned[row, number], wanted)
+    torch.testing.assert_close(pool(encoded, (part,), 1), read.mean())
+
+
+def test_the_first_layer_is_given_only_where_asked_for(model: Model) -> None:
+    plain, asked = model.encode(CODES, VALID), model.encode(CODES, VALID, early=True)
+    assert plain.early is None and torch.equal(plain.bases, asked.bases)
+    with pytest.raises(ValueError, match="encoded with its first layer"):
+        pool(plain, ("early-bins",))
 
 
 def test_layers_and_deviation_stand_side_by_side_in_order(model: Model) -> None:
@@ -160,10 +172,11 @@ def test_layers_and_deviation_stand_side_by_side_in_order(model: Model) -> None:
 
 
 def test_a_head_over_layers_learns_answers_and_is_kept(tmp_path: Path) -> None:
-    task = TASK.model_copy(update={"pooling": ("layers", "deviation", "bins"), "bins": 4})
+    parts = ("layers", "deviation", "bins", "early-bins")
+    task = TASK.model_copy(update={"pooling": parts, "bins": 4})
     model = new_model(SMALL, 1).with_task(task, 2).eval()
-    assert model.task_head is not None and model.task_head.moments == 1
-    assert model.task_head.linear.in_features == (3 + 1 + 4) * 16
+    assert model.task_head is not None and model.task_head.asked == (1, True)
+    assert model.task_head.linear.in_features == (3 + 1 + 4 + 4) * 16
     torch.nn.init.normal_(model.task_head.linear.weight)
     logits = model.task_logits(CODES, VALID)
     alone = model.task_logits(CODES[1:, :3])

@@ -24,8 +24,10 @@ from findna.training import beginning, probe
 from findna.training.beginning import begin
 from findna.training.finetune import finetune
 from findna.training.finetune_settings import LAYERED, PLACED, WORDED, FinetuneSettings
+from findna.training.fit import Fit
 from findna.training.linear import LinearModel, mean_loss
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing, pooled
+from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import task_for
 
 MODEL = new_model(
@@ -339,6 +341,86 @@ def test_what_is_read_is_what_rows_that_do_not_teach_are_clearly_better_answered
     )
     assert model.config.task.pooling in pooling
     assert strand in (None, model.config.task.strand)
+
+
+def raced(monkeypatch, losses, *, most=300, validated=True, settings=None):
+    """What is begun with, and the readings that were trained, each to its loss."""
+    seen = []
+
+    def trained(model, train, valid, settings, **how):
+        task = model.config.task
+        seen.append((task.pooling, task.strand, len(train), settings.epochs))
+        loss = losses[len(seen) - 1]
+        if loss is None:
+            raise NonFiniteLoss("broken", None)
+        return Fit(model, 1, (0.0, -loss))
+
+    monkeypatch.setattr(beginning, "MOST_ROWS", most)
+    monkeypatch.setattr(beginning, "_RACED_ROWS", 400)
+    monkeypatch.setattr(beginning, "fit", trained)
+    train, valid = planted(by_chance), planted(by_chance, 200, 1) if validated else None
+    settings = settings or SETTINGS
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    task = task_for(data, train, "both", settings)
+    model = begin(MODEL, task, train, valid, settings, precision="fp32", strands=settings.strands)
+    return (model.config.task.pooling, model.config.task.strand), seen
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"),
+    [
+        ((0.5, 0.4), (PLACED, "forward")),
+        ((0.4, 0.5), (LAYERED, "both")),
+        ((0.4, 0.4), (LAYERED, "both")),
+        ((None, 0.4), (PLACED, "forward")),
+        ((0.4, None), (LAYERED, "both")),
+    ],
+)
+def test_with_more_rows_than_the_probe_sees_an_epoch_tells_what_is_read(
+    monkeypatch, caplog, losses, chosen
+):
+    caplog.set_level("INFO")
+    found, seen = raced(monkeypatch, losses)
+    assert found == chosen
+    assert seen == [(LAYERED, "both", 400, 1), (PLACED, "forward", 400, 1)]
+    assert "after an epoch a head that reads mean+max+summary+layers" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"most": 600},
+        {"validated": False},
+        {"settings": FinetuneSettings(pooling=LAYERED)},
+    ],
+)
+def test_nothing_is_raced_where_the_probe_sees_all_or_nothing_is_open(monkeypatch, how):
+    found, seen = raced(monkeypatch, (), **how)
+    assert found[0] == LAYERED and not seen
+
+
+def test_an_epoch_of_some_rows_is_raced_twice():
+    auto = FinetuneSettings()
+    assert [beginning.raced_rows(n, auto) for n in (5_000, 6_000, 50_000)] == [0, 12_000, 24_000]
+    for named in ({"pooling": LAYERED}, {"begin": "zeros"}):
+        assert beginning.raced_rows(50_000, FinetuneSettings(**named)) == 0
+
+
+def test_a_head_that_was_raced_begins_untrained(monkeypatch):
+    """Training an epoch tells which; what is trained later begins as it would have without."""
+    train, valid = planted(by_place), planted(by_place, 200, 1)
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    task = task_for(data, train, "both", SETTINGS)
+    monkeypatch.setattr(beginning, "MOST_ROWS", 590)  # the probe sees nearly all
+    strands = ("both", "forward")
+    model = begin(MODEL, task, train, valid, SETTINGS, precision="fp32", strands=strands)
+    reads = model.config.task
+    named = SETTINGS.model_copy(update={"pooling": reads.pooling, "strand": reads.strand})
+    plain = begin(MODEL, task, train, valid, named, precision="fp32", strands=(reads.strand,))
+    for name, value in plain.encoder.state_dict().items():
+        assert torch.equal(value, model.encoder.state_dict()[name]), name
+    for codes in (valid.codes[:20],):
+        np.testing.assert_allclose(task_outputs(model, codes), task_outputs(plain, codes), atol=0.2)
 
 
 def told_by_words(n=600, seed=0):

@@ -61,6 +61,14 @@ def test_without_decay_the_backbone_has_one_rate():
     assert {rate for name, rate in found.items() if name.startswith("encoder")} == {0.1}
 
 
+def test_a_head_has_three_tenths_of_the_rate_of_the_backbone():
+    model = with_stem().with_task(TASK, 0)
+    found = rates(model, finetuning_adamw(model, settings(head_learning_rate=None)))
+    head = {rate for name, rate in found.items() if name.startswith("task_head")}
+    assert list(head) == [pytest.approx(0.03)]
+    assert FinetuneSettings(learning_rate=1e-3).head_rate == pytest.approx(3e-4)
+
+
 def test_the_last_layers_keep_their_place_in_the_decay():
     model = small_model().with_task(TASK, 0)
     optimizer = finetuning_adamw(model, settings(train="last", last_layers=2, layer_decay=0.5))

@@ -43,7 +43,7 @@ from findna.inference.rows import CHUNK_ROWS, described
 from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.writing import held
-from findna.model.heads import Pooling, channels, moments_of, pool
+from findna.model.heads import Asked, Pooling, channels, pool
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import Codes, Strand
@@ -94,7 +94,7 @@ def embeddings(
 ) -> Embeddings:
     """Vectors (n, channels) of n sequences in their order, each read as one window; of several
     poolings side by side, each as wide as `heads.channels` says. `bins` are the parts of equal
-    length that pooling "bins" reads, in the order of the given strand.
+    length that pooling "bins" and "early-bins" read, in the order of the given strand.
 
     Mean pooling over bases is the default: over 57 data sets it served better than maximum or
     summary tokens (Feng et al. 2025, Nat Commun 16:10780). Strands are averaged unless `strand` is
@@ -105,10 +105,11 @@ def embeddings(
     vectors = np.zeros((len(sequences), width), np.float32)
     turns = (False, True) if strand == "both" else (False,)
     bases = batch_bases or usual_batch_bases(model.device)
+    asked = Asked.by(pooling)._asdict()
     with torch.inference_mode():
         for turned in turns:
             for rows, batch in batches(sequences, turned, bases):
-                encoded = model.encode(*batch, moments=moments_of(pooling))
+                encoded = model.encode(*batch, **asked)
                 vectors[rows] += pool(encoded, pooling, bins, turned).float().cpu().numpy()
     return vectors / np.float32(len(turns))
 

@@ -193,6 +193,7 @@ class ChordMixer(nn.Module):
         lengths: Tensor | None = None,
         noise: Tensor | None = None,
         moments: int = 0,
+        early: bool = False,
     ) -> Encoded:
         """Encode padded codes.
 
@@ -201,14 +202,17 @@ class ChordMixer(nn.Module):
             lengths: (B,) int64 valid bases; None means that every row is full.
             noise: (B, L, D) added to the embeddings of the bases.
             moments: of all layers, to be given as well: 1 for means, 2 for means and deviations.
+            early: whether to give what the first layer puts out as well.
         """
         layout, rows = self._laid_out(codes, lengths, noise)
-        told = []
-        for mixed in self._mix(rows, layout.rings(self.config.offsets), every=moments > 0):
+        told, first = [], None
+        for mixed in self._mix(rows, layout.rings(self.config.offsets), every=early or moments > 0):
             if moments:
                 told.append(layout.moments(mixed, moments))
-        encoded = layout.encoded(mixed)
-        return replace(encoded, layers=torch.stack(told, 1)) if moments else encoded
+            if early and first is None:
+                first = layout.encoded(mixed).bases
+        layers = torch.stack(told, 1) if told else None
+        return replace(layout.encoded(mixed), layers=layers, early=first)
 
     def each_layer(
         self, codes: Tensor, lengths: Tensor | None = None, noise: Tensor | None = None

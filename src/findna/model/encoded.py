@@ -17,7 +17,8 @@ class Encoded:
     ``bases`` (B, L, D) is zero at padding; ``summary`` (B, S, D); ``lengths`` (B,) valid bases of
     each sequence; ``codes`` (B, L) as they were read. ``layers`` (B, depth + 1, moments, D), where
     it was asked for, are the mean and the standard deviation over valid bases of what every layer
-    puts out, in order, and last of ``bases``. ``letters`` (B, L, V) are mixtures of letters in
+    puts out, in order, and last of ``bases``. ``early`` (B, L, D), where it was asked for, is what
+    the first layer puts out, zero at padding. ``letters`` (B, L, V) are mixtures of letters in
     place of the codes, for slopes along them.
     """
 
@@ -26,6 +27,7 @@ class Encoded:
     lengths: Tensor
     codes: Tensor
     layers: Tensor | None = None
+    early: Tensor | None = None
     letters: Tensor | None = None
 
     @property
@@ -47,15 +49,20 @@ class Encoded:
         squares = (self.bases - self.mean()[:, None]).square() * self.valid[..., None]
         return root(squares.sum(1) / self.lengths[:, None].to(squares.dtype))
 
-    def binned(self, count: int) -> Tensor:
-        """Means of ``count`` parts of equal length, (B, count, D); a part without a base is 0."""
+    def binned(self, count: int, early: bool = False) -> Tensor:
+        """Means of ``count`` parts of equal length, (B, count, D), of the last vectors or the
+        ``early`` ones; a part without a base is 0.
+        """
+        bases = self.early if early else self.bases
+        if bases is None:
+            raise ValueError("early bins need a batch that was encoded with its first layer")
         place = torch.arange(self.bases.shape[1], device=self.lengths.device)
         part = place * count // self.lengths[:, None]
         inside = (part[:, None] == torch.arange(count, device=place.device)[:, None]) & (
             self.valid[:, None]
         )
         share = inside / inside.sum(-1, keepdim=True).clamp(min=1)
-        return share.to(self.bases.dtype) @ self.bases
+        return share.to(bases.dtype) @ bases
 
     def words(self, k: int) -> Tensor:
         """How often each word of k letters stands there, strands joined, against words of k letters

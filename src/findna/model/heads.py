@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from pydantic import Field, model_validator
@@ -23,8 +23,9 @@ from findna.settings import Settings
 # Smallest deviation of a channel by which a task head divides.
 LEAST_DEVIATION = 1e-3
 Pooling = Literal[
-    "mean", "max", "summary", "bins", "deviation", "layers", "deviations", "4-mers", "6-mers"
-]
+    "mean", "max", "summary", "bins", "early-bins", "deviation", "layers", "deviations", "4-mers",
+    "6-mers",
+]  # fmt: skip
 # Letters of the words whose shares are read.
 _WORDS: dict[Pooling, int] = {"4-mers": 4, "6-mers": 6}
 
@@ -159,7 +160,7 @@ class TaskConfig(Settings):
 def channels(parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1) -> int:
     """Numbers that `pool` reads of a sequence."""
     every = backbone.depth + 1
-    blocks = {"bins": bins, "layers": every, "deviations": every}
+    blocks = {"bins": bins, "early-bins": bins, "layers": every, "deviations": every}
     return sum(
         words(_WORDS[part]) if part in _WORDS else backbone.width * blocks.get(part, 1)
         for part in parts
@@ -169,19 +170,21 @@ def channels(parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1
 def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool = False) -> Tensor:
     """Concatenated summaries of each sequence, (B, channels); padding never takes part.
 
-    Every part is as wide as the backbone, D, but five. "bins" keeps where in a sequence something
-    stands: the means of `bins` parts of equal length, (B, bins * D). "layers" keeps what the last
-    layer no longer tells: the means of every layer and of the closing norm, (B, (depth + 1) * D);
-    "deviations" are their standard deviations over bases, of the same shape. "4-mers" and "6-mers"
-    are the frequencies of words of letters against their mean, strands joined, (B, 136) and
-    (B, 2080), whatever the network has read. Of sequences that were `turned` to their other strand,
-    bins are counted from the end, as on the given one.
+    Every part is as wide as the backbone, D, but six. "bins" keeps where in a sequence something
+    stands: the means of `bins` parts of equal length, (B, bins * D); "early-bins" are those of what
+    the first layer puts out, where a place tells of its letters and of little else. "layers" keeps
+    what the last layer no longer tells: the means of every layer and of the closing norm, (B,
+    (depth + 1) * D); "deviations" are their standard deviations over bases, of the same shape.
+    "4-mers" and "6-mers" are the frequencies of words of letters against their mean, strands
+    joined, (B, 136) and (B, 2080), whatever the network has read. Of sequences that were `turned`
+    to their other strand, bins are counted from the end, as on the given one.
     """
     read: dict[Pooling, Callable[[], Tensor]] = {
         "mean": encoded.mean,
         "max": encoded.maximum,
         "summary": lambda: encoded.summary.mean(1),
-        "bins": lambda: _bins(encoded, bins, turned).flatten(1),
+        "bins": lambda: _bins(encoded, bins, turned, early=False),
+        "early-bins": lambda: _bins(encoded, bins, turned, early=True),
         "deviation": encoded.deviation,
         "layers": lambda: _layers(encoded)[:, :, 0].flatten(1),
         "deviations": lambda: _layers(encoded)[:, :, 1].flatten(1),
@@ -190,14 +193,23 @@ def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool
     return torch.cat([read[part]() for part in parts], dim=-1)
 
 
-def _bins(encoded: Encoded, count: int, turned: bool) -> Tensor:
-    binned = encoded.binned(count)
-    return binned.flip(1) if turned else binned
+def _bins(encoded: Encoded, count: int, turned: bool, early: bool) -> Tensor:
+    binned = encoded.binned(count, early)
+    return (binned.flip(1) if turned else binned).flatten(1)
 
 
-def moments_of(parts: Sequence[Pooling]) -> int:
-    """With how many moments of all layers a batch has to be encoded."""
-    return 2 if "deviations" in parts else int("layers" in parts)
+class Asked(NamedTuple):
+    """What pooling needs of a batch beside its last vectors: moments of all layers (1: means, 2:
+    deviations as well), and what the first layer puts out.
+    """
+
+    moments: int
+    early: bool
+
+    @classmethod
+    def by(cls, parts: Sequence[Pooling]) -> Asked:
+        """What these parts need."""
+        return cls(2 if "deviations" in parts else int("layers" in parts), "early-bins" in parts)
 
 
 def _layers(encoded: Encoded) -> Tensor:
@@ -231,9 +243,9 @@ class TaskHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     @property
-    def moments(self) -> int:
-        """With how many moments of all layers a batch has to be encoded."""
-        return moments_of(self.parts)
+    def asked(self) -> Asked:
+        """What a batch has to be encoded with."""
+        return Asked.by(self.parts)
 
     def pooled(self, encoded: Encoded) -> Tensor:
         """What the head reads of each sequence, (B, channels)."""

@@ -105,14 +105,16 @@ class Model(nn.Module):
         lengths: Tensor | None = None,
         noise: Tensor | None = None,
         moments: int = 0,
+        early: bool = False,
     ) -> Encoded:
         """Codes (B, L) int64 with valid ``lengths`` (B,) → vectors of bases and summary tokens;
-        with as many ``moments`` of all layers (1: means, 2: deviations as well) as are asked for
-        or as the task head reads.
+        with as many ``moments`` of all layers (1: means, 2: deviations as well), and what the first
+        layer puts out (``early``), as are asked for or as the task head reads.
         """
         if self.task_head is not None:
-            moments = max(moments, self.task_head.moments)
-        encoded: Encoded = self.encoder(codes, lengths, noise, moments)
+            asked = self.task_head.asked
+            moments, early = max(moments, asked.moments), early or asked.early
+        encoded: Encoded = self.encoder(codes, lengths, noise, moments, early)
         return encoded
 
     def base_logits(self, bases: Tensor) -> Tensor:

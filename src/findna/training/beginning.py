@@ -4,6 +4,10 @@ A head that says nothing sends noise into the network it is put on. So a linear 
 and the head begins as that probe (Kumar et al. 2022, arXiv 2202.10054). The probe also tells what
 is worth reading: means of all layers always, the places of things, or the given strand alone, only
 where validation rows are clearly better answered for it (docs/results/tuning).
+
+What a network that is trained can use is another question. Words it learns by itself where there
+are many rows, and places it does not. So with more rows than the probe sees, what the probe prefers
+and the places of the given strand are both trained for an epoch, and validation chooses.
 """
 
 from __future__ import annotations
@@ -18,17 +22,23 @@ from numpy.typing import NDArray
 from findna.data.labelled import LabelledSplit
 from findna.data.parts import TaskKind
 from findna.data.splits import strata_of, stratified_holdout
+from findna.files import log
 from findna.inference.precision import autocast
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
-from findna.training.finetune_settings import FinetuneSettings
-from findna.training.probe import STRENGTHS, FrozenRows, pooled, task_head_of
+from findna.training.finetune_settings import PLACED, FinetuneSettings
+from findna.training.fit import fit
+from findna.training.probe import STRENGTHS, FrozenRows, Probing, pooled, task_head_of
+from findna.training.stopping import NonFiniteLoss
+from findna.training.tasks import task_of
 
 Bools = NDArray[np.bool_]
 
 # A probe of these rows is as good a beginning as one of all, and they fit into memory.
 MOST_ROWS = 5_000
+# Rows of which an epoch tells what is worth reading.
+_RACED_ROWS = 12_000
 _ROWS_TO_STANDARDISE = 1024
 # Where no validation rows are given, one part of so many chooses.
 _PARTS = 5
@@ -47,8 +57,9 @@ def begin(
     """The network with a head for `task`, as training finds it.
 
     The head reads what `settings.pooling` says; of "auto" what `valid`, or else a fifth of the
-    training rows in whole groups, are answered best by. `strands`, if any, are readings of the
-    strands to choose from, the preferred one first; the task says which otherwise.
+    training rows in whole groups, are answered best by: a probe's answers, and with more than
+    `MOST_ROWS` rows and a `valid` those after an epoch of training, too. `strands`, if any, are
+    readings of the strands to choose from, the preferred one first; the task says which otherwise.
     """
     if settings.begin == "zeros":
         model = start.with_task(task, settings.seed).to(start.device)
@@ -59,12 +70,57 @@ def begin(
     frozen = FrozenRows(
         start, task, rows, weights=settings.class_weights, readings=settings.readings
     )
+    strands = strands or (task.strand,)
     # Frozen rows are read when they are asked for.
     with autocast(start.device, precision):
         # Of wide readings the weakest regularisations take longest, and overfit.
-        probing = frozen.prefer(held, strands or (task.strand,), task, STRENGTHS[:3])
+        probing = frozen.prefer(held, strands, task, STRENGTHS[:3])
         learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
-        return frozen.beginning(probing, learn, task)
+        begun = frozen.beginning(probing, learn, task)
+        if valid is None or not len(valid) or len(train) <= MOST_ROWS:
+            return begun
+        places = Probing(strands[-1], PLACED, probing.strength)
+        if PLACED not in settings.readings or places == probing:
+            return begun
+        rival = frozen.beginning(places, learn, task)
+    some = train.where(drawn(len(train), _RACED_ROWS, settings.seed))
+    return _after_an_epoch((begun, rival), some, valid, settings, precision)
+
+
+def _after_an_epoch(
+    begun: tuple[Model, Model],
+    train: LabelledSplit,
+    valid: LabelledSplit,
+    settings: FinetuneSettings,
+    precision: Literal["fp32", "bf16"],
+) -> Model:
+    """The one of two, as it is, that answers `valid` with the lower loss once it was trained."""
+    named = settings.train if settings.train in ("head", "last") else "full"
+    settings = settings.model_copy(update={"epochs": 1, "train": named})
+    losses = []
+    for model in begun:
+        try:
+            fitted = fit(model, train, valid, settings, precision=precision, note=_unnoted)
+            losses.append(-fitted.score[1])
+        except NonFiniteLoss:
+            losses.append(np.inf)
+    best = int(losses[1] < losses[0])
+    reads = [f"{'+'.join(task.pooling)} ({task.strand})" for task in map(task_of, begun)]
+    log.info(
+        "after an epoch a head that reads %s has validation loss %.4f, one that reads %s %.4f",
+        reads[best], losses[best], reads[1 - best], losses[1 - best],
+    )  # fmt: skip
+    return begun[best]
+
+
+def _unnoted(**numbers: object) -> None:
+    """A race is no part of the run."""
+
+
+def raced_rows(rows: int, settings: FinetuneSettings) -> int:
+    """Of so many training rows, how many are trained on to tell what is read, at most."""
+    open_to_choose = settings.begin == "probe" and len(settings.readings) > 1
+    return 2 * min(rows, _RACED_ROWS) if open_to_choose and rows > MOST_ROWS else 0
 
 
 def _rows(

@@ -14,9 +14,11 @@ from findna.sequence.alphabet import Strand
 ClassWeights = Literal["none", "balanced"]
 
 BATCH_ROWS = 32
+# A wide head wants a slow rate (docs/results/tuning).
+_HEAD_RATE = 0.3
 # What pooling auto chooses from.
 LAYERED: tuple[Pooling, ...] = ("mean", "max", "summary", "layers")
-PLACED: tuple[Pooling, ...] = (*LAYERED, "bins")
+PLACED: tuple[Pooling, ...] = (*LAYERED, "bins", "early-bins")
 WORDED: tuple[tuple[Pooling, ...], ...] = (
     (*LAYERED, "deviations", "4-mers"),
     (*LAYERED, "deviations", "6-mers"),
@@ -36,8 +38,12 @@ class FinetuneSettings(LabelSettings):
     batch_bases: int = Field(
         65_536, ge=1, description="Bases computed at once; larger batches are taken in parts."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the backbone.")
-    head_learning_rate: float = Field(3e-4, gt=0, description="Highest rate of the task head.")
+    learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the backbone.")
+    head_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Highest rate of the task head; three tenths of the backbone's if not given.",
+    )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of matrices.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which rates rise.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
@@ -122,6 +128,11 @@ class FinetuneSettings(LabelSettings):
     def strands(self) -> tuple[Strand, ...]:
         """How the strands may be read, the preferred way first."""
         return ("both", "forward") if self.strand == "auto" else (self.strand,)
+
+    @property
+    def head_rate(self) -> float:
+        """Highest rate of the task head."""
+        return self.head_learning_rate or _HEAD_RATE * self.learning_rate
 
     @property
     def readings(self) -> tuple[tuple[Pooling, ...], ...]:

@@ -25,7 +25,7 @@ def finetuning_adamw(model: Model, settings: FinetuneSettings) -> torch.optim.Ad
     for part in (model.task_head, *trained_parts(model, settings)):
         part.requires_grad_(True)
     head = parameter_groups(model.task_head, settings.weight_decay)
-    groups = [_rated(group, settings.head_learning_rate) for group in head]
+    groups = [_rated(group, settings.head_rate) for group in head]
     for group in parameter_groups(model.encoder, settings.weight_decay):
         for below, some in _by_depth(model, group["params"]).items():
             rate = settings.learning_rate * settings.layer_decay**below

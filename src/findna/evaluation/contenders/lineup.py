@@ -49,7 +49,7 @@ class ContenderSettings(ProtocolSettings):
     )
     epochs: int = Field(5, ge=1, description="Passes over the training rows of fine-tuning.")
     learning_rates: tuple[PositiveFloat, ...] = Field(
-        (5e-4, 1e-3, 2e-3), min_length=1, description="Rates that fine-tuning chooses from."
+        (1e-3, 3e-3, 6e-3), min_length=1, description="Rates that fine-tuning chooses from."
     )
     batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step of fine-tuning.")
     strand: Literal["auto", "both", "forward"] = Field(

@@ -41,12 +41,14 @@ _PAIRS_AT_ONCE = 1 << 25
 
 # What is computed in one pass, in blocks of D channels. The mean of the last vectors is the last
 # block of the layers.
-_READ: tuple[Pooling, ...] = ("bins", "deviations", "layers", "max", "summary")
+_READ: tuple[Pooling, ...] = ("early-bins", "bins", "deviations", "layers", "max", "summary")
 _CHOICES = (
     "mean", "max", "summary", "all", "bins",
     "layers", "layers+deviations", "layers+deviations+bins",
 )  # fmt: skip
 _BINS = 16
+# Blocks of them: early ones and those of the last vectors.
+_PLACES = 2 * _BINS
 # Of a deeper network every second, third, ... layer: all of `base` would be 25,344 channels a row.
 _MOST_LAYERS = 10
 _ROWS_AT_ONCE = 4096
@@ -86,7 +88,8 @@ class NetworkFeatures:
     The choices: "mean", "max" and "summary" of the last vectors, "all" three side by side;
     "layers", the means of every layer (of at most 10) and of the closing norm side by side; and
     "layers+deviations", these and their standard deviations over bases; "bins", the means of 16
-    parts of equal length, which know where in a sequence something stands, alone or beside these.
+    parts of equal length of the first layer and of the last vectors, which know where in a sequence
+    something stands, alone or beside these.
     """
 
     start: Start
@@ -142,9 +145,9 @@ def _kept_blocks(depth: int) -> list[int]:
     """
     step = -(-depth // _MOST_LAYERS)
     layers = [*reversed(range(depth - 1, -1, -step)), depth]
-    deviations, means = ([_BINS + first + at for at in layers] for first in (0, depth + 1))
-    ends = _BINS + 2 * (depth + 1)
-    return [*range(_BINS), *deviations, *means, ends, ends + 1]
+    deviations, means = ([_PLACES + first + at for at in layers] for first in (0, depth + 1))
+    ends = _PLACES + 2 * (depth + 1)
+    return [*range(_PLACES), *deviations, *means, ends, ends + 1]
 
 
 def _blocks_of(choice: str, kept: int) -> slice:
@@ -154,9 +157,9 @@ def _blocks_of(choice: str, kept: int) -> slice:
         "max": slice(-2, -1),
         "summary": slice(-1, None),
         "all": slice(-3, None),
-        "bins": slice(0, _BINS),
-        "layers": slice(_BINS + (kept - _BINS - 2) // 2, -2),
-        "layers+deviations": slice(_BINS, -2),
+        "bins": slice(0, _PLACES),
+        "layers": slice(_PLACES + (kept - _PLACES - 2) // 2, -2),
+        "layers+deviations": slice(_PLACES, -2),
         "layers+deviations+bins": slice(0, -2),
     }[choice]
 

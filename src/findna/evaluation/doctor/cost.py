@@ -16,7 +16,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.inference.devices import pick_device
 from findna.inference.precision import resolve_precision
 from findna.model.model import Model
-from findna.training.beginning import MOST_ROWS, begin
+from findna.training.beginning import MOST_ROWS, begin, raced_rows
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import fit
 from findna.training.learning import batch_rows, trainings
@@ -63,7 +63,8 @@ def cost_of_finetuning(
     known = min(1.0, MOST_ROWS / len(train))
     beginning = begun(_Work(known * len(train), known * bases))
     once = epoch(_Work.of(train, size)) * (1 + _CHECKING * _validation_share(data, settings))
-    seconds = runs * (beginning + settings.epochs * once)
+    epochs = settings.epochs + raced_rows(len(train), settings) / len(train)
+    seconds = runs * (beginning + epochs * once)
     longest = int(train.lengths.max())
     cut = settings.batch_bases if longest > settings.batch_bases else None
     return Cost(seconds, _memory(where), runs, _SHORT + _LONG, where.type, cut)
