@@ -8,10 +8,12 @@ from no_waiting import NoWaiting
 
 from findna.model.heads import TaskConfig
 from findna.model.model import new_model
+from findna.model.presets import PRESETS, ModelConfig
 from findna.training.beginning import begin
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import _Training, fit
 from findna.training.rates import finetuning_adamw
+from findna.training.recipes import PretrainSettings
 from findna.training.schedules import averaging
 
 PLAIN = {
@@ -66,7 +68,17 @@ def test_a_head_has_three_tenths_of_the_rate_of_the_backbone():
     found = rates(model, finetuning_adamw(model, settings(head_learning_rate=None)))
     head = {rate for name, rate in found.items() if name.startswith("task_head")}
     assert list(head) == [pytest.approx(0.03)]
-    assert FinetuneSettings(learning_rate=1e-3).head_rate == pytest.approx(3e-4)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "medium", "base"])
+def test_a_backbone_has_the_rate_of_its_pretraining_if_none_is_given(preset):
+    shape = PRESETS[preset].backbone.model_copy(update={"depth": 1})
+    model = new_model(ModelConfig(backbone=shape), 0).with_task(TASK, 0)
+    found = rates(model, finetuning_adamw(model, FinetuneSettings(train="full")))
+    pretraining = PretrainSettings.resolve({"preset": preset}).distillation.learning_rate
+    for name, rate in found.items():
+        wanted = 0.3 * pretraining if name.startswith("task_head") else pretraining
+        assert rate == pytest.approx(wanted), name
 
 
 def test_the_last_layers_keep_their_place_in_the_decay():

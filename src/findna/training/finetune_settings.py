@@ -14,8 +14,6 @@ from findna.sequence.alphabet import Strand
 ClassWeights = Literal["none", "balanced"]
 
 BATCH_ROWS = 32
-# A wide head wants a slow rate (docs/results/tuning).
-_HEAD_RATE = 0.3
 # What pooling auto chooses from.
 LAYERED: tuple[Pooling, ...] = ("mean", "max", "summary", "layers")
 PLACED: tuple[Pooling, ...] = (*LAYERED, "bins", "early-bins")
@@ -38,7 +36,12 @@ class FinetuneSettings(LabelSettings):
     batch_bases: int = Field(
         65_536, ge=1, description="Bases computed at once; larger batches are taken in parts."
     )
-    learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate of the backbone.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Highest learning rate of the backbone; 0.384 / width if not given: 3e-3 of"
+        " tiny, 1e-3 of base.",
+    )
     head_learning_rate: float | None = Field(
         None,
         gt=0,
@@ -128,11 +131,6 @@ class FinetuneSettings(LabelSettings):
     def strands(self) -> tuple[Strand, ...]:
         """How the strands may be read, the preferred way first."""
         return ("both", "forward") if self.strand == "auto" else (self.strand,)
-
-    @property
-    def head_rate(self) -> float:
-        """Highest rate of the task head."""
-        return self.head_learning_rate or _HEAD_RATE * self.learning_rate
 
     @property
     def readings(self) -> tuple[tuple[Pooling, ...], ...]:

@@ -11,24 +11,32 @@ from findna.model.model import Model
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.optimizer import parameter_groups
 
+# Rate times width, as in the recipes of pretraining: 3e-3 at 128 channels.
+_RATE = 0.384
+# A wide head wants a slow rate (docs/results/tuning).
+_OF_HEAD = 0.3
+
 
 def finetuning_adamw(model: Model, settings: FinetuneSettings) -> torch.optim.AdamW:
     """AdamW over what is trained; the rest is frozen. A group's `highest_rate` is what a schedule
     multiplies.
 
-    The head has a rate of its own. The last layer has the rate of the backbone, what lies below a
-    layer `layer_decay` of its rate (Howard and Ruder 2018, section 3.2).
+    The head has a rate of its own. The last layer has the rate of the backbone, which is smaller
+    the wider that is; what lies below a layer, `layer_decay` of its rate (Howard and Ruder 2018,
+    section 3.2).
     """
     if model.task_head is None:
         raise ValueError("the model has no task head")
     model.requires_grad_(False)
     for part in (model.task_head, *trained_parts(model, settings)):
         part.requires_grad_(True)
+    highest = settings.learning_rate or _RATE / model.config.backbone.width
+    of_head = settings.head_learning_rate or _OF_HEAD * highest
     head = parameter_groups(model.task_head, settings.weight_decay)
-    groups = [_rated(group, settings.head_rate) for group in head]
+    groups = [_rated(group, of_head) for group in head]
     for group in parameter_groups(model.encoder, settings.weight_decay):
         for below, some in _by_depth(model, group["params"]).items():
-            rate = settings.learning_rate * settings.layer_decay**below
+            rate = highest * settings.layer_decay**below
             groups.append(_rated({**group, "params": some}, rate))
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
