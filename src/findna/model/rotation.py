@@ -6,7 +6,7 @@ Letters in shape comments are those of `chordmixer`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,26 +53,13 @@ class Rings:
 def _add_rotated(
     base: Tensor | None,
     moved: Tensor,
-    offsets: tuple[int, ...],
+    offsets: Sequence[int],
     sign: int,
     dtype: torch.dtype,
 ) -> Tensor:
     """base[b, t] + moved[b, t + sign * offset] for equal rings, track by track, without
     temporaries; no ``base`` is zeros.
     """
-    if torch.compiler.is_compiling():
-        out: Tensor = _as_one_operation(base, moved, offsets, sign, dtype)
-        return out
-    return _copied(base, moved, offsets, sign, dtype)
-
-
-def _copied(
-    base: Tensor | None,
-    moved: Tensor,
-    offsets: Sequence[int],
-    sign: int,
-    dtype: torch.dtype,
-) -> Tensor:
     out = torch.empty(moved.shape, dtype=dtype, device=moved.device)
     length = out.shape[1]
     size = out.shape[2] // len(offsets)
@@ -91,30 +78,19 @@ def _copied(
 
 
 # A compiler that looks inside makes a condition of every stretch, for every number.
-@torch.library.custom_op(
+_as_one_operation = torch.library.custom_op(
     "findna::add_rotated",
+    _add_rotated,
     mutates_args=(),
     schema="(Tensor? base, Tensor moved, int[] offsets, int sign, ScalarType dtype) -> Tensor",
 )
-def _as_one_operation(
-    base: Tensor | None,
-    moved: Tensor,
-    offsets: Sequence[int],
-    sign: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    return _copied(base, moved, offsets, sign, dtype)
+_as_one_operation.register_fake(
+    lambda base, moved, offsets, sign, dtype: moved.new_empty(moved.shape, dtype=dtype)
+)
 
 
-@_as_one_operation.register_fake
-def _shape_of_it(
-    base: Tensor | None,
-    moved: Tensor,
-    offsets: Sequence[int],
-    sign: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    return moved.new_empty(moved.shape, dtype=dtype)
+def _slices() -> Callable[..., Tensor]:
+    return _as_one_operation if torch.compiler.is_compiling() else _add_rotated
 
 
 def _gathered(
@@ -160,14 +136,14 @@ class _RotateAddEqual(torch.autograd.Function):
         ctx.offsets, ctx.sign, ctx.dtype = offsets, sign, update.dtype
         ctx.save_for_backward(shifts)
         if shifts is None:
-            return _add_rotated(residual, update, offsets, sign, residual.dtype)
+            return _slices()(residual, update, offsets, sign, residual.dtype)
         return _gathered(residual, update, shifts, sign, residual.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (grad,), (shifts,) = grads, ctx.saved_tensors
         if shifts is None:
-            back = _add_rotated(None, grad, ctx.offsets, -ctx.sign, ctx.dtype)
+            back = _slices()(None, grad, ctx.offsets, -ctx.sign, ctx.dtype)
         else:
             back = _gathered(None, grad, shifts, -ctx.sign, ctx.dtype)
         return grad, back, None, None, None
