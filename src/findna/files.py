@@ -143,9 +143,10 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
     stream = raw
     try:
         if raw.peek(2)[:2] == _GZIP:
-            if _is_bgzip(raw) and _lacks_end(raw):
+            bgzip = _is_bgzip(raw)
+            if bgzip and _lacks_end(raw):
                 raise _no_end_marker(path)
-            packed = _ToItsEnd(raw) if _is_bgzip(raw) else raw
+            packed = _ToItsEnd(raw) if bgzip else raw
             # gzip.GzipFile is a BufferedIOBase with a buffer of its own; peek is all it lacks.
             stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=packed)), 1 << 16)
         _refuse_foreign(stream.peek(_PEEK)[:_PEEK], path)

@@ -309,6 +309,8 @@ def test_regions_of_a_genome_keep_their_places_and_overlaps_are_answered_once(
     genome = Genome.open(path)
     assert genome.mapped
     result = quick(genome, output=tmp_path / "out", format="bedgraph")
+    with pytest.raises(ValueError, match="the tracks went to the output that was named"):
+        _ = result.values
     assert (tmp_path / "out/genome.chrom.sizes").read_text() == "chr2\t300\nchr1\t600\n"
     assert "where the last region" in (tmp_path / "out/README.txt").read_text()
     for track in ("surprise", "pc1"):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from findna.model import chordmixer, rotation
 from findna.model.chordmixer import ChordMixer, ChordMixerConfig, Direction
@@ -373,7 +373,7 @@ def test_a_compiler_for_a_cpu_sees_the_rotation_as_one_operation(
     for given in (base, None):
         asked = (given, moved, [0, 1, 2], -1, torch.float32)
         # The other checks ask each device for its random state, that of other tests too.
-        torch.library.opcheck(whole, asked, test_utils=("test_schema", "test_faketensor"))
+        library.opcheck(whole, asked, test_utils=("test_schema", "test_faketensor"))
 
 
 def test_on_a_gpu_slices_are_not_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

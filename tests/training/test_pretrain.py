@@ -366,10 +366,12 @@ def test_slow_steps_are_timed_for_a_tenth_of_a_budget(
     clock = Clock(monkeypatch)
     clock.slow(SelfDistillation, "step", lambda: 4)
     clock.slow(examination, "health", lambda: 1)
+    monkeypatch.setattr("findna.training.pretrain.FEW_STEPS", 10)
     small = {"validation": {"bases": 512, "final_bases": 512}}
     result = pretrain(
         genome, tmp_path / "run", settings(steps=None, budget="100s", **small), device="cpu"
     )
+    assert "leaves time for few steps" not in caplog.text
     # Three steps and a check were timed; eight checks and the closing ones are paid for.
     assert (result.planned_steps, result.finished) == (int((100 - 12 - 1 - 8 - 1.625) / 4), True)
     assert 90 < clock.now <= 100

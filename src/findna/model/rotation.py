@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 # Rows that stay in the cache of a CPU (measured: docs/performance.md).
 CACHED_ROWS = 2048
@@ -78,7 +78,7 @@ def _add_rotated(
 
 
 # A compiler that looks inside makes a condition of every stretch, for every number.
-_as_one_operation = torch.library.custom_op(
+_as_one_operation = library.custom_op(
     "findna::add_rotated",
     _add_rotated,
     mutates_args=(),
@@ -90,6 +90,7 @@ _as_one_operation.register_fake(
 
 
 def _slices() -> Callable[..., Tensor]:
+    """How slices are added: as written, or in one operation while a compiler reads along."""
     return _as_one_operation if torch.compiler.is_compiling() else _add_rotated
 
 

@@ -77,10 +77,9 @@ def begin(
         probing = frozen.prefer(held, strands, task, STRENGTHS[:3])
         learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
         begun = frozen.beginning(probing, learn, task)
-        if valid is None or not len(valid) or len(train) <= MOST_ROWS:
-            return begun
         places = Probing(strands[-1], PLACED, probing.strength)
-        if PLACED not in settings.readings or places == probing:
+        raced = valid is not None and len(valid) and raced_rows(len(train), settings)
+        if valid is None or not raced or places == probing:
             return begun
         rival = frozen.beginning(places, learn, task)
     some = train.where(drawn(len(train), _RACED_ROWS, settings.seed))
