@@ -32,7 +32,9 @@ from findna.training.calibration import (
     prevalence_of,
     reliability,
 )
+from findna.training.choices import Choice
 from findna.training.finetune import FinetuneSettings, finetune
+from findna.training.folds import FoldAnswer, KeptFolds
 
 BINARY = TaskConfig(kind="binary", classes=("no", "yes"), threshold=0.3, prevalence=(0.5, 0.5))
 MANY = TaskConfig(kind="multiclass", classes=("a", "b", "c"))
@@ -96,7 +98,8 @@ def test_the_gradient_is_the_slope_of_the_loss(loss, monkeypatch):
     random = np.random.default_rng(4)
     logits = random.normal(0, 1, (2, 50, 1 if loss == "_sigmoid_loss" else 3))
     targets = random.dirichlet([1, 1, 1], 50)[:, : logits.shape[2]]
-    start = calibrating._fitted(logits, targets, getattr(calibrating, loss)) + 0.3
+    weights = random.random((2, 50, 1))
+    start = calibrating._fitted(logits, targets, weights, getattr(calibrating, loss)) + 0.3
     assert check_grad(lambda x: caught[0](x)[0], lambda x: caught[0](x)[1], start) < 1e-4
 
 
@@ -105,6 +108,23 @@ def test_rows_that_repeat_weigh_once():
     once = fit_calibration("binary", logits[None], labels)
     thrice = fit_calibration("binary", np.stack([logits] * 3), labels)
     assert once.scale == pytest.approx(thrice.scale) and once.shift == pytest.approx(thrice.shift)
+
+
+def test_answers_of_another_kind_do_not_count():
+    """A fold that trained something else answered a third of the rows of one repeat, and of the
+    other all but a third of which the first answered in kind.
+    """
+    logits, labels = binary_rows(300)
+    alike = np.stack([np.arange(300) >= 100, np.arange(300) >= 200])
+    both = np.stack([logits, logits])
+    spoilt = np.where(alike[:, :, None], both, 50 - 100 * both)
+    found = fit_calibration("binary", spoilt, labels, alike)
+    clean = fit_calibration("binary", logits[None, 100:], labels[100:])
+    assert found.scale == pytest.approx(clean.scale) and found.shift == pytest.approx(clean.shift)
+    _, said = calibrate(BINARY, OutOfFold(spoilt, labels, "rows, each by its fold", alike))
+    assert said == "fitted on 200 rows, each by its fold"
+    _, said = calibrate(BINARY, OutOfFold(spoilt[[1]], labels, "rows", alike[[1]][:, ::-1] == 0))
+    assert said == "fitted on 200 rows"
 
 
 def test_separable_rows_do_not_explode():
@@ -293,6 +313,23 @@ def test_a_fold_is_calibrated_by_the_others():
     }  # fmt: skip
 
 
+def test_folds_are_calibrated_by_their_kind():
+    """Two folds of networks whose logits are ten times those of two folds of probes."""
+    logits, labels = binary_rows(400, slope=1.0)
+    folds = np.arange(400)[None] % 4
+    alike = folds < 2
+    rows = OutOfFold(np.where(alike[:, :, None], 10 * logits, logits), labels, "rows", alike)
+    scores = cross_fitted(BINARY, rows, folds)
+    slopes = [
+        np.polyfit(rows.logits[0, here, 0], logit(scores[0, here, 1]), 1)[0]
+        for here in (alike[0], ~alike[0])
+    ]
+    assert slopes[1] / slopes[0] == pytest.approx(10, rel=0.2)
+    alone = OutOfFold(rows.logits, labels, "rows", folds == 0)
+    plain = expit(10 * logits[folds[0] == 0, 0])
+    assert cross_fitted(BINARY, alone, folds)[0, folds[0] == 0, 1] == pytest.approx(plain)
+
+
 # ---------------------------------------------------------------- in a run
 
 
@@ -374,6 +411,22 @@ def test_cross_validation_calibrates_on_its_out_of_fold_rows(tmp_path):
     assert done.metrics["calibration"]["what"] == "fitted on 120 rows, each by its fold"
     assert set(done.metrics["calibration"]) == {"what", "before", "after"}
     assert done.model.config.task.calibration is not None
+
+
+def test_cross_validation_calibrates_by_folds_that_trained_the_same(tmp_path, monkeypatch):
+    """The third fold kept a probe whose logits are noise; the model is a network."""
+    random = np.random.default_rng(0)
+
+    def found(kept, fold):
+        logits = random.normal(0, 2, (int(fold.test.sum()), 1))
+        choice = Choice("full" if fold.number < 2 else "probe", "forward", 1, ("mean",), 1.0)
+        return FoldAnswer(choice, 0.5, (), logits, np.hstack([1 - expit(logits), expit(logits)]))
+
+    monkeypatch.setattr(KeptFolds, "found", found)
+    done, _ = run(tmp_path / "run", {"train": 180}, folds=3, repeats=1)
+    assert done.metrics["chosen"]["train"] == "full"
+    what = "fitted on 120 rows, each by a fold that trained the same"
+    assert done.metrics["calibration"]["what"] == what
 
 
 def test_balanced_weights_take_equal_classes_for_granted(tmp_path):

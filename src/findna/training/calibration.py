@@ -25,6 +25,7 @@ from findna.model.heads import Calibration, TaskConfig
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Labels = NDArray[np.int64] | NDArray[np.float64]
 
 FEWEST_ROWS = 100
@@ -35,12 +36,20 @@ _BINS, _ROWS_A_BIN = 15, 20
 class OutOfFold:
     """Logits (repeats, n, outputs) of rows that the network did not learn from, and their labels.
 
-    `what` names the rows in a sentence.
+    `what` names the rows in a sentence. `alike` (repeats, n) says which answers come from what the
+    model is, where folds trained various things: logits of a probe and of a network do not spread
+    alike. None: all of them.
     """
 
     logits: Floats
     labels: Labels
     what: str
+    alike: Bools | None = None
+
+    @property
+    def of_the_model(self) -> Bools:
+        """`alike`, whole."""
+        return np.ones(self.logits.shape[:2], np.bool_) if self.alike is None else self.alike
 
 
 def calibrate(task: TaskConfig, rows: OutOfFold) -> tuple[TaskConfig, str]:
@@ -48,12 +57,12 @@ def calibrate(task: TaskConfig, rows: OutOfFold) -> tuple[TaskConfig, str]:
 
     Below `FEWEST_ROWS` rows, and for a regression, the task comes back as it was.
     """
-    count = rows.logits.shape[1]
+    count = int(rows.of_the_model.any(0).sum())
     if task.kind == "regression":
         return task, "none: a regression answers no probabilities"
     if count < FEWEST_ROWS:
         return task, f"skipped, fewer than {FEWEST_ROWS} rows: {count} {rows.what}"
-    step = fit_calibration(task.kind, rows.logits, rows.labels)
+    step = fit_calibration(task.kind, rows.logits, rows.labels, rows.of_the_model)
     shares = prevalence_of(task.kind, rows.labels, len(task.classes))
     return recalibrated(task, step, shares), f"fitted on {count:,} {rows.what}"
 
@@ -69,19 +78,25 @@ def prevalence_of(kind: TaskKind, labels: Labels, classes: int) -> Floats:
 # ---------------------------------------------------------------- the fit
 
 
-def fit_calibration(kind: TaskKind, logits: Floats, labels: Labels) -> Calibration:
+def fit_calibration(
+    kind: TaskKind, logits: Floats, labels: Labels, counts: Bools | None = None
+) -> Calibration:
     """The most probable calibration for logits (repeats, n, outputs) of rows with `labels`.
 
-    Repeats of a row share its weight.
+    Those count that `counts` (repeats, n) names, all if None; repeats of a row share its weight.
     """
+    counts = np.ones(logits.shape[:2], np.bool_) if counts is None else counts
+    there = counts.any(0)
+    logits, labels, counts = logits[:, there], labels[there], counts[:, there]
+    weights = (counts / counts.sum(0))[:, :, None]
     if kind == "multiclass":
         targets = _of_several(labels.astype(np.int64), logits.shape[2])
-        parameters = _fitted(logits, targets, _softmax_loss)
+        parameters = _fitted(logits, targets, weights, _softmax_loss)
         scale = (float(np.exp(parameters[0])),) * logits.shape[2]
         return Calibration(scale=scale, shift=tuple(parameters[1:].tolist()))
     columns = labels.reshape(len(labels), -1).astype(np.int64)
     each = [
-        _fitted(logits[:, :, [k]], _of_two(column)[:, None], _sigmoid_loss)
+        _fitted(logits[:, :, [k]], _of_two(column)[:, None], weights, _sigmoid_loss)
         for k, column in enumerate(columns.T)
     ]
     slopes, shifts = np.array(each).T
@@ -100,16 +115,16 @@ def _of_several(labels: Ints, classes: int) -> Floats:
     return np.asarray(np.where(np.eye(classes)[labels] == 1, 1 - off, off / (classes - 1)))
 
 
-def _fitted(logits: Floats, targets: Floats, loss: Any) -> Floats:
-    """ln(slope) and shifts (1 + outputs,) that minimise `loss` under the prior."""
+def _fitted(logits: Floats, targets: Floats, weights: Floats, loss: Any) -> Floats:
+    """ln(slope) and shifts (1 + outputs,) that minimise `loss`, weighted, under the prior."""
 
     def objective(parameters: Floats) -> tuple[float, Floats]:
         slope = np.exp(parameters[0])
-        value, by_logit = loss(slope * logits + parameters[1:], targets)
-        by_logit = by_logit / len(logits)
+        each, by_logit = loss(slope * logits + parameters[1:], targets)
+        by_logit = weights * by_logit
         gradient = np.append(slope * (by_logit * logits).sum(), by_logit.sum((0, 1)))
         gradient[0] += parameters[0]
-        return value / len(logits) + parameters[0] ** 2 / 2, gradient
+        return float((weights * each).sum()) + parameters[0] ** 2 / 2, gradient
 
     # The objective has several valleys where logits hardly spread: one way begins with the slope as
     # it is, one with the slope that spreads them to 1.
@@ -123,17 +138,18 @@ def _fitted(logits: Floats, targets: Floats, loss: Any) -> Floats:
     return np.asarray(min(found, key=lambda one: one.fun).x)
 
 
-def _sigmoid_loss(logits: Floats, targets: Floats) -> tuple[float, Floats]:
-    """Cross-entropy of (repeats, n, 1) and its derivative by the logits."""
-    value = -(targets * log_expit(logits) + (1 - targets) * log_expit(-logits)).sum()
-    return float(value), expit(logits) - targets
+def _sigmoid_loss(logits: Floats, targets: Floats) -> tuple[Floats, Floats]:
+    """Cross-entropies of (repeats, n, 1) and their derivatives by the logits."""
+    value = -(targets * log_expit(logits) + (1 - targets) * log_expit(-logits))
+    return value, expit(logits) - targets
 
 
-def _softmax_loss(logits: Floats, targets: Floats) -> tuple[float, Floats]:
-    """Cross-entropy of (repeats, n, classes) and its derivative by the logits."""
-    return float(-(targets * log_softmax(logits, axis=-1)).sum()), softmax(
-        logits, axis=-1
-    ) - targets
+def _softmax_loss(logits: Floats, targets: Floats) -> tuple[Floats, Floats]:
+    """Cross-entropies of (repeats, n, classes), in parts by class, and their derivatives by the
+    logits.
+    """
+    value = -(targets * log_softmax(logits, axis=-1))
+    return value, softmax(logits, axis=-1) - targets
 
 
 # ---------------------------------------------------------------- how honest probabilities are
@@ -195,13 +211,16 @@ def cross_fitted(task: TaskConfig, rows: OutOfFold, folds: Ints) -> Floats:
     """Calibrated scores (repeats, n, classes) of cross-validated rows, each by the other folds.
 
     `folds` (repeats, n) says which fold answered a row: a calibration fitted to all rows would
-    judge itself.
+    judge itself. Folds that trained the model's kind are calibrated by such, others by others;
+    where there is no other one, scores stay.
     """
     scores = np.zeros((*folds.shape, len(task.classes)))
-    for repeat, numbers in enumerate(folds):
+    for repeat, (numbers, alike) in enumerate(zip(folds, rows.of_the_model, strict=True)):
         for number in np.unique(numbers):
             here = numbers == number
-            step = fit_calibration(task.kind, rows.logits[[repeat]][:, ~here], rows.labels[~here])
+            others = ~here & (alike == alike[here][0])
+            logits, labels = rows.logits[[repeat]][:, others], rows.labels[others]
+            step = fit_calibration(task.kind, logits, labels) if others.any() else None
             fitted = task.model_copy(update={"calibration": step})
             scores[repeat, here] = scores_of(rows.logits[repeat, here], fitted)
     return scores

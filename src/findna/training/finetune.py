@@ -270,8 +270,13 @@ class _Job:
             logits[fold.repeat, fold.test] = one.logits
             answered.add(fold, one.scores, one.threshold)
             each.append(one)
-        held = OutOfFold(logits, self.rows.labels, "rows, each by its fold")
-        final = self._refitted(each, held)
+        choice = most_chosen([one.choice for one in each])
+        alike = np.zeros(answered.numbers.shape, np.bool_)
+        for fold, one in zip(self.folds, each, strict=True):
+            alike[fold.repeat, fold.test] = one.choice.train == choice.train
+        by = "its fold" if alike.all() else "a fold that trained the same"
+        held = OutOfFold(logits, self.rows.labels, f"rows, each by {by}", alike)
+        final = self._refitted(choice, each, held)
         plain = task_of(final.model)
         self._calibrate(final)
         fitted = task_of(final.model).calibration is not None
@@ -294,11 +299,8 @@ class _Job:
             self.rows.where(fold.train), self.groups[fold.train], None, **where
         )
 
-    def _refitted(self, folds: list[FoldAnswer], held: OutOfFold) -> Learned:
-        """All rows, with what most folds trained and read, and the median epoch and threshold of
-        these.
-        """
-        choice = most_chosen([fold.choice for fold in folds])
+    def _refitted(self, choice: Choice, folds: list[FoldAnswer], held: OutOfFold) -> Learned:
+        """All rows, with what most folds trained and read, and the median threshold of these."""
         rows = replace(self.rows, groups=self.groups)
         model = self.learner.again(rows, choice, stage="all rows")
         precision = self.learner.precision_of(choice)
