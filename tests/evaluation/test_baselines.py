@@ -12,8 +12,9 @@ from findna.evaluation.contenders.baselines import (
     majority_baseline,
 )
 from findna.evaluation.contenders.composition import CompositionContender, composition
-from findna.evaluation.contenders.words import KmerContender, word_shares
-from findna.sequence.alphabet import reverse_complement
+from findna.evaluation.contenders.places import MOST_PLACES, PlacesContender, placed_words
+from findna.evaluation.contenders.words import KmerContender, WordSettings, word_shares
+from findna.sequence.alphabet import encode, reverse_complement
 
 QUICK = BaselineSettings(ks=(2, 3), strengths=(0.01, 0.1), folds=3, repeats=2)
 
@@ -240,3 +241,72 @@ def test_composition_answers_every_kind_of_task():
         LabelledData(gc, "regression", ("gc",)), 0
     )
     assert np.allclose(values.scores(rows["dev"]), gc["dev"].labels, atol=1e-3)
+
+
+# ---------------------------------------------------------------- places
+
+
+def test_placed_words_by_hand():
+    codes = [encode("ACNG"), encode("TT"), encode("G")]
+    letters = placed_words(split_of(codes, np.zeros(3)), 1, places=3).toarray()
+    wanted = np.zeros((3, 12))
+    wanted[0, [0, 5]] = wanted[1, [3, 7]] = wanted[2, 2] = 1  # place 2 of the first is an N
+    assert (letters == wanted).all()
+    pairs = placed_words(split_of(codes, np.zeros(3)), 2, places=3)
+    assert pairs.shape == (3, 48) and pairs.has_sorted_indices
+    assert [row.indices.tolist() for row in pairs] == [[1], [15], []]
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_placed_words_are_those_read_one_by_one(k, rng):
+    codes = [rng.integers(0, 5, n).astype(np.uint8) for n in (30, 1, 12, 45)]
+    found = placed_words(split_of(codes, np.zeros(4)), k, places=20).toarray()
+    found = found.reshape(4, 20, 4**k)
+    for row, code in zip(found, codes, strict=True):
+        for place in range(20):
+            word = code[place : place + k]
+            wanted = np.zeros(4**k)
+            if len(word) == k and (word < 4).all():
+                wanted[np.ravel_multi_index(tuple(word), (4,) * k)] = 1
+            assert (row[place] == wanted).all()
+
+
+def aligned_data(rows_a_class):
+    """Classes that differ in where a TATA begins: at an even place, or at an odd one."""
+    splits = {}
+    for seed, (name, n) in enumerate(rows_a_class.items()):
+        random = np.random.default_rng(seed)
+        labels = np.arange(n) % 2
+        codes = [random.integers(0, 4, 60).astype(np.uint8) for _ in labels]
+        for code, label in zip(codes, labels, strict=True):
+            at = 20 + 2 * random.integers(0, 3) + label
+            code[at : at + 4] = encode("TATA")
+        splits[name] = split_of(codes, labels)
+    return LabelledData(splits, "binary", ("even", "odd"))
+
+
+def test_places_show_when_a_task_is_told_by_how_its_rows_were_cut():
+    """As GUE's prom_300_tata is: nothing but the place of a word differs, so that words counted
+    tell nothing.
+    """
+    data = aligned_data({"train": 600, "dev": 200, "test": 300})
+    test = data.splits["test"]
+    right = {}
+    for contender in (PlacesContender(), KmerContender(WordSettings(ks=(4,)))):
+        learned = contender.learn(learnable(data), seed=0)
+        said = learned.scores(test)[:, 1] >= learned.threshold
+        right[contender.name] = (said == test.labels).mean()
+    assert right["places"] > 0.95 and right["kmer"] < 0.65
+    assert PlacesContender().learn(learnable(data), 0).chosen["k"] in (1, 2)
+
+
+def test_places_answer_rows_of_any_length(rng):
+    data = aligned_data({"train": 60, "dev": 40})
+    long = data.splits["train"]
+    long.codes[0] = rng.integers(0, 4, MOST_PLACES + 500).astype(np.uint8)
+    learned = PlacesContender(ks=(2,)).learn(data, 0)
+    few = split_of([encode("A"), encode("N" * 2000)], np.zeros(2))
+    scores = learned.scores(few)
+    assert scores.shape == (2, 2) and np.isfinite(scores).all()
+    settled = PlacesContender().learn(data, 1, {"k": 2, "C": 1e-3})
+    assert settled.chosen == {"k": 2, "C": 1e-3}

@@ -22,7 +22,7 @@ from findna.evaluation.contenders.lineup import starts
 from findna.evaluation.markdown import to_markdown
 from findna.evaluation.results import RunFacts, read_runs, run_file, scored, tidy, write_run
 from findna.evaluation.settings import EvaluateSettings
-from findna.evaluation.summary import composition_warnings, summary
+from findna.evaluation.summary import shortcut_warnings, summary
 from findna.evaluation.tabulate import tabulate
 from findna.files import BadInput, OutputExists
 from findna.metrics import Answers, metric_names
@@ -370,39 +370,54 @@ def _scores(metric="mcc", **scores):
     )
 
 
+def warned(scores, shortcut="composition"):
+    return shortcut_warnings(scores, shortcut)
+
+
 def test_composition_that_explains_most_is_warned_of_by_hand():
-    (line,) = composition_warnings(_scores(model=0.5, cnn=0.9, composition=0.41, majority=0.0))
+    (line,) = warned(_scores(model=0.5, cnn=0.9, composition=0.41, majority=0.0))
     assert line == (
         "t: composition alone scores 0.410, 46 % of the best contender (cnn, 0.900)"
         " and 82 % of the best model given (model, 0.500)"
     )
-    (line,) = composition_warnings(_scores(model=0.5, cnn=0.4, composition=0.41, majority=0.0))
+    (line,) = warned(_scores(model=0.5, cnn=0.4, composition=0.41, majority=0.0))
     assert line == "t: composition alone scores 0.410, 82 % of the best contender (model, 0.500)"
-    assert composition_warnings(_scores(model=0.9, composition=0.41, majority=0.0)) == []
+    assert warned(_scores(model=0.9, composition=0.41, majority=0.0)) == []
     # GUE prom_core_all: a GC threshold reaches 0.410, HyenaDNA's published figure is 0.370.
-    (line,) = composition_warnings(_scores(hyena=0.370, composition=0.410))
+    (line,) = warned(_scores(hyena=0.370, composition=0.410))
     assert line.endswith("0.410, no less than the best contender (hyena, 0.370)")
+
+
+def test_places_that_explain_most_are_warned_of():
+    # GUE prom_300_tata: pairs of letters at their places, and DNABERT-2's published figure.
+    scores = _scores(dnabert2=0.716, places=0.79, composition=0.24, majority=0.0)
+    (line,) = warned(scores, "places")
+    assert line == (
+        "t: what stands at each place alone scores 0.790, no less than the best contender"
+        " (dnabert2, 0.716)"
+    )
+    assert warned(scores) == [] and warned(_scores(dnabert2=0.716), "places") == []
 
 
 def test_a_weak_baseline_near_composition_is_no_matter():
     """Only the best contender and the best model that somebody gave are compared with it."""
     weak = {"kmer": 0.345, "linear-random-tiny": 0.3, "knn-random": 0.2, "cnn": 0.83}
     others = {"composition": 0.28, "majority": 0.0}
-    assert composition_warnings(_scores(**weak, **others)) == []
-    assert composition_warnings(_scores(**weak, **others, model=0.5)) == []
-    (line,) = composition_warnings(_scores(**weak, **others, **{"knn-own": 0.1, "linear-own": 0.3}))
+    assert warned(_scores(**weak, **others)) == []
+    assert warned(_scores(**weak, **others, model=0.5)) == []
+    (line,) = warned(_scores(**weak, **others, **{"knn-own": 0.1, "linear-own": 0.3}))
     assert line.count("%") == 2 and "93 % of the best model given (linear-own, 0.300)" in line
 
 
 def test_chance_is_that_of_the_commonest_answer():
     # 0.55 of 0.9 looks like 61 %; above a chance of 0.5 it is 12 %. 0.86 is 90 %.
     low, high = (_scores("accuracy", model=0.9, composition=c, majority=0.5) for c in (0.55, 0.86))
-    assert composition_warnings(low) == []
-    assert "above chance (0.500) that is 90 % of the best" in composition_warnings(high)[0]
-    (line,) = composition_warnings(_scores("accuracy", model=0.9, composition=0.85))
+    assert warned(low) == []
+    assert "above chance (0.500) that is 90 % of the best" in warned(high)[0]
+    (line,) = warned(_scores("accuracy", model=0.9, composition=0.85))
     assert "not judged" in line
-    assert composition_warnings(_scores(model=0.0, composition=0.2)) == []
-    assert composition_warnings(_scores(model=0.5)) == []
+    assert warned(_scores(model=0.0, composition=0.2)) == []
+    assert warned(_scores(model=0.5)) == []
 
 
 # ---------------------------------------------------------------- Markdown

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from findna.evaluation.comparison import SIGNIFICANT
-from findna.evaluation.summary import MOST, Summary, composition_warnings
+from findna.evaluation.summary import MOST, SHORTCUTS, Summary, shortcut_warnings
 
 _NONE = "–"
 
@@ -44,7 +44,7 @@ def _suite_parts(
         _table(_task_head(found.reference), map(_cells, _blocks(rows))),
         *told,
         *_seeds_part(rows),
-        *_composition_part(rows),
+        *_shortcut_parts(rows),
         *(f"Note: {_sentence(note)}" for note in dict.fromkeys(rows["notes"]) if note),
         *_inflation_part(rows),
         *_across_part(across, found.reference),
@@ -132,14 +132,19 @@ def _seeds_part(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _composition_part(rows: pd.DataFrame) -> list[str]:
-    lines = [f"* {_sentence(line)}" for line in composition_warnings(rows)]
+def _shortcut_parts(rows: pd.DataFrame) -> list[str]:
+    """What each of the shortcuts explains."""
+    told = {words: shortcut_warnings(rows, name) for name, words in SHORTCUTS.items()}
+    return [part for words, lines in told.items() for part in _shortcut_part(words, lines)]
+
+
+def _shortcut_part(words: str, lines: Sequence[str]) -> list[str]:
     lead = (
-        "**Does composition explain it?** Tasks where length and letters alone reach at least"
+        f"**Does {words} explain it?** Tasks where that alone reaches at least"
         f" {100 * MOST:.0f} % of what the best contender, or the best model given, has above"
         " chance:"
     )
-    return [lead, "\n".join(lines)] if lines else []
+    return [lead, "\n".join(f"* {_sentence(line)}" for line in lines)] if lines else []
 
 
 def _inflation_part(rows: pd.DataFrame) -> list[str]:

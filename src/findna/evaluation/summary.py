@@ -28,7 +28,9 @@ from findna.files import BadInput
 # A baseline that reaches this share of a score above chance explains most of it.
 MOST = 0.8
 # Contenders that nobody gave; lineup.py names them.
-_BASELINES = ("majority", "composition", "kmer", "cnn")
+_BASELINES = ("majority", "composition", "places", "kmer", "cnn")
+# What need not know of sequences to answer, in words.
+SHORTCUTS = {"composition": "composition", "places": "what stands at each place"}
 _RANDOM = re.compile(r"(linear|knn|finetune)-random(-|$)")
 # Metrics that are 0 for a constant and, on average, for a random answer.
 _CHANCE_IS_ZERO = ("mcc", "mcc_macro", "r2", "pearson", "spearman")
@@ -197,12 +199,12 @@ def _across(
     return pd.DataFrame(rows, columns=[*columns, "p_value", "wins", "ties", "losses"])
 
 
-# ---------------------------------------------------------------- composition
+# ---------------------------------------------------------------- shortcuts
 
 
-def composition_warnings(table: pd.DataFrame) -> list[str]:
-    """A sentence a task where length and letter composition alone reach most of the best score, or
-    of that of the best model given.
+def shortcut_warnings(table: pd.DataFrame, shortcut: str) -> list[str]:
+    """A sentence a task where one of `SHORTCUTS` alone reaches most of the best score, or of that
+    of the best model given.
 
     Most is 80 % of what it has above chance. Chance is the score of the commonest answer, or 0 for
     correlations; a task where it is not known is told of as not judged.
@@ -210,19 +212,19 @@ def composition_warnings(table: pd.DataFrame) -> list[str]:
     lines = []
     for task, rows in table.groupby("task", sort=False):
         scores = rows.set_index("contender")["mean"].astype(float).dropna()
-        if "composition" not in scores.index:
+        if shortcut not in scores.index:
             continue
         chance = _chance(scores, str(rows["metric"].iloc[0]))
         if chance is None:
-            lines.append(f"{task}: not judged against composition, there is no run of majority")
+            lines.append(f"{task}: not judged against {shortcut}, there is no run of majority")
             continue
-        others = scores.drop(["composition", "majority"], errors="ignore")
-        told = _told_of_composition(others, float(scores["composition"]), chance)
+        others = scores.drop([shortcut, "majority"], errors="ignore")
+        told = _told_of(shortcut, others, float(scores[shortcut]), chance)
         lines += [f"{task}: {told}"] if told else []
     return lines
 
 
-def _told_of_composition(others: pd.Series[float], reached: float, chance: float) -> str:
+def _told_of(shortcut: str, others: pd.Series[float], reached: float, chance: float) -> str:
     """What part of the best of all, and of the best model given, is reached; empty if of neither
     it is most.
     """
@@ -242,7 +244,7 @@ def _told_of_composition(others: pd.Series[float], reached: float, chance: float
         if name in near or what == "the best contender"
     ]
     above_chance = f"; above chance ({chance:.3f}) that is" if chance else ","
-    return f"composition alone scores {reached:.3f}{above_chance} {' and '.join(parts)}"
+    return f"{SHORTCUTS[shortcut]} alone scores {reached:.3f}{above_chance} {' and '.join(parts)}"
 
 
 def _part(share: float) -> str:

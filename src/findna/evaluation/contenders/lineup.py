@@ -1,7 +1,7 @@
 """Who takes part: findna's models in every mode, the same shapes from random weights, and the rest.
 
-Random initialisation, words counted, composition, the convolutional network and the commonest
-answer are always there: a score means nothing without them.
+Random initialisation, words counted, composition, letters at places, the convolutional network and
+the commonest answer are always there: a score means nothing without them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from findna.evaluation.contenders.baselines import MajorityContender
 from findna.evaluation.contenders.cnn import CnnContender
 from findna.evaluation.contenders.composition import CompositionContender
 from findna.evaluation.contenders.networks import FinetuneContender, Start
+from findna.evaluation.contenders.places import PlacesContender
 from findna.evaluation.contenders.probes import (
     Features,
     LinearProbe,
@@ -166,6 +167,7 @@ def contenders(
     cheap: list[Contender] = [
         MajorityContender(),
         CompositionContender(),
+        PlacesContender(),
         KmerContender(),
         CnnContender(device=str(device)),
     ]
