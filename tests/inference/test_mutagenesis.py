@@ -164,7 +164,8 @@ def test_gradients_are_the_slope_along_a_one_hot_input(stem):
 @pytest.mark.parametrize("strand", ["forward", "both"])
 def test_slopes_of_words_are_the_effects_of_substitutions(strand):
     """A head of words alone is linear in the letters of one place."""
-    model = task_model(BINARY.model_copy(update={"pooling": ("4-mers",)})).double()
+    reads = {"pooling": ("4-mers", "placed-pairs"), "places": 12}
+    model = task_model(BINARY.model_copy(update=reads)).double()
     sequence, target = codes(20), target_of(BINARY)
     slope = gradients(model, sequence, target, strand=strand)
     effects = substitution_effects(model, sequence, target, strand=strand)

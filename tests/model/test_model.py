@@ -16,7 +16,7 @@ from findna.model.heads import Pooling, ProjectionConfig, TaskConfig, channels, 
 from findna.model.loading import is_preset, load_model, model_or_preset
 from findna.model.model import Model, new_model, reverse_complement
 from findna.model.presets import PRESETS, ModelConfig
-from findna.model.words import word_shares
+from findna.model.words import placed_pairs, word_shares
 from findna.sequence.alphabet import PAD
 from findna.training.recipes import PretrainSettings
 
@@ -208,6 +208,40 @@ def test_a_head_over_words_reads_them_beside_the_network(tmp_path: Path) -> None
     model.save(tmp_path / "model")
     again = load_model(tmp_path / "model")
     torch.testing.assert_close(again.task_logits(codes, lengths), model.task_logits(codes, lengths))
+
+
+def test_a_head_over_places_reads_rows_of_any_length(tmp_path: Path) -> None:
+    parts = ("mean", "placed-pairs")
+    task = TASK.model_copy(update={"pooling": parts, "places": 4})
+    model = new_model(SMALL, 1).with_task(task, 2).eval()
+    assert model.task_head is not None
+    assert model.task_head.linear.in_features == 16 + 4 * 16
+    torch.nn.init.normal_(model.task_head.linear.weight)
+    codes = torch.tensor([[0, 1, 2, 3, 0, 1, 2], [3, 2, 1, 6, 6, 6, 6]])
+    lengths = torch.tensor([7, 3])
+    pooled = pool(model.encode(codes, lengths), parts, places=4)
+    torch.testing.assert_close(pooled[:, 16:], placed_pairs(codes, 4).float())
+    alone = model.task_logits(codes[1:, :3])
+    torch.testing.assert_close(model.task_logits(codes, lengths)[1:], alone)
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    torch.testing.assert_close(again.task_logits(codes, lengths), model.task_logits(codes, lengths))
+    with pytest.raises(ValueError, match="number of places"):
+        TaskConfig(kind="binary", classes=("a", "b"), pooling=parts)
+
+
+def test_a_rare_pair_is_not_blown_up(model: Model) -> None:
+    """One row in 200 has it: it would be read as 14 deviations, and a row's name be learned."""
+    task = TASK.model_copy(update={"pooling": ("mean", "placed-pairs"), "places": 1})
+    head = new_model(SMALL, 1).with_task(task, 2).task_head
+    assert head is not None
+    pooled = torch.zeros(200, 32)
+    pooled[0, [0, 16]] = 1
+    pooled[:100, 17] = 1
+    head.standardise(pooled)
+    spread = pooled.std(0, correction=0)
+    torch.testing.assert_close(head.deviation[[0, 17]], spread[[0, 17]])
+    assert head.deviation[16] == pytest.approx(0.1) and head.deviation[1] == pytest.approx(1e-3)
 
 
 def test_projection_scores_are_cosines(model: Model) -> None:

@@ -8,9 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from findna.data.labelled import LabelledSplit
 from findna.data.similarity import kmer_counts
+from findna.evaluation.contenders.places import placed_words
 from findna.model.model import reverse_complement
-from findna.model.words import mixed_word_shares, word_shares, words
+from findna.model.words import (
+    mixed_placed_pairs,
+    mixed_word_shares,
+    placed_pairs,
+    word_shares,
+    words,
+)
 from findna.sequence.alphabet import MASK, PAD, VOCABULARY, N, encode
 
 
@@ -87,3 +95,31 @@ def test_the_slope_along_a_letter_is_what_putting_it_there_does() -> None:
             effect = word_shares(changed, 4).double() @ weight - before
             of_slope = slope[0, place, letter] - slope[0, place, codes[0, place]]
             torch.testing.assert_close(of_slope[None], effect, atol=1e-6, rtol=0)
+
+
+def test_pairs_at_places_by_hand() -> None:
+    found = placed_pairs(batch("ACNGT", "TT"), 3).reshape(2, 3, 16)
+    wanted = torch.zeros(2, 3, 16)
+    wanted[0, 0, 1] = wanted[1, 0, 15] = 1  # AC; CN and NG are none, GT is beyond; TT
+    torch.testing.assert_close(found, wanted.long())
+    more = placed_pairs(batch("ACNGT", "TT"), 6).reshape(2, 6, 16)
+    assert more[0, 3, 11] == 1 and more.sum() == 3
+
+
+@pytest.mark.parametrize("places", [1, 10, 80])
+def test_pairs_at_places_are_those_of_the_cheap_contender(places: int) -> None:
+    random = np.random.default_rng(2)
+    codes = [random.integers(0, 5, n).astype(np.uint8) for n in (60, 17, 1, 100)]
+    rows = LabelledSplit(list("abcd"), codes, np.zeros(4), np.arange(4))
+    padded = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(one) for one in codes], batch_first=True, padding_value=PAD
+    ).long()
+    found = placed_pairs(padded, places)
+    assert (found.numpy() == placed_words(rows, 2, places).toarray()).all()
+    mixed = mixed_placed_pairs(one_hot(padded).float(), places)
+    torch.testing.assert_close(mixed, found.float())
+    hidden = padded.clone()
+    hidden[:, ::7] = MASK
+    unknown = padded.clone()
+    unknown[:, ::7] = N
+    assert (placed_pairs(hidden, places) == placed_pairs(unknown, places)).all()

@@ -23,12 +23,12 @@ from findna.sequence.records import Record
 from findna.training import beginning, probe
 from findna.training.beginning import begin
 from findna.training.finetune import finetune
-from findna.training.finetune_settings import LAYERED, PLACED, WORDED, FinetuneSettings
-from findna.training.fit import Fit, fit
+from findna.training.finetune_settings import LAYERED, PAIRED, PLACED, WORDED, FinetuneSettings
+from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import LinearModel, mean_loss
 from findna.training.probe import READINGS, STRENGTHS, FrozenRows, Probing, pooled
 from findna.training.stopping import NonFiniteLoss
-from findna.training.tasks import task_for
+from findna.training.tasks import common_places, task_for
 
 MODEL = new_model(
     ModelConfig(
@@ -281,7 +281,8 @@ def test_a_head_begins_as_a_probe_of_rows_that_teach_and_of_all_where_none_only_
     first = np.arange(60) == 0  # of every five rows one chooses where no others are given
     turned = rows_of(np.where(first, 1 - labels, labels))
     settings = FinetuneSettings(pooling=("mean",), strand="forward")
-    task = task_for(LabelledData({}, "binary", ("a", "b")), train, "forward", settings)
+    data = LabelledData({"train": train}, "binary", ("a", "b"))
+    task = task_for(data, train, "forward", settings)
 
     def head(train, valid):
         model = begin(MODEL, task, train, valid, settings, precision="fp32")
@@ -312,6 +313,11 @@ def by_place(label, random):
     return (5 if label else 60), True
 
 
+def by_frame(label, random):
+    """At an even place or at an odd one, within one part of sixteen."""
+    return 2 * random.integers(20, 22) + label, True
+
+
 def by_strand(label, random):
     return random.integers(0, 70), bool(label)
 
@@ -323,7 +329,8 @@ def by_chance(label, random):
 @pytest.mark.parametrize(
     ("where", "pooling", "strand"),
     [
-        (by_place, {PLACED}, None),  # where it stands tells on either strand
+        (by_place, {PLACED, PAIRED}, None),  # where it stands tells on either strand
+        (by_frame, {PAIRED}, None),
         # Deviations, too, tell that a motif is somewhere.
         (by_strand, {LAYERED, WORDED[0]}, "forward"),
         (by_chance, {LAYERED}, "both"),
@@ -341,6 +348,35 @@ def test_what_is_read_is_what_rows_that_do_not_teach_are_clearly_better_answered
     )
     assert model.config.task.pooling in pooling
     assert strand in (None, model.config.task.strand)
+
+
+def test_pairs_at_places_are_read_of_rows_that_are_cut_to_one_length():
+    assert common_places(np.full(10, 300)) == 300
+    assert common_places(np.array([300] * 9 + [12])) == 300
+    assert common_places(np.array([300] * 8 + [12] * 2)) == 0
+    assert common_places(np.full(10, 513)) == 0 and common_places(np.array([], np.int64)) == 0
+    train = planted(by_frame)
+    for short, offered in ((0, True), (200, False)):
+        codes = [row[: 79 if at < short else 80] for at, row in enumerate(train.codes)]
+        data = LabelledData({"train": replace(train, codes=codes)}, "binary", ("a", "b"))
+        task = task_for(data, data.splits["train"], "forward", SETTINGS)
+        assert task.places == (80 if offered else 0)
+        model = begin(MODEL, task, data.splits["train"], None, SETTINGS, precision="fp32")
+        assert (model.config.task.pooling == PAIRED) == offered
+    named = FinetuneSettings(pooling=("mean", "placed-pairs"))
+    assert task_for(data, data.splits["train"], "forward", named).places == 80
+    assert named.readings_of(80) == (("mean", "placed-pairs"),)
+
+
+def test_a_beginning_over_places_answers_what_its_probe_does():
+    train, valid = planted(by_frame), planted(by_frame, 200, 1)
+    settings = FinetuneSettings(pooling=PAIRED)
+    task = task_for(
+        LabelledData({"train": train}, "binary", ("a", "b")), train, "forward", settings
+    )
+    begun = begin(MODEL, task, train, valid, settings, precision="fp32")
+    scores = scores_of(logits_of(begun, valid, "fp32"), begun.config.task)
+    assert (scores.argmax(1) == valid.labels).mean() > 0.95
 
 
 def raced(monkeypatch, losses, *, most=300, validated=True, settings=None):

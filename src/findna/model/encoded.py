@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from findna.model.words import mixed_word_shares, word_shares, words
+from findna.model.words import (
+    mixed_placed_pairs,
+    mixed_word_shares,
+    placed_pairs,
+    word_shares,
+    words,
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,12 @@ class Encoded:
             else mixed_word_shares(self.letters, k)
         )
         return shares * words(k)
+
+    def placed_pairs(self, places: int) -> Tensor:
+        """Which pair of letters begins at each of the first places, (B, places * 16)."""
+        if self.letters is None:
+            return placed_pairs(self.codes, places)
+        return mixed_placed_pairs(self.letters, places)
 
 
 def root(squares: Tensor) -> Tensor:

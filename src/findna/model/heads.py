@@ -16,15 +16,17 @@ from torch.nn.utils.parametrizations import weight_norm
 from findna.data.parts import TaskKind
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.encoded import Encoded
-from findna.model.words import words
+from findna.model.words import PAIRS, words
 from findna.sequence.alphabet import Strand
 from findna.settings import Settings
 
 # Smallest deviation of a channel by which a task head divides.
 LEAST_DEVIATION = 1e-3
+# Of a pair at a place, which is as good as the name of a row where few have it.
+_LEAST_OF_PAIRS = 0.1
 Pooling = Literal[
     "mean", "max", "summary", "bins", "early-bins", "deviation", "layers", "deviations", "4-mers",
-    "6-mers",
+    "6-mers", "placed-pairs",
 ]  # fmt: skip
 # Letters of the words whose shares are read.
 _WORDS: dict[Pooling, int] = {"4-mers": 4, "6-mers": 6}
@@ -104,6 +106,11 @@ class TaskConfig(Settings):
     bins: int = Field(
         16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
     )
+    places: int = Field(
+        0,
+        ge=0,
+        description="Places from the start whose pairs of letters pooling placed-pairs reads.",
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
     strand: Strand = Field(
         "both", description="Average the logits of both strands, or read the given strand only."
@@ -134,6 +141,8 @@ class TaskConfig(Settings):
             raise ValueError("a task needs at least one class or target name")
         if not self.pooling:
             raise ValueError(f"pooling names at least one of {', '.join(get_args(Pooling))}")
+        if "placed-pairs" in self.pooling and not self.places:
+            raise ValueError("pooling placed-pairs needs a number of places")
         return self
 
     @model_validator(mode="after")
@@ -157,27 +166,34 @@ class TaskConfig(Settings):
         return 1 if self.kind == "binary" else len(self.classes)
 
 
-def channels(parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1) -> int:
+def channels(
+    parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1, places: int = 0
+) -> int:
     """Numbers that `pool` reads of a sequence."""
     every = backbone.depth + 1
     blocks = {"bins": bins, "early-bins": bins, "layers": every, "deviations": every}
-    return sum(
-        words(_WORDS[part]) if part in _WORDS else backbone.width * blocks.get(part, 1)
-        for part in parts
-    )
+    letters = {"placed-pairs": places * PAIRS, **{part: words(k) for part, k in _WORDS.items()}}
+    return sum(letters.get(part, backbone.width * blocks.get(part, 1)) for part in parts)
 
 
-def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool = False) -> Tensor:
+def pool(
+    encoded: Encoded,
+    parts: Sequence[Pooling],
+    bins: int = 1,
+    turned: bool = False,
+    places: int = 0,
+) -> Tensor:
     """Concatenated summaries of each sequence, (B, channels); padding never takes part.
 
-    Every part is as wide as the backbone, D, but six. "bins" keeps where in a sequence something
+    Every part is as wide as the backbone, D, but seven. "bins" keeps where in a sequence something
     stands: the means of `bins` parts of equal length, (B, bins * D); "early-bins" are those of what
     the first layer puts out, where a place tells of its letters and of little else. "layers" keeps
     what the last layer no longer tells: the means of every layer and of the closing norm, (B,
     (depth + 1) * D); "deviations" are their standard deviations over bases, of the same shape.
     "4-mers" and "6-mers" are the frequencies of words of letters against their mean, strands
-    joined, (B, 136) and (B, 2080), whatever the network has read. Of sequences that were `turned`
-    to their other strand, bins are counted from the end, as on the given one.
+    joined, (B, 136) and (B, 2080), whatever the network has read; "placed-pairs" are the pairs of
+    letters at each of the first `places`, (B, places * 16). Of sequences that were `turned` to
+    their other strand, bins are counted from the end, as on the given one.
     """
     read: dict[Pooling, Callable[[], Tensor]] = {
         "mean": encoded.mean,
@@ -188,6 +204,7 @@ def pool(encoded: Encoded, parts: Sequence[Pooling], bins: int = 1, turned: bool
         "deviation": encoded.deviation,
         "layers": lambda: _layers(encoded)[:, :, 0].flatten(1),
         "deviations": lambda: _layers(encoded)[:, :, 1].flatten(1),
+        "placed-pairs": partial(encoded.placed_pairs, places),
         **{part: partial(encoded.words, k) for part, k in _WORDS.items()},
     }
     return torch.cat([read[part]() for part in parts], dim=-1)
@@ -232,8 +249,11 @@ class TaskHead(nn.Module):
 
     def __init__(self, backbone: ChordMixerConfig, config: TaskConfig) -> None:
         super().__init__()
-        width = channels(config.pooling, backbone, config.bins)
-        self.parts, self.bins = config.pooling, config.bins
+        self.widths = [
+            channels((part,), backbone, config.bins, config.places) for part in config.pooling
+        ]
+        width = sum(self.widths)
+        self.parts, self.bins, self.places = config.pooling, config.bins, config.places
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
         self.dropout = nn.Dropout(config.dropout)
@@ -249,13 +269,15 @@ class TaskHead(nn.Module):
 
     def pooled(self, encoded: Encoded) -> Tensor:
         """What the head reads of each sequence, (B, channels)."""
-        return pool(encoded, self.parts, self.bins)
+        return pool(encoded, self.parts, self.bins, places=self.places)
 
     @torch.no_grad()
     def standardise(self, pooled: Tensor) -> None:
         """Take mean and deviation of each channel from pooled vectors (n, channels)."""
+        least = [_LEAST_OF_PAIRS if p == "placed-pairs" else LEAST_DEVIATION for p in self.parts]
+        floor = pooled.new_tensor(least).repeat_interleave(pooled.new_tensor(self.widths).long())
         self.mean.copy_(pooled.mean(0))
-        self.deviation.copy_(pooled.std(0, correction=0).clamp(min=LEAST_DEVIATION))
+        self.deviation.copy_(pooled.std(0, correction=0).maximum(floor))
 
     def forward(self, encoded: Encoded) -> Tensor:
         """Encoded batch → logits (B, outputs)."""

@@ -1,6 +1,7 @@
-"""Words of letters (k-mers): which stand in a sequence, and how often, order left out.
+"""Words of letters: how often each stands in a sequence, and which pairs stand where.
 
-A word and its reverse complement are one, so that both strands of a sequence have the same shares.
+Of words that are counted, a word and its reverse complement are one, so that both strands of a
+sequence have the same shares. Pairs at places are as they are read.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from findna.sequence.alphabet import BASES
 
@@ -61,3 +63,26 @@ def mixed_word_shares(letters: Tensor, k: int) -> Tensor:
     shares = bases.new_zeros(len(letters), words(k))
     shares = shares.index_add(1, _names(k).to(letters.device), found.sum(1))
     return shares / whole.sum(1, keepdim=True).clamp(min=1)
+
+
+PAIRS = BASES**2
+
+
+def placed_pairs(codes: Tensor, places: int) -> Tensor:
+    """Codes (B, L) → 1 for the pair of letters that begins at each of the first places, place by
+    place, (B, places * 16); a pair with N, MASK or PAD, or beyond the end, is none.
+    """
+    pairs = F.pad(codes, (0, max(0, places + 1 - codes.shape[1])), value=BASES)[:, : places + 1]
+    pairs = pairs.unfold(1, 2, 1)
+    whole = (pairs < BASES).all(-1)
+    name = (pairs[..., 0] * BASES + pairs[..., 1]).masked_fill(~whole, 0)
+    return (F.one_hot(name, PAIRS) * whole[..., None]).flatten(1)
+
+
+def mixed_placed_pairs(letters: Tensor, places: int) -> Tensor:
+    """The same of mixtures of letters (B, L, V): each pair has the product of the weights of its
+    letters.
+    """
+    beyond = max(0, places + 1 - letters.shape[1])
+    bases = F.pad(letters[..., :BASES], (0, 0, 0, beyond))[:, : places + 1]
+    return (bases[:, :-1, :, None] * bases[:, 1:, None]).flatten(1)

@@ -68,7 +68,11 @@ def begin(
         return model.eval()
     rows, held = _rows(train, valid, task.kind, settings.seed)
     frozen = FrozenRows(
-        start, task, rows, weights=settings.class_weights, readings=settings.readings
+        start,
+        task,
+        rows,
+        weights=settings.class_weights,
+        readings=settings.readings_of(task.places),
     )
     strands = strands or (task.strand,)
     # Frozen rows are read when they are asked for.

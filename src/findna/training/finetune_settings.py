@@ -22,6 +22,8 @@ WORDED: tuple[tuple[Pooling, ...], ...] = (
     (*LAYERED, "deviations", "6-mers"),
     (*PLACED, "deviations", "6-mers"),
 )
+# Of rows that are cut to one length, where a place may mean the same in all of them.
+PAIRED: tuple[Pooling, ...] = (*LAYERED, "deviations", "4-mers", "placed-pairs")
 
 
 class FinetuneSettings(LabelSettings):
@@ -134,6 +136,11 @@ class FinetuneSettings(LabelSettings):
 
     @property
     def readings(self) -> tuple[tuple[Pooling, ...], ...]:
-        """What the head may read, the preferred one first."""
+        """What the head may read of any rows, the preferred one first."""
         named = tuple(part for part in self.pooling if part != "auto")
         return (named,) if named else (LAYERED, PLACED, *WORDED)
+
+    def readings_of(self, places: int) -> tuple[tuple[Pooling, ...], ...]:
+        """What it may read where rows have so many places in common (`tasks.common_places`)."""
+        open_to_choose = self.pooling == ("auto",)
+        return (*self.readings, PAIRED) if open_to_choose and places else self.readings

@@ -341,7 +341,7 @@ class Learner:
     def _frozen(self, rows: LabelledSplit, task: TaskConfig) -> FrozenRows:
         weights = self.settings.class_weights
         more = READINGS if self.settings.pooling == ("auto",) else ()
-        readings = (*self.settings.readings, *more)
+        readings = (*self.settings.readings_of(task.places), *more)
         known = self._known if self._known and self._known.holds(rows) else None
         frozen = FrozenRows(self.start, task, rows, weights=weights, readings=readings, known=known)
         self._known = frozen.known

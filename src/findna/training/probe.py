@@ -188,8 +188,8 @@ class FrozenRows:
 
     def read(self, probing: Probing) -> Vectors:
         """What a probe reads of the rows, (n, channels)."""
-        backbone, every = self.start.config.backbone, self.task.pooling
-        widths = [channels((part,), backbone, self.task.bins) for part in every]
+        backbone, task, every = self.start.config.backbone, self.task, self.task.pooling
+        widths = [channels((part,), backbone, task.bins, task.places) for part in every]
         ends = np.cumsum(widths)
         place = {p: slice(end - w, end) for p, w, end in zip(every, widths, ends, strict=True)}
         vectors = self.vectors(probing.strand)

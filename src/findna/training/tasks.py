@@ -33,6 +33,10 @@ def retasked(model: Model, **changes: Any) -> ModelConfig:
     return model.config.model_copy(update={"task": task})
 
 
+_MOST_PLACES = 512
+_ALIGNED = 0.9
+
+
 def task_for(
     data: LabelledData, train: LabelledSplit, strand: Strand, settings: FinetuneSettings
 ) -> TaskConfig:
@@ -55,10 +59,26 @@ def task_for(
         classes=data.classes,
         pooling=settings.readings[0],
         bins=settings.bins,
+        places=_places(data.splits["train"].lengths, settings),
         dropout=settings.dropout,
         strand=strand,
         **moments,
     )
+
+
+def _places(lengths: NDArray[np.int64], settings: FinetuneSettings) -> int:
+    """Those of which pairs of letters may be read, or, where the settings name that, are."""
+    named = "placed-pairs" in settings.pooling
+    return min(int(lengths.max(initial=1)), _MOST_PLACES) if named else common_places(lengths)
+
+
+def common_places(lengths: NDArray[np.int64]) -> int:
+    """How many places rows of these lengths (n,) have in common, as far as that can be told: their
+    length, if nine of ten are as long as the longest and that is at most 512, else 0.
+    """
+    longest = int(lengths.max(initial=0))
+    aligned = 0 < longest <= _MOST_PLACES and (lengths == longest).mean() >= _ALIGNED
+    return longest if aligned else 0
 
 
 def targets_of(labels: NDArray[np.int64] | NDArray[np.float64], task: TaskConfig) -> Tensor:
