@@ -1,10 +1,11 @@
-"""What rows give away by how they were cut: GUE answered from which letters stand at which place.
+"""What rows give away by how they were cut: public tasks answered from lengths and places.
 
     python benchmarks/places.py [--data ../shared/data] [--publish docs/results/places]
 
-The cheap contenders of `findna evaluate` learn from all training rows of the complete sets, dev
-rows choose, test rows are read once. Then the places at which TATA begins in prom_300_tata are
-counted by class, training rows, and drawn.
+The cheap contenders of `findna evaluate`, and lengths alone, learn from all training rows of GUE's
+complete sets and of six tasks of GenomicBenchmarks (the rows inside the human regions); dev rows
+choose, or a tenth of the training rows, and test rows are read once. Then the places at which TATA
+begins in prom_300_tata are counted by class, training rows, and drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +25,71 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from gue import COMPLETE, copy_files, prepare
+from numpy.typing import NDArray
 
-from findna.data.labelled import LabelledData
+from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
-from findna.evaluation.contenders.composition import CompositionContender
+from findna.data.splits import groups_of, parted
+from findna.evaluation.contenders.composition import CompositionContender, length_steps
+from findna.evaluation.contenders.linear import LearnedLinear
 from findna.evaluation.contenders.places import PlacesContender
 from findna.evaluation.contenders.words import KmerContender
 from findna.metrics import Answers
 from findna.resampling import measure
 from findna.sequence.alphabet import decode
+from findna.training.linear import tuned
 
-CONTENDERS = (CompositionContender(), KmerContender(), PlacesContender())
-TATA, SHOWN = "prom/prom_300_tata", range(205, 236)
+TATA, SHOWN = "gue/prom/prom_300_tata", range(205, 236)
+REGIONS = (
+    "demo_coding_vs_intergenomic_seqs", "human_enhancers_cohn", "human_enhancers_ensembl",
+    "human_ensembl_regulatory", "human_nontata_promoters", "human_ocr_ensembl",
+)  # fmt: skip
+TASKS = (*(f"gue/{t}" for t in COMPLETE), *(f"genomic_benchmarks/{t}" for t in REGIONS))
 PUBLISHED = ("table.tsv", "tata.tsv", "tata.png", "command.txt", "log.txt")
 
 
+@dataclass(frozen=True)
+class LengthContender:
+    """Steps of length, and lengths that are common among training rows, and nothing else."""
+
+    name: str = "length"
+
+    def learn(self, data: LabelledData, seed: int) -> LearnedLinear:
+        """The strength with the lowest loss on "dev"."""
+        train, dev = data.splits["train"], data.splits["dev"]
+
+        def steps(rows: LabelledSplit) -> NDArray[np.float64]:
+            return length_steps(rows.lengths, train.lengths)
+
+        found = tuned(
+            steps(train), train.labels, steps(dev), dev.labels, data.kind, len(data.classes),
+            (1e-2, 1e-1, 1.0),
+        )  # fmt: skip
+        return LearnedLinear(steps, found.model, found.threshold, {"C": found.strength})
+
+
+CONTENDERS = (LengthContender(), CompositionContender(), KmerContender(), PlacesContender())
+
+
 def judged(task: str, data: LabelledData) -> Iterator[dict[str, Any]]:
-    """MCC on test rows with its interval, a line a contender."""
-    test, seen = data.splits["test"], {name: data.splits[name] for name in ("train", "dev")}
+    """Figures on test rows with their intervals, a line a contender."""
+    train, test = data.splits["train"], data.splits["test"]
+    dev = data.splits.get("dev")
+    if dev is None:
+        train, dev = parted(train, groups_of(train), data.kind, fraction=0.1, seed=0)
+    commonest = np.bincount(test.labels.astype(np.int64)).max() / len(test)
     for contender in CONTENDERS:
         begun = time.process_time()
-        learned = contender.learn(replace(data, splits=seen), 0)
+        learned = contender.learn(replace(data, splits={"train": train, "dev": dev}), 0)
         scores = learned.scores(test)
         answers = Answers(data.kind, data.classes, test.labels, scores, learned.threshold)
         found = measure(answers)
-        mcc, auroc = found["mcc"], found["auroc"]
-        line = {
-            "task": task, "contender": contender.name, "mcc": mcc.value, "low": mcc.low,
-            "high": mcc.high, "auroc": auroc.value, "chosen": str(dict(learned.chosen)),
-            "seconds": time.process_time() - begun,
-        }  # fmt: skip
+        line: dict[str, Any] = {"task": task, "contender": contender.name}
+        for name in ("mcc", "accuracy"):
+            each = found[name]
+            line |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
+        line |= {"commonest": commonest, "chosen": str(dict(learned.chosen))}
+        line["seconds"] = time.process_time() - begun
         logging.info("%s", line)
         yield line
 
@@ -90,15 +126,15 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/places"))
-    parser.add_argument("--task", action="append", choices=COMPLETE, help="some of the sets only")
+    parser.add_argument("--task", action="append", choices=TASKS, help="some of the sets only")
     parser.add_argument("--publish", type=Path)
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     prepare(given.output / "log.txt", 1)
     logging.getLogger("findna").setLevel(logging.WARNING)
     lines: list[dict[str, Any]] = []
-    for task in given.task or COMPLETE:
-        data = read_labelled(given.data / "gue" / task)
+    for task in given.task or TASKS:
+        data = read_labelled(given.data / task)
         lines += judged(task, data)
         if task == TATA:
             counts = places_of("TATA", data)
@@ -106,7 +142,10 @@ def main() -> None:
             draw(counts, given.output / "tata.png")
     table = pd.DataFrame(lines)
     table.to_csv(given.output / "table.tsv", sep="\t", index=False, float_format="%.4f")
-    print(table.pivot(index="task", columns="contender", values="mcc").round(3).to_string())
+    for value in ("mcc", "accuracy"):
+        print(
+            value, table.pivot(index="task", columns="contender", values=value).round(3), sep="\n"
+        )
     (given.output / "command.txt").write_text(f"python {shlex.join(sys.argv)}\n")
     if given.publish:
         there = [name for name in PUBLISHED if (given.output / name).exists()]

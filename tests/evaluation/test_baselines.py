@@ -11,7 +11,7 @@ from findna.evaluation.contenders.baselines import (
     kmer_baseline,
     majority_baseline,
 )
-from findna.evaluation.contenders.composition import CompositionContender, composition
+from findna.evaluation.contenders.composition import CompositionContender, composition, length_steps
 from findna.evaluation.contenders.places import MOST_PLACES, PlacesContender, placed_words
 from findna.evaluation.contenders.words import KmerContender, WordSettings, word_shares
 from findna.sequence.alphabet import encode, reverse_complement
@@ -217,8 +217,12 @@ def shifted_data(letters_of):
         lambda label, random: np.where(
             random.random(80) < [0.02, 0.15][label], 4, random.integers(0, 4, 80)
         ),
+        # Neither is longer; one has two lengths only.
+        lambda label, random: random.integers(
+            0, 4, random.choice([40, 80]) if label else random.integers(30, 91)
+        ),
     ],
-    ids=["gc", "length", "n"],
+    ids=["gc", "length", "n", "lengths"],
 )
 def test_composition_shows_when_a_task_is_only_composition(letters_of):
     data = shifted_data(letters_of)
@@ -226,6 +230,19 @@ def test_composition_shows_when_a_task_is_only_composition(letters_of):
     test = data.splits["test"]
     said = learned.scores(test)[:, 1] >= learned.threshold
     assert (said == test.labels).mean() > 0.8
+
+
+def test_length_steps_by_hand():
+    taught = np.repeat([10, 20, 30, 40], [1, 100, 2, 97])
+    found = length_steps(np.array([5, 20, 25, 40]), taught)
+    # Steps are at 20 and 40; each of the four is common, as one row of 200 is half a percent.
+    assert found.tolist() == [
+        [0, 0, 0, 0, 0, 0],
+        [1, 0, 0, 1, 0, 0],
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 1],
+    ]
+    assert length_steps(np.array([10]), np.repeat([10, 20], [1, 300])).shape == (1, 2)
 
 
 def test_composition_answers_every_kind_of_task():
