@@ -340,7 +340,7 @@ def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
         rules.append(f"A probe takes the {_listed(told, 'and')} of the lowest loss.")
     told = [
         *(["the given strand alone"] if strand else []),
-        *(["bins, deviations and k-mers"] if pooling else []),
+        *(["bins", "deviations", "k-mers", "pairs at places"] if pooling else []),
     ]
     if told and set(trained) - {"probe"} and settings.get("begin", "probe") == "probe":
         rules.append(

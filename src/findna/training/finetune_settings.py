@@ -70,8 +70,9 @@ class FinetuneSettings(LabelSettings):
         ("auto",),
         min_length=1,
         description="What the head reads of a sequence; auto: mean, max, summary and the means of"
-        " all layers, and of bins, or their deviations and the shares of k-mers, as well where"
-        " validation is clearly better for them.",
+        " all layers, and of bins, or their deviations and the shares of k-mers, or, of rows of one"
+        " length, the pairs of letters at their places, as well where validation is clearly better"
+        " for them.",
     )
     bins: int = Field(
         16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
