@@ -229,6 +229,13 @@ def test_the_card_of_a_task_has_its_metrics_and_its_pretraining(tmp_path: Path) 
     assert "Labels: task" in text and "g.fa, sha256:1" in text
     assert "outside 300 bp" in text and "findna predict my.fa -m m" in text
     assert "logits of the task" in text
+    assert "cut sequences as" not in text
+    placed = task.model_copy(update={"pooling": ("mean", "placed-pairs"), "places": 299})
+    reading = new_model(SMALL.model_copy(update={"task": placed}), 0)
+    reading.provenance = model.provenance
+    reading.save(tmp_path / "placed")
+    findna.export(tmp_path / "placed", tmp_path / "p", **said)
+    assert "cut sequences as its labelled rows were cut" in card(tmp_path / "p")
 
 
 def test_seconds_are_summed_over_starts() -> None:

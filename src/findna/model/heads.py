@@ -28,6 +28,8 @@ Pooling = Literal[
     "mean", "max", "summary", "bins", "early-bins", "deviation", "layers", "deviations", "4-mers",
     "6-mers", "placed-pairs",
 ]  # fmt: skip
+# What changes when a sequence is cut elsewhere.
+PLACED_PARTS: frozenset[Pooling] = frozenset({"bins", "early-bins", "placed-pairs"})
 # Letters of the words whose shares are read.
 _WORDS: dict[Pooling, int] = {"4-mers": 4, "6-mers": 6}
 

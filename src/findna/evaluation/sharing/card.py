@@ -18,6 +18,7 @@ from findna.evaluation.sharing.evidence import Evidence
 from findna.evaluation.sharing.halving import Agreement
 from findna.evaluation.sharing.known import Known, Regions, RunFacts
 from findna.metrics import Metric
+from findna.model.heads import PLACED_PARTS
 from findna.model.model import as_code, earlier_pretrainings, software_versions
 from findna.sequence.records import span_of
 
@@ -304,6 +305,9 @@ def _limits(known: Known, regions: Regions | None) -> Iterable[str]:
         span = _span(known.model.trained_lengths)
         of = "pretraining" if known.model.config.task is None else "its labelled rows"
         yield f"Sequences outside {span}, the lengths of {of}, are answered with a warning."
+    task = known.model.config.task
+    if task is not None and PLACED_PARTS & set(task.pooling):
+        yield "It reads where things stand: cut sequences as its labelled rows were cut."
     if regions is not None and "limits" in regions.notes:
         yield f"What it has seen is {_escaped(regions.notes['limits'])}."
     if "genome_digest" in seen:
