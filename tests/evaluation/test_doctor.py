@@ -13,6 +13,7 @@ from findna.evaluation.doctor.cost import Cost, cost_of_finetuning
 from findna.evaluation.doctor.diagnosis import DoctorSettings, doctor
 from findna.evaluation.doctor.finding import counted, share
 from findna.evaluation.doctor.knowledge import Knowledge, entropies, knowledge_of
+from findna.evaluation.doctor.shortcuts import check_shortcuts
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
 from findna.model.presets import ModelConfig
@@ -137,6 +138,66 @@ def test_lengths_are_said_without_a_model(lengths, levels, said):
     found = findings(doctor(task(train=rows_of(lengths))), "lengths")
     assert [f.level for f in found] == levels and said in found[-1].what
     assert found[0].what.startswith(f"shortest {min(lengths)}, median ")
+
+
+def cut(rows, length_of, place_of=None):
+    """Rows of two classes that differ in their length or in where a word stands."""
+    random = np.random.default_rng(3)
+    codes = []
+    for label in np.arange(rows) % 2:
+        code = random.integers(0, 4, length_of(label, random)).astype(np.uint8)
+        if place_of is not None:
+            at = place_of(label, random)
+            code[at : at + 6] = encode("TATAAA")
+        codes.append(code)
+    return task(train=split_of(codes))
+
+
+BY_LENGTH = (
+    lambda label, random: random.choice([100, 140]) if label else random.integers(70, 170),
+)
+ONE_LENGTH = (lambda *_: 100,)
+BY_PLACE = (*ONE_LENGTH, lambda label, random: 2 * random.integers(20, 25) + label)
+ANYWHERE = (*ONE_LENGTH, lambda _, random: random.integers(0, 90))
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "topic", "said"),
+    [
+        (600, BY_LENGTH, "lengths", "length of a row alone tells its class"),
+        (600, BY_PLACE, "places", "what stands at each place from the start tells more"),
+        (600, ANYWHERE, None, ""),
+        (600, (lambda _, random: random.integers(70, 170),), None, ""),
+        (199, BY_LENGTH, None, ""),
+    ],
+)
+def test_what_the_cut_of_rows_gives_away_is_said(rows, how, topic, said):
+    data = cut(rows, *how)
+    warned = [f for f in check_shortcuts(data) if f.level == "warn"]
+    assert [f.topic for f in warned] == ([topic] if topic else [])
+    assert all(said in f.what for f in warned)
+    assert [f for f in doctor(data).findings if f in warned] == warned
+
+
+def test_words_that_tell_as_much_as_places_are_no_shortcut():
+    """A poly-A at one place: what is there says as much as where it is."""
+    data = cut(600, *ONE_LENGTH)
+    train = data.splits["train"]
+    for code, label in zip(train.codes, train.labels, strict=True):
+        if label:
+            code[40:52] = 0
+    assert list(check_shortcuts(data)) == []
+
+
+def test_rows_that_are_one_group_or_one_class_have_no_shortcut():
+    data = cut(300, *BY_LENGTH)
+    train = data.splits["train"]
+    grouped = replace(train, groups=np.zeros(300, np.int64))
+    assert list(check_shortcuts(replace(data, splits={"train": grouped}))) == []
+    alike = replace(train, labels=np.zeros(300, np.int64))
+    assert list(check_shortcuts(replace(data, splits={"train": alike}))) == []
+    values = replace(train, labels=np.zeros((300, 1)))
+    assert list(check_shortcuts(LabelledData({"train": values}, "regression", ("y",)))) == []
 
 
 def classes_of(*names):

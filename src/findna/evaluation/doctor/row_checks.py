@@ -1,4 +1,4 @@
-"""Labelled rows by themselves: sizes, equal files, classes, lengths, letters."""
+"""Labelled rows by themselves: sizes, equal files, classes, lengths, letters, shortcuts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.sampling import SamplingSettings
 from findna.data.similarity import lengths_of
 from findna.evaluation.doctor.finding import Finding, Level, counted, share
+from findna.evaluation.doctor.shortcuts import check_shortcuts
 from findna.model.model import Model
 from findna.sequence.alphabet import N
 from findna.training.recipes import RECIPES
@@ -43,6 +44,7 @@ def check_rows(data: LabelledData, model: Model | None, stop_n: float) -> Iterat
     yield from _check_classes(data)
     yield from _check_lengths(data, model)
     yield _check_unknown(data, stop_n)
+    yield from check_shortcuts(data)
 
 
 def _names(data: LabelledData) -> str:
