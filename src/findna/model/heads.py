@@ -277,7 +277,7 @@ class TaskHead(nn.Module):
     def standardise(self, pooled: Tensor) -> None:
         """Take mean and deviation of each channel from pooled vectors (n, channels)."""
         least = [_LEAST_OF_PAIRS if p == "placed-pairs" else LEAST_DEVIATION for p in self.parts]
-        floor = pooled.new_tensor(least).repeat_interleave(pooled.new_tensor(self.widths).long())
+        floor = torch.tensor(least).repeat_interleave(torch.tensor(self.widths)).to(pooled.device)
         self.mean.copy_(pooled.mean(0))
         self.deviation.copy_(pooled.std(0, correction=0).maximum(floor))
 
