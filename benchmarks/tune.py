@@ -22,7 +22,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +185,7 @@ def judged(
         start, task_for(data, learned, settings.strands[0], settings), learned, chooses, settings,
         precision=precision, strands=settings.strands,
     )  # fmt: skip
-    note = partial(logging.debug, "%s")
-    fitted = fit(begun, learned, chooses, settings, precision=precision, note=note)
+    fitted = fit(begun, learned, chooses, settings, precision=precision, note=noted)
     task = task_of(fitted.model)
     reads = {"strand": task.strand, "pooling": "+".join(task.pooling)}
     scores = scores_of(logits_of(fitted.model, dev, precision), task)
@@ -195,6 +193,11 @@ def judged(
     return {name: value(name, answers) or 0.0 for name in FIGURES} | {
         "epoch": fitted.epoch, **reads,
     }  # fmt: skip
+
+
+def noted(**numbers: Any) -> None:
+    """The numbers of an epoch, for whoever asks for them."""
+    logging.debug("%s", numbers)
 
 
 def tabulate(given: argparse.Namespace) -> None:
