@@ -5,7 +5,7 @@
 The cheap contenders of `findna evaluate`, and lengths alone, learn from all training rows of GUE's
 complete sets and of six tasks of GenomicBenchmarks (the rows inside the human regions); dev rows
 choose, or a tenth of the training rows, and test rows are read once. Then the places at which TATA
-begins in prom_300_tata are counted by class, training rows, and drawn.
+begins in prom_300_tata are counted by split and class, and those of training rows drawn.
 """
 
 from __future__ import annotations
@@ -25,19 +25,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from gue import COMPLETE, copy_files, prepare
-from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
 from findna.data.splits import groups_of, parted
 from findna.evaluation.contenders.composition import CompositionContender, length_steps
-from findna.evaluation.contenders.linear import LearnedLinear
+from findna.evaluation.contenders.linear import LearnedLinear, learned_linear
 from findna.evaluation.contenders.places import PlacesContender
 from findna.evaluation.contenders.words import KmerContender
 from findna.metrics import Answers
 from findna.resampling import measure
 from findna.sequence.alphabet import decode
-from findna.training.linear import tuned
 
 TATA, SHOWN = "gue/prom/prom_300_tata", range(205, 236)
 REGIONS = (
@@ -56,16 +54,10 @@ class LengthContender:
 
     def learn(self, data: LabelledData, seed: int) -> LearnedLinear:
         """The strength with the lowest loss on "dev"."""
-        train, dev = data.splits["train"], data.splits["dev"]
-
-        def steps(rows: LabelledSplit) -> NDArray[np.float64]:
-            return length_steps(rows.lengths, train.lengths)
-
-        found = tuned(
-            steps(train), train.labels, steps(dev), dev.labels, data.kind, len(data.classes),
-            (1e-2, 1e-1, 1.0),
-        )  # fmt: skip
-        return LearnedLinear(steps, found.model, found.threshold, {"C": found.strength})
+        taught = data.splits["train"].lengths
+        return learned_linear(
+            data, lambda rows: length_steps(rows.lengths, taught), [{}], (1e-2, 1e-1, 1.0)
+        )
 
 
 CONTENDERS = (LengthContender(), CompositionContender(), KmerContender(), PlacesContender())
@@ -94,11 +86,10 @@ def judged(task: str, data: LabelledData) -> Iterator[dict[str, Any]]:
         yield line
 
 
-def places_of(word: str, data: LabelledData) -> pd.DataFrame:
-    """How many training rows of each class have the word at each place of `SHOWN`."""
-    train = data.splits["train"]
-    counts = np.zeros((2, max(len(code) for code in train.codes)), np.int64)
-    for code, label in zip(train.codes, train.labels.astype(np.int64), strict=True):
+def places_of(word: str, rows: LabelledSplit) -> pd.DataFrame:
+    """How many rows of each class have the word at each place of `SHOWN`."""
+    counts = np.zeros((2, int(rows.lengths.max())), np.int64)
+    for code, label in zip(rows.codes, rows.labels.astype(np.int64), strict=True):
         for found in re.finditer(f"(?={word})", decode(code)):
             counts[label, found.start()] += 1
     return pd.DataFrame(
@@ -137,9 +128,10 @@ def main() -> None:
         data = read_labelled(given.data / task)
         lines += judged(task, data)
         if task == TATA:
-            counts = places_of("TATA", data)
-            counts.to_csv(given.output / "tata.tsv", sep="\t", index=False)
-            draw(counts, given.output / "tata.png")
+            counts = {name: places_of("TATA", rows) for name, rows in data.splits.items()}
+            told = pd.concat(counts, names=["split"]).reset_index("split")
+            told.to_csv(given.output / "tata.tsv", sep="\t", index=False)
+            draw(counts["train"], given.output / "tata.png")
     table = pd.DataFrame(lines)
     table.to_csv(given.output / "table.tsv", sep="\t", index=False, float_format="%.4f")
     for value in ("mcc", "accuracy"):

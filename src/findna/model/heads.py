@@ -178,6 +178,11 @@ def channels(
     return sum(letters.get(part, backbone.width * blocks.get(part, 1)) for part in parts)
 
 
+def widths_of(task: TaskConfig, backbone: ChordMixerConfig) -> list[int]:
+    """Channels of each part that the head of a task reads."""
+    return [channels((part,), backbone, task.bins, task.places) for part in task.pooling]
+
+
 def pool(
     encoded: Encoded,
     parts: Sequence[Pooling],
@@ -251,9 +256,7 @@ class TaskHead(nn.Module):
 
     def __init__(self, backbone: ChordMixerConfig, config: TaskConfig) -> None:
         super().__init__()
-        self.widths = [
-            channels((part,), backbone, config.bins, config.places) for part in config.pooling
-        ]
+        self.widths = widths_of(config, backbone)
         width = sum(self.widths)
         self.parts, self.bins, self.places = config.pooling, config.bins, config.places
         self.register_buffer("mean", torch.zeros(width))

@@ -27,7 +27,7 @@ from findna.data.labelled import LabelledSplit
 from findna.data.ragged import Ragged
 from findna.inference.answers import scores_of
 from findna.inference.devices import usual_batch_bases
-from findna.model.heads import LEAST_DEVIATION, Pooling, TaskConfig, TaskHead, channels
+from findna.model.heads import LEAST_DEVIATION, Pooling, TaskConfig, TaskHead, widths_of
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import ClassWeights
@@ -188,8 +188,7 @@ class FrozenRows:
 
     def read(self, probing: Probing) -> Vectors:
         """What a probe reads of the rows, (n, channels)."""
-        backbone, task, every = self.start.config.backbone, self.task, self.task.pooling
-        widths = [channels((part,), backbone, task.bins, task.places) for part in every]
+        every, widths = self.task.pooling, widths_of(self.task, self.start.config.backbone)
         ends = np.cumsum(widths)
         place = {p: slice(end - w, end) for p, w, end in zip(every, widths, ends, strict=True)}
         vectors = self.vectors(probing.strand)

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.similarity import kmer_counts
-from findna.evaluation.contenders.linear import LearnedLinear
+from findna.evaluation.contenders.linear import LearnedLinear, learned_linear
 from findna.evaluation.contenders.words import word_shares
-from findna.training.linear import tuned
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,29 +53,13 @@ class CompositionContender:
         """The entry of the grid with the lowest loss on "dev"; nothing is drawn by `seed`."""
         foldings = self.canonical if settled is None else (settled["canonical"],)
         strengths = self.strengths if settled is None else (settled["C"],)
-        train, dev = data.splits["train"], data.splits["dev"]
+        taught = data.splits["train"].lengths
 
         def features(rows: LabelledSplit, canonical: bool) -> Floats:
-            steps = length_steps(rows.lengths, train.lengths)
-            return np.hstack([composition(rows, canonical), steps])
+            return np.hstack([composition(rows, canonical), length_steps(rows.lengths, taught)])
 
-        tried = [
-            tuned(
-                features(train, canonical),
-                train.labels,
-                features(dev, canonical),
-                dev.labels,
-                data.kind,
-                len(data.classes),
-                strengths,
-            )
-            for canonical in foldings
-        ]
-        at = int(np.argmin([one.loss for one in tried]))
-        chosen = {"canonical": foldings[at], "C": tried[at].strength}
-        return LearnedLinear(
-            lambda rows: features(rows, foldings[at]), tried[at].model, tried[at].threshold, chosen
-        )
+        choices = [{"canonical": canonical} for canonical in foldings]
+        return learned_linear(data, features, choices, strengths)
 
 
 def composition(rows: LabelledSplit, canonical: bool) -> Floats:

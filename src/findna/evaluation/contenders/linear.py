@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from findna.data.labelled import LabelledSplit
-from findna.training.linear import Features, Floats, LinearModel
+import numpy as np
+
+from findna.data.labelled import LabelledData, LabelledSplit
+from findna.training.linear import Features, Floats, LinearModel, tuned
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,3 +25,26 @@ class LearnedLinear:
     def scores(self, rows: LabelledSplit) -> Floats:
         """Probabilities (n, K), or values (n, T)."""
         return self.model.scores(self.features(rows))
+
+
+def learned_linear(
+    data: LabelledData,
+    features: Callable[..., Features],
+    choices: Sequence[Mapping[str, Any]],
+    strengths: Sequence[float],
+) -> LearnedLinear:
+    """The choice and strength with the lowest loss on "dev", learned from "train"; `features` makes
+    those of rows, given one of the choices by name.
+    """
+    train, dev = data.splits["train"], data.splits["dev"]
+    tried = [
+        tuned(
+            features(train, **choice), train.labels, features(dev, **choice), dev.labels,
+            data.kind, len(data.classes), strengths,
+        )
+        for choice in choices
+    ]  # fmt: skip
+    at = int(np.argmin([one.loss for one in tried]))
+    best, choice = tried[at], choices[at]
+    chosen = {**choice, "C": best.strength}
+    return LearnedLinear(partial(features, **choice), best.model, best.threshold, chosen)

@@ -16,9 +16,8 @@ import numpy as np
 import scipy.sparse
 
 from findna.data.labelled import LabelledData, LabelledSplit
-from findna.evaluation.contenders.linear import LearnedLinear
+from findna.evaluation.contenders.linear import LearnedLinear, learned_linear
 from findna.sequence.alphabet import BASES, N
-from findna.training.linear import tuned
 
 Indicators: TypeAlias = scipy.sparse.csr_matrix
 
@@ -46,24 +45,9 @@ class PlacesContender:
         """The entry of the grid with the lowest loss on "dev"; nothing is drawn by `seed`."""
         ks = self.ks if settled is None else (settled["k"],)
         strengths = self.strengths if settled is None else (settled["C"],)
-        train, dev = data.splits["train"], data.splits["dev"]
-        places = min(int(train.lengths.max()), MOST_PLACES)
-        tried = [
-            tuned(
-                placed_words(train, k, places),
-                train.labels,
-                placed_words(dev, k, places),
-                dev.labels,
-                data.kind,
-                len(data.classes),
-                strengths,
-            )
-            for k in ks
-        ]
-        at = int(np.argmin([one.loss for one in tried]))
-        chosen = {"k": ks[at], "C": tried[at].strength}
-        features = partial(placed_words, k=ks[at], places=places)
-        return LearnedLinear(features, tried[at].model, tried[at].threshold, chosen)
+        places = min(int(data.splits["train"].lengths.max()), MOST_PLACES)
+        features = partial(placed_words, places=places)
+        return learned_linear(data, features, [{"k": k} for k in ks], strengths)
 
 
 def placed_words(rows: LabelledSplit, k: int, places: int) -> Indicators:
