@@ -317,6 +317,18 @@ def test_places_show_when_a_task_is_told_by_how_its_rows_were_cut():
     assert PlacesContender().learn(learnable(data), 0).chosen["k"] in (1, 2)
 
 
+def test_the_choice_with_the_lower_loss_on_dev_is_kept():
+    """Whether two neighbours are alike is told by the pair, and by neither letter."""
+    splits = {}
+    for seed, (name, n) in enumerate((("train", 400), ("dev", 200))):
+        random = np.random.default_rng(seed)
+        codes = [random.integers(0, 4, 12).astype(np.uint8) for _ in range(n)]
+        splits[name] = split_of(codes, np.array([int(code[5] == code[6]) for code in codes]))
+    data = LabelledData(splits, "binary", ("no", "yes"))
+    for ks in ((1, 2), (2, 1)):
+        assert PlacesContender(ks=ks).learn(data, 0).chosen["k"] == 2
+
+
 def test_places_answer_rows_of_any_length(rng):
     data = aligned_data({"train": 60, "dev": 40})
     long = data.splits["train"]
