@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
-BENCHMARKS = encode window_reading views memory near_duplicates kmer_baseline batch_size embed variants search step finetune allocation lengths
+BENCHMARKS = encode window_reading views memory near_duplicates kmer_baseline batch_size embed variants search step finetune allocation lengths strengths
 READY = $(VENV)/.ready
 
 export MPLBACKEND = Agg

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from findna.training.linear import LinearModel, clearly_lower, mean_loss, tuned
+from findna.training.linear import LinearModel, clearly_lower, mean_loss, tuned, until_worse
 
 
 def features_of(rng, n=200, width=5):
@@ -122,6 +122,13 @@ def test_the_strength_with_the_lowest_validation_loss_is_chosen(rng):
     assert same.model.scores(dev) is not None and same.strength == 1e-2
     with pytest.raises(ValueError, match="no strength"):
         tuned(features, labels, dev, dev_labels, "binary", 2, ())
+
+
+def test_strengths_are_asked_from_the_strongest_regularisation_until_one_is_worse():
+    loss = {1e-3: 3.0, 1e-2: 1.0, 1e-1: 1.0, 1.0: 2.0, 10.0: 0.0}
+    found = until_worse((10.0, 1.0, 1e-1, 1e-3, 1e-2), lambda c: (c, loss[c]), lambda one: one[1])
+    assert found == {c: (c, loss[c]) for c in (1e-3, 1e-2, 1e-1, 1.0)}
+    assert list(until_worse((1e-1, 1e-3), lambda c: c, lambda _: 0.0)) == [1e-3, 1e-1]
 
 
 def test_a_binary_threshold_follows_rare_classes(rng):

@@ -10,10 +10,10 @@ fast the solver gets there but not where.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse
@@ -32,6 +32,7 @@ from findna.training.thresholds import choose_threshold
 
 Floats = NDArray[np.float64]
 Features: TypeAlias = scipy.sparse.csr_matrix | NDArray[np.float32] | NDArray[np.float64]
+Said = TypeVar("Said")
 
 _MOST_ITERATIONS = 200
 _ROWS_THAT_TELL = 100
@@ -105,20 +106,44 @@ def tuned(
     classes: int,
     strengths: Sequence[float],
 ) -> Tuned:
-    """The strength with the lowest loss on validation rows; the first of equals.
+    """The strength with the lowest loss on validation rows (`until_worse`); the first of equals.
 
     Loss decides because it tells close settings apart where MCC jumps.
     """
+
+    def asked(strength: float) -> Tuned:
+        model = LinearModel.fit(features, labels, kind, classes, strength)
+        loss = mean_loss(kind, dev_labels, model.scores(dev_features))
+        return Tuned(model, strength, loss, 0.5)
+
+    tried = until_worse(strengths, asked, lambda one: one.loss)
+    best = min(tried.values(), key=lambda one: one.loss)
+    if kind != "binary":
+        return best
+    said = best.model.scores(dev_features)[:, 1]
+    return replace(best, threshold=choose_threshold(dev_labels.astype(np.int64), said))
+
+
+def until_worse(
+    strengths: Sequence[float], ask: Callable[[float], Said], loss_of: Callable[[Said], float]
+) -> dict[float, Said]:
+    """What is said with each strength, the strongest regularisation first, until one has a higher
+    loss than the one before it.
+
+    Validation loss falls and then rises with C, and the weakest regularisations take the longest
+    (measured: docs/performance.md).
+    """
     if not strengths:
         raise ValueError("there is no strength to choose from")
-    models = [LinearModel.fit(features, labels, kind, classes, c) for c in strengths]
-    said = [model.scores(dev_features) for model in models]
-    losses = [mean_loss(kind, dev_labels, scores) for scores in said]
-    best = int(np.argmin(losses))
-    threshold = 0.5
-    if kind == "binary":
-        threshold = choose_threshold(dev_labels.astype(np.int64), said[best][:, 1])
-    return Tuned(models[best], strengths[best], losses[best], threshold)
+    found: dict[float, Said] = {}
+    lowest = np.inf
+    for strength in sorted(strengths):
+        found[strength] = ask(strength)
+        loss = loss_of(found[strength])
+        if loss > lowest:
+            break
+        lowest = loss
+    return found
 
 
 def mean_loss(

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import product, starmap
+from itertools import product
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from findna.model.heads import LEAST_DEVIATION, Pooling, TaskConfig, TaskHead, w
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import ClassWeights
-from findna.training.linear import LinearModel, clearly_lower, losses_of_rows
+from findna.training.linear import LinearModel, clearly_lower, losses_of_rows, until_worse
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -122,10 +122,9 @@ class FrozenRows:
             strands: readings of the strands to choose from.
             tasks: the task of each round.
         """
-        tried = {
-            probing: self._asked(probing, held, tasks)
-            for probing in starmap(Probing, product(strands, self.readings, STRENGTHS))
-        }
+        tried: dict[Probing, tuple[Floats, list[Floats]]] = {}
+        for strand, parts in product(strands, self.readings):
+            tried |= self._weakened(strand, parts, STRENGTHS, held, tasks)
         best = min(tried, key=lambda probing: float(tried[probing][0].mean()))
         return best, tried[best][1]
 
@@ -141,16 +140,29 @@ class FrozenRows:
         """
         best: tuple[Probing, Floats] | None = None
         for strand, parts in product(strands, self.readings):
-            tried = {
-                probing: self._asked(probing, [held], [task])[0]
-                for probing in (Probing(strand, parts, c) for c in strengths)
-            }
-            chosen = min(tried, key=lambda probing: float(tried[probing].mean()))
-            if best is None or clearly_lower(tried[chosen], best[1]):
-                best = chosen, tried[chosen]
+            tried = self._weakened(strand, parts, strengths, [held], [task])
+            chosen, (losses, _) = min(tried.items(), key=lambda one: float(one[1][0].mean()))
+            if best is None or clearly_lower(losses, best[1]):
+                best = chosen, losses
         if best is None:
             raise ValueError("there is nothing to choose from")
         return best[0]
+
+    def _weakened(
+        self,
+        strand: Strand,
+        parts: tuple[Pooling, ...],
+        strengths: Sequence[float],
+        held: Sequence[Bools],
+        tasks: Sequence[TaskConfig],
+    ) -> dict[Probing, tuple[Floats, list[Floats]]]:
+        """What probes of one reading are asked, one a strength, until weaker ones are worse."""
+        asked = until_worse(
+            strengths,
+            lambda strength: self._asked(Probing(strand, parts, strength), held, tasks),
+            lambda said: float(said[0].mean()),
+        )
+        return {Probing(strand, parts, strength): said for strength, said in asked.items()}
 
     def _asked(
         self, probing: Probing, held: Sequence[Bools], tasks: Sequence[TaskConfig]
