@@ -13,7 +13,8 @@ A piece is an evaluation folder of its own below `-o`:
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
     full          complete sets, all rows, five seeds, every mode: for a GPU
 
-`--publish DIR` copies what a reader needs (tables, picture, settings, command, log) to DIR/PIECE.
+`--publish DIR` copies what a reader needs (tables, picture, settings, command, log) to DIR/PIECE,
+and the answers to every test row (`runs`): with them in its `-o` folder the same command goes on.
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ def main() -> int:
         settings=EvaluateSettings(**settings, budget=given.budget, precision=given.precision),
         pretraining_genome=given.pretraining_genome,
     )
-    finish(result, folder, log_file, given.publish and given.publish / given.piece)
+    place = given.publish and given.publish / given.piece
+    finish(result, folder, log_file, place)
+    if place and len(result.table):
+        shutil.copytree(folder / "runs", place / "runs", dirs_exist_ok=True)
     return int(bool(result.failed))
 
 
