@@ -25,6 +25,7 @@ from findna.inference import precision
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
 from findna.model.presets import PRESETS, ModelConfig
+from findna.model.shipped import DEFAULT
 from findna.training import run_state
 from findna.training.run_state import environment
 
@@ -47,6 +48,7 @@ def _small(monkeypatch):
         "findna.evaluation.contenders.lineup.KmerContender", lambda: KmerContender(words)
     )
     monkeypatch.setitem(PRESETS, "tiny", SMALL)
+    monkeypatch.setattr("findna.evaluation.evaluate.DEFAULT", "tiny")
     monkeypatch.setattr(
         "findna.evaluation.contenders.lineup.CnnContender", lambda **how: CnnContender(quick, **how)
     )
@@ -96,6 +98,12 @@ class Composition:
 
     def forget(self):
         self.forgotten += 1
+
+
+def test_without_a_model_the_one_that_comes_with_findna_is_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr("findna.evaluation.evaluate.DEFAULT", DEFAULT)
+    found = evaluate(task_data(), tmp_path / "out", settings=_linear(1), device="cpu")
+    assert f"linear-{DEFAULT}" in set(found.table["contender"]) and not found.failed
 
 
 def test_features_of_anybody_forget_a_task_when_it_is_done(tmp_path):

@@ -89,7 +89,8 @@ def test_row_1_of_a_task_is_not_row_1_of_the_next(suite, tmp_path):
     assert rows["task"].unique().tolist() == ["gue/tf/0", "gue/tf/1"]
     vectors = np.random.default_rng(0).normal(size=(len(rows), 2))
     both = rows[["id"]].assign(v0=vectors[:, 0], v1=vectors[:, 1])
-    given = {"suite": "gue", "tasks": tasks, "root": suite, "settings": SETTINGS, "device": "cpu"}
+    given = {"suite": "gue", "tasks": tasks, "root": suite, "settings": SETTINGS}
+    given |= {"models": ["tiny"], "device": "cpu"}
     of_both = EmbeddingTable("mine", tmp_path / "both.tsv", both)
     found = evaluate(None, tmp_path / "out", features=[of_both], **given)
     assert not found.failed

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
 import findna.training.finetune as finetuning
@@ -19,6 +20,7 @@ from findna.inference.predict import predict
 from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
+from findna.model.shipped import DEFAULT
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting
@@ -715,6 +717,16 @@ def test_from_a_csv_folder_with_a_preset(tmp_path):
     done = finetune(tmp_path, tmp_path / "run", model="tiny", settings=settings, device="cpu")
     assert done.metrics["rows"]["test"] == 8
     assert read_labelled(tmp_path).classes == done.model.config.task.classes == ("0", "1")
+
+
+def test_without_a_model_it_starts_from_the_one_that_comes_with_findna(tmp_path):
+    settings = {"train": "probe", "pooling": ("mean",), "strand": "forward"}
+    rows = gc_data(train=16, dev=8, test=8)
+    done = finetune(rows, tmp_path / "run", settings=settings, device="cpu")
+    assert yaml.safe_load((tmp_path / "run/settings.yaml").read_text())["model"] == DEFAULT
+    shipped = load_model(DEFAULT)
+    assert done.model.provenance["started_from"] == shipped.provenance
+    assert torch.equal(done.model.encoder.norm.weight, shipped.encoder.norm.weight)
 
 
 def test_losses_by_hand():

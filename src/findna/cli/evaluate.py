@@ -35,7 +35,8 @@ def evaluate(
             "-m",
             "--model",
             help="A model or run, or NAME=FOLDER; NAME=FOLDER,FOLDER is one model a pretraining"
-            " seed; a preset is random weights alone. May be given several times.",
+            " seed; a preset is random weights alone. May be given several times; without it, the"
+            " model that comes with findna.",
         ),
     ] = None,
     suite: Annotated[
@@ -125,7 +126,7 @@ def evaluate(
     result = findna.evaluate(
         rows,
         output,
-        models=model or ["tiny"],
+        models=model,
         suite=suite,
         tasks=task or (),
         root=root,

@@ -29,11 +29,14 @@ def finetune(
     output: Output,
     given: dict[str, Any],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "-m", "--model", help="A model or run to start from, or a preset for random weights."
+            "-m",
+            "--model",
+            help="A model or run to start from, or a preset for random weights; without it, the"
+            " model that comes with findna.",
         ),
-    ] = "tiny",
+    ] = None,
     genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
     negatives: Negatives = None,
     device: Device = "auto",

@@ -57,6 +57,7 @@ from findna.files import (
 from findna.metrics import Answers, Metric
 from findna.model.loading import is_preset, load_model
 from findna.model.model import weights_digest
+from findna.model.shipped import DEFAULT
 from findna.sequence.genome import Genome
 from findna.training.engine import one_device
 from findna.training.judgement import write_table
@@ -71,7 +72,7 @@ def evaluate(
     data: LabelledData | str | Path | None,
     output: str | Path,
     *,
-    models: Sequence[str] = ("tiny",),
+    models: Sequence[str] | None = None,
     suite: str | None = None,
     tasks: Sequence[str] = (),
     root: str | Path | None = None,
@@ -88,7 +89,8 @@ def evaluate(
     Args:
         data: labelled rows, or a folder or file of them; None for a suite.
         output: folder of the evaluation; one with the same settings is continued.
-        models: folders or `name=folder` (see `lineup.starts`); a preset is random weights.
+        models: folders or `name=folder` (see `lineup.starts`); a preset is random weights;
+            None takes the one that comes with findna.
         suite: gue, genomic_benchmarks, mtcdna or findna-paper.
         tasks: names or glob patterns of the suite's tasks; all if empty.
         root: where the suite's data lie; the cache folder if None.
@@ -110,6 +112,7 @@ def evaluate(
     where = one_device(device, "evaluation")
     precision = precision_of(Path(output), settings.precision, where, overwrite)
     settings = settings.model_copy(update={"precision": precision})
+    models = (DEFAULT,) if models is None else models
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(prepared_tasks(data, suite, tasks, root, genome, settings))

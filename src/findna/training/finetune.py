@@ -39,6 +39,7 @@ from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
 from findna.model.loading import is_preset, model_or_preset
 from findna.model.model import Model, weights_digest
+from findna.model.shipped import DEFAULT, pick_model
 from findna.resampling import word_on_groups
 from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words
@@ -78,7 +79,7 @@ def finetune(
     data: LabelledData | str | Path,
     output: str | Path,
     *,
-    model: Model | str | Path = "tiny",
+    model: Model | str | Path | None = None,
     settings: FinetuneSettings | Mapping[str, Any] | None = None,
     genome: Genome | str | Path | None = None,
     device: str = "auto",
@@ -90,7 +91,8 @@ def finetune(
     Args:
         data: labelled data, or a folder or file that `data.labels.read_labelled` reads.
         output: the run folder.
-        model: a model, its folder or run, or the name of a preset for random weights.
+        model: a model, its folder, its run or its name, or the name of a preset for random weights;
+            None takes the one that comes with findna.
         settings: what to do, or a mapping of what differs from the defaults.
         genome: FASTA or opened genome for labelled intervals.
         device: auto, cpu, cuda or mps.
@@ -113,7 +115,7 @@ def finetune(
     described = {
         "verb": "finetune",
         "data": data.source,
-        "model": "a model in memory" if isinstance(model, Model) else str(model),
+        "model": "a model in memory" if isinstance(model, Model) else str(model or DEFAULT),
         "digests": {"model": weights_digest(job.start), "rows": job.rows.digest},
         "settings": settings.model_dump(mode="json"),
     }
@@ -130,9 +132,9 @@ def _precision(folder: Path, asked: Precision, device: torch.device, resume: boo
     return resolve_precision(asked, device)
 
 
-def _start(model: Model | str | Path, seed: int) -> Model:
-    if isinstance(model, Model):
-        return model
+def _start(model: Model | str | Path | None, seed: int) -> Model:
+    if model is None or isinstance(model, Model):
+        return pick_model(model)
     if is_preset(model):
         log.info("random initialisation of preset %s: nothing was pretrained", model)
     return model_or_preset(model, seed)
