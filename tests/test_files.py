@@ -97,6 +97,11 @@ def test_numbers_that_are_not_finite_are_refused(number: float | str) -> None:
     assert "inner.rate: input should be a" in lines[0] and "inner.grid.1: " in lines[1]
 
 
+def test_a_list_is_asked_for_as_it_is_written() -> None:
+    with pytest.raises(BadInput, match=r"inner\.grid: is a list, such as \[0\.1, 0\.2\], not"):
+        Outer.parse({"needed": "x", "inner": {"grid": "0.1,0.2"}}, source="c.yaml")
+
+
 def test_what_is_empty_is_said_to_be() -> None:
     with pytest.raises(BadInput, match=r"inner\.grid: is empty; name at least 1"):
         Outer.parse({"needed": "x", "inner": {"grid": []}}, source="c.yaml")

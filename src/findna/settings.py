@@ -56,6 +56,9 @@ def _setting_line(settings: type[BaseModel], item: Any) -> str:
         return f"{key}: unknown setting; {hint}"
     if item["type"] == "missing":
         return f"{key}: is needed"
+    if item["type"] == "tuple_type" and isinstance(item["input"], str):
+        several = ", ".join(part.strip() for part in item["input"].split(","))
+        return f"{key}: is a list, such as [{several}], not {item['input']!r}"
     if item["type"] == "too_short":
         return f"{key}: is empty; name at least {item['ctx']['min_length']}"
     reason = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -66,7 +66,7 @@ class FinetuneSettings(LabelSettings):
     class_weights: ClassWeights = Field(
         "none", description="Weight rows equally, or every class equally."
     )
-    pooling: tuple[Pooling | Literal["auto"], ...] = Field(
+    pooling: tuple[Literal[Pooling, "auto"], ...] = Field(
         ("auto",),
         min_length=1,
         description="What the head reads of a sequence; auto: mean, max, summary and the means of"
