@@ -7,7 +7,8 @@ where validation rows are clearly better answered for it (docs/results/tuning).
 
 What a network that is trained can use is another question. Words it learns by itself where there
 are many rows, and places it does not. So with more rows than the probe sees, what the probe prefers
-and the places of the given strand are both trained for an epoch, and validation chooses.
+and the places of the given strand are both trained for an epoch, and places are read where
+validation is clearly better for them.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from findna.data.labelled import LabelledSplit
 from findna.data.parts import TaskKind
 from findna.data.splits import strata_of, stratified_holdout
 from findna.files import log
+from findna.inference.answers import scores_of
 from findna.inference.precision import autocast
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import PLACED, FinetuneSettings
-from findna.training.fit import fit
+from findna.training.fit import fit, logits_of
+from findna.training.linear import Floats, clearly_lower, losses_of_rows
 from findna.training.probe import STRENGTHS, FrozenRows, Probing, pooled, task_head_of
 from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import task_of
@@ -40,6 +43,8 @@ MOST_ROWS = 5_000
 # Rows of which an epoch tells what is worth reading.
 _RACED_ROWS = 12_000
 _ROWS_TO_STANDARDISE = 1024
+# Loss of a row, where the network that was to answer it has broken down.
+_BROKEN = 1e9
 # Where no validation rows are given, one part of so many chooses.
 _PARTS = 5
 
@@ -97,23 +102,37 @@ def _after_an_epoch(
     settings: FinetuneSettings,
     precision: Literal["fp32", "bf16"],
 ) -> Model:
-    """The one of two, as it is, that answers `valid` with the lower loss once it was trained."""
+    """The first of two, as it is, unless the other answers `valid` with a clearly lower loss once
+    both were trained.
+    """
     named = settings.train if settings.train in ("head", "last") else "full"
     settings = settings.model_copy(update={"epochs": 1, "train": named})
     losses = []
     for model in begun:
         try:
             fitted = fit(model, train, valid, settings, precision=precision, note=_unnoted)
-            losses.append(-fitted.score[1])
+            losses.append(_losses(fitted.model, valid, settings, precision))
         except NonFiniteLoss:
-            losses.append(np.inf)
-    best = int(losses[1] < losses[0])
+            losses.append(np.full(len(valid), _BROKEN))
+    best = int(clearly_lower(losses[1], losses[0]))
     reads = [f"{'+'.join(task.pooling)} ({task.strand})" for task in map(task_of, begun)]
     log.info(
         "after an epoch a head that reads %s has validation loss %.4f, one that reads %s %.4f",
-        reads[best], losses[best], reads[1 - best], losses[1 - best],
+        reads[best], losses[best].mean(), reads[1 - best], losses[1 - best].mean(),
     )  # fmt: skip
     return begun[best]
+
+
+def _losses(
+    model: Model,
+    rows: LabelledSplit,
+    settings: FinetuneSettings,
+    precision: Literal["fp32", "bf16"],
+) -> Floats:
+    """The loss of each row (n,), as those of probes are counted."""
+    task = task_of(model)
+    scores = scores_of(logits_of(model, rows, precision), task)
+    return losses_of_rows(task.kind, rows.labels, scores, settings.class_weights)
 
 
 def _unnoted(**numbers: object) -> None:
