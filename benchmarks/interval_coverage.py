@@ -33,17 +33,20 @@ def holds(found: Metric, truth: float) -> bool:
     return found.low is not None and found.high is not None and found.low <= truth <= found.high
 
 
-def over_tasks(tasks: int, experiments: int) -> Row:
-    """Differences of tasks with a deviation of 0.02, each known to 0.002; the mean of all is 0."""
+def over_tasks(tasks: int, experiments: int, spread: float = 0.02, known: float = 0.002) -> Row:
+    """Differences of tasks with a deviation of `spread`, each `known` to so much; the mean of all
+    is 0.
+    """
     random, plain, ours = np.random.default_rng(tasks), 0, 0
     for _ in range(experiments):
-        true = random.normal(0, 0.02, tasks)
-        drawn = true[:, None] + random.normal(0, 0.002, (tasks, 1000))
+        found = random.normal(0, spread, tasks) + random.normal(0, known, tasks)
+        drawn = found[:, None] + random.normal(0, known, (tasks, 1000))
         chosen = random.integers(0, tasks, drawn.shape)
         means = np.take_along_axis(drawn, chosen, axis=0).mean(0)
-        plain += holds(percentile_interval(float(true.mean()), means, ""), 0)
-        ours += holds(percentile_interval(float(true.mean()), as_few(means, tasks), ""), 0)
-    return f"mean over {tasks} tasks", 0.95, plain / experiments, ours / experiments
+        plain += holds(percentile_interval(float(found.mean()), means, ""), 0)
+        ours += holds(percentile_interval(float(found.mean()), as_few(means, tasks), ""), 0)
+    what = f"mean over {tasks} tasks, spread {spread}, known to {known}"
+    return what, 0.95, plain / experiments, ours / experiments
 
 
 def answers(labels: NDArray[np.int64], right: NDArray[np.bool_]) -> Answers:
@@ -96,6 +99,7 @@ def by_chance(name: str, experiments: int) -> Row:
 def rows(experiments: int) -> Iterator[Row]:
     """Every line of the table."""
     yield from (over_tasks(tasks, experiments) for tasks in (2, 3, 5, 9, 10))
+    yield over_tasks(10, experiments, spread=0.005, known=0.02)
     yield from (over_groups(groups, experiments) for groups in (5, 10))
     yield from (over_seeds(seeds, experiments) for seeds in (2, 3, 5))
     yield from (by_chance(name, experiments) for name in GROUP_SIZES)

@@ -185,3 +185,51 @@ def test_what_stands_often_is_masked(load: Load, tmp_path: Path) -> None:
         planted[500 + 800 * copy : 800 + 800 * copy] = True
     assert share == pytest.approx(repeats.mean())
     assert repeats[planted].mean() > 0.9 and repeats[~planted].mean() < 0.05
+
+
+def test_strengths_tells_what_the_ones_that_are_asked_miss(load: Load) -> None:
+    """Of two readings one falls and rises; the other has a second, lower valley."""
+    usual = {0.01: (0.5, 1.0), 0.1: (0.4, 1.0), 1.0: (0.6, 2.0), 10.0: (0.7, 4.0)}
+    twice = {0.01: (0.5, 1.0), 0.1: (0.6, 1.0), 1.0: (0.3, 2.0), 10.0: (0.7, 4.0)}
+    told = load("strengths").compared([usual, twice])
+    assert (told["readings"], told["readings_missed"], told["seconds"]) == (2, 1, 6.0)
+    assert told["of_all_strengths"] == pytest.approx(6 / 16)
+    assert told["choice_missed_by"] == pytest.approx(0.4 - 0.3)
+
+
+def test_a_mean_over_sets_of_two_folders_by_hand(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"one": [("a", 0.6, 0.5), ("b", 0.5, 0.5)], "two": [("c", 0.7, 0.5)]}
+    for name, tasks in rows.items():
+        lines = [f"{t}\t{who}\t{m}" for t, x, y in tasks for who, m in (("x", x), ("y", y))]
+        (tmp_path / name).mkdir()
+        text = "\n".join(["task\tcontender\tmean", *lines])
+        (tmp_path / name / "table.tsv").write_text(text + "\n")
+    call = ["x", *(str(tmp_path / name) for name in rows), "--contender", "x", "--against", "y"]
+    monkeypatch.setattr(sys, "argv", call)
+    load("over_sets").main()
+    # Differences 0.1, 0 and 0.2: deviation 0.1, t of two degrees of freedom 4.303.
+    assert capsys.readouterr().out.split("sets; ")[1] == "ahead on 2, by +0.100 [-0.148, 0.348]\n"
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "two"), *call[1:]])
+    with pytest.raises(SystemExit, match="stands in two"):
+        load("over_sets").main()
+
+
+def test_gue_publishes_the_answers(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gue = load("gue")
+
+    def evaluate(_: None, folder: Path, **__: object) -> SimpleNamespace:
+        (folder / "runs/gue").mkdir(parents=True)
+        (folder / "runs/gue/0.parquet").write_text("answers")
+        return SimpleNamespace(table=[1], failed=())
+
+    monkeypatch.setattr(gue, "evaluate", evaluate)
+    for name in ("prepare", "finish"):
+        monkeypatch.setattr(gue, name, lambda *_: None)
+    call = ["x", "full", "-m", "tiny", "-o", str(tmp_path), "--publish", str(tmp_path / "docs")]
+    monkeypatch.setattr(sys, "argv", call)
+    assert gue.main() == 0
+    assert (tmp_path / "docs/full/runs/gue/0.parquet").read_text() == "answers"

@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,9 +98,11 @@ def test_numbers_that_are_not_finite_are_refused(number: float | str) -> None:
     assert "inner.rate: input should be a" in lines[0] and "inner.grid.1: " in lines[1]
 
 
-def test_a_list_is_asked_for_as_it_is_written() -> None:
-    with pytest.raises(BadInput, match=r"inner\.grid: is a list, such as \[0\.1, 0\.2\], not"):
-        Outer.parse({"needed": "x", "inner": {"grid": "0.1,0.2"}}, source="c.yaml")
+@pytest.mark.parametrize(("given", "shown"), [("0.1,0.2", "0.1, 0.2"), (0.1, "0.1")])
+def test_a_list_is_asked_for_as_it_is_written(given: object, shown: str) -> None:
+    words = re.escape(f"inner.grid: is a list, such as [{shown}], not {given!r}")
+    with pytest.raises(BadInput, match=words):
+        Outer.parse({"needed": "x", "inner": {"grid": given}}, source="c.yaml")
 
 
 def test_what_is_empty_is_said_to_be() -> None:

@@ -56,8 +56,8 @@ def _setting_line(settings: type[BaseModel], item: Any) -> str:
         return f"{key}: unknown setting; {hint}"
     if item["type"] == "missing":
         return f"{key}: is needed"
-    if item["type"] == "tuple_type" and isinstance(item["input"], str):
-        several = ", ".join(part.strip() for part in item["input"].split(","))
+    if item["type"] == "tuple_type" and not isinstance(item["input"], Mapping):
+        several = ", ".join(part.strip() for part in str(item["input"]).split(","))
         return f"{key}: is a list, such as [{several}], not {item['input']!r}"
     if item["type"] == "too_short":
         return f"{key}: is empty; name at least {item['ctx']['min_length']}"

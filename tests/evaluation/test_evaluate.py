@@ -100,10 +100,14 @@ class Composition:
         self.forgotten += 1
 
 
-def test_without_a_model_the_one_that_comes_with_findna_is_judged(tmp_path, monkeypatch):
+def test_without_a_model_the_one_that_comes_with_findna_is_judged_and_said(
+    tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO", logger="findna")
     monkeypatch.setattr("findna.evaluation.evaluate.DEFAULT", DEFAULT)
     found = evaluate(task_data(), tmp_path / "out", settings=_linear(1), device="cpu")
     assert f"linear-{DEFAULT}" in set(found.table["contender"]) and not found.failed
+    assert f"no model is named: using {DEFAULT}, trained on human" in caplog.text
 
 
 def test_features_of_anybody_forget_a_task_when_it_is_done(tmp_path):

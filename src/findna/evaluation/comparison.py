@@ -299,8 +299,9 @@ def across_tasks(
     """Mean difference over T tasks, with T tasks drawn anew in each resample of rows and seeds.
 
     The interval is about tasks like these, and as wide as T of them make it (`resampling.as_few`);
-    drawing tasks and, inside them, rows and seeds counts the spread inside a task twice, so that it
-    is a little too wide rather than too narrow. Of one task it is about that task. Wins and losses
+    drawing tasks and, inside them, rows and seeds counts the spread inside a task twice: too
+    wide rather than too narrow, and much so where tasks differ less than that
+    (benchmarks/interval_coverage.py). Of one task it is about that task. Wins and losses
     are counted by `adjusted` p-values: those of Holm's method over these tasks, unless they belong
     to a larger family.
 

@@ -57,7 +57,7 @@ from findna.files import (
 from findna.metrics import Answers, Metric
 from findna.model.loading import is_preset, load_model
 from findna.model.model import weights_digest
-from findna.model.shipped import DEFAULT
+from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.genome import Genome
 from findna.training.engine import one_device
 from findna.training.judgement import write_table
@@ -112,7 +112,9 @@ def evaluate(
     where = one_device(device, "evaluation")
     precision = precision_of(Path(output), settings.precision, where, overwrite)
     settings = settings.model_copy(update={"precision": precision})
-    models = (DEFAULT,) if models is None else models
+    if models is None:
+        pick_model(None)  # which says what is used
+        models = (DEFAULT,)
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(prepared_tasks(data, suite, tasks, root, genome, settings))

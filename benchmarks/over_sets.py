@@ -1,0 +1,48 @@
+"""How far one contender is ahead of another over sets that were evaluated in several folders.
+
+    python benchmarks/over_sets.py docs/results/gue-cpu/present-defaults
+        docs/results/gue-cpu/present-defaults-tf
+
+Reads the `table.tsv` of each folder and prints the mean of both over the sets, on how many sets the
+first is ahead, and the mean difference with the 95 % interval of Student's t of the sets'
+differences: rows, seeds and sets are in it, as far as they move these differences; what is common
+to all sets, such as one pretraining run, is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+
+def by_task(folders: list[Path], contender: str) -> pd.Series[float]:
+    """Mean of a contender by task."""
+    tables = pd.concat([pd.read_csv(folder / "table.tsv", sep="\t") for folder in folders])
+    means = tables[tables["contender"] == contender].set_index("task")["mean"]
+    if not len(means) or not means.index.is_unique:
+        raise SystemExit(f"{contender} is not in these tables, or a task stands in two of them")
+    return means
+
+
+def main() -> None:
+    """Print one line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--contender", default="finetune-human")
+    parser.add_argument("--against", default="finetune-random-tiny")
+    given = parser.parse_args()
+    ours, theirs = (by_task(given.folders, name) for name in (given.contender, given.against))
+    gains = (ours - theirs).dropna()
+    low, high = stats.t.interval(0.95, len(gains) - 1, gains.mean(), stats.sem(gains))
+    print(
+        f"{given.contender} {ours.mean():.3f}, {given.against} {theirs.mean():.3f} over"
+        f" {len(gains)} sets; ahead on {(gains > 0).sum()},"
+        f" by {gains.mean():+.3f} [{low:.3f}, {high:.3f}]"
+    )
+
+
+if __name__ == "__main__":
+    main()
