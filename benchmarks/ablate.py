@@ -50,7 +50,7 @@ from findna.model.loading import load_model
 from findna.model.model import Model, new_model
 from findna.model.presets import PRESETS, ModelConfig
 from findna.report.figures import COLOURS, STYLE
-from findna.resampling import as_few
+from findna.resampling import mean_over_few
 from findna.sequence.genome import Genome
 from findna.training.engine import open_engine
 from findna.training.linear import tuned
@@ -382,11 +382,10 @@ def rows_table(runs: pd.DataFrame, folder: Path, sets: str, against: str) -> pd.
 
 def gain_over(
     against: str, row: str, folder: Path, sets: str, figures: Sequence[str] = tuple(READOUTS)
-) -> tuple[float, ...]:
+) -> tuple[float | None, ...]:
     """Mean of the figures of `row` minus that of `against` on their common seeds: mean, 95 %
-    interval by resampling seeds (one less than there are; Rao and Wu 1988) and sets together, as
-    wide as Student's t says for so few sets, and on how many of the pairs of seed and set it is
-    better.
+    interval over sets like these (`findna.resampling.mean_over_few`) with seeds resampled (one less
+    than there are; Rao and Wu 1988), and on how many of the pairs of seed and set it is better.
     """
 
     def file(name: str, seed: int) -> Path:
@@ -400,11 +399,9 @@ def gain_over(
         return 0.0, np.nan, np.nan, 0, 0
     off = np.array([found(row, seed) - found(against, seed) for seed in seeds])
     random = np.random.default_rng(0)
-    by_seed = random.integers(len(off), size=(RESAMPLES, max(1, len(off) - 1), 1))
-    by_set = random.integers(off.shape[1], size=(RESAMPLES, 1, off.shape[1]))
-    means = as_few(off[by_seed, by_set].mean((1, 2)), off.shape[1])
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(off.mean()), float(low), float(high), int((off > 0).sum()), off.size
+    by_seed = random.integers(len(off), size=(RESAMPLES, max(1, len(off) - 1)))
+    gain, _ = mean_over_few(off.mean(0), off[by_seed].mean(1).T)
+    return float(off.mean()), gain.low, gain.high, int((off > 0).sum()), off.size
 
 
 def draw(runs: pd.DataFrame, against: str, path: Path) -> None:

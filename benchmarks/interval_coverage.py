@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from findna.evaluation.comparison import Scored, interval, resample
 from findna.metrics import Answers, Metric
-from findna.resampling import as_few, measure, percentile_interval, permutation_p_value
+from findna.resampling import mean_over_few, measure, percentile_interval, permutation_p_value
 
 Row = tuple[str, float, float | None, float]
 GROUP_SIZES = {
@@ -33,19 +33,24 @@ def holds(found: Metric, truth: float) -> bool:
     return found.low is not None and found.high is not None and found.low <= truth <= found.high
 
 
-def over_tasks(tasks: int, experiments: int, spread: float = 0.02, known: float = 0.002) -> Row:
+def over_tasks(
+    tasks: int, experiments: int, spread: float = 0.02, known: float = 0.002, common: float = 0.0
+) -> Row:
     """Differences of tasks with a deviation of `spread`, each `known` to so much; the mean of all
-    is 0.
+    is 0. What moves all tasks together, as pretraining seeds do, has a deviation `common`.
     """
     random, plain, ours = np.random.default_rng(tasks), 0, 0
     for _ in range(experiments):
         found = random.normal(0, spread, tasks) + random.normal(0, known, tasks)
+        found += random.normal(0, common)
         drawn = found[:, None] + random.normal(0, known, (tasks, 1000))
+        drawn += random.normal(0, common, 1000)
         chosen = random.integers(0, tasks, drawn.shape)
         means = np.take_along_axis(drawn, chosen, axis=0).mean(0)
         plain += holds(percentile_interval(float(found.mean()), means, ""), 0)
-        ours += holds(percentile_interval(float(found.mean()), as_few(means, tasks), ""), 0)
+        ours += holds(mean_over_few(found, drawn)[0], 0)
     what = f"mean over {tasks} tasks, spread {spread}, known to {known}"
+    what += f", {common} common to all" if common else ""
     return what, 0.95, plain / experiments, ours / experiments
 
 
@@ -99,7 +104,8 @@ def by_chance(name: str, experiments: int) -> Row:
 def rows(experiments: int) -> Iterator[Row]:
     """Every line of the table."""
     yield from (over_tasks(tasks, experiments) for tasks in (2, 3, 5, 9, 10))
-    yield over_tasks(10, experiments, spread=0.005, known=0.02)
+    yield from (over_tasks(tasks, experiments, spread=0.005, known=0.02) for tasks in (3, 10))
+    yield over_tasks(10, experiments, common=0.01)
     yield from (over_groups(groups, experiments) for groups in (5, 10))
     yield from (over_seeds(seeds, experiments) for seeds in (2, 3, 5))
     yield from (by_chance(name, experiments) for name in GROUP_SIZES)

@@ -4,9 +4,9 @@
         docs/results/gue-cpu/present-defaults-tf
 
 Reads the `table.tsv` of each folder and prints the mean of both over the sets, on how many sets the
-first is ahead, and the mean difference with the 95 % interval of Student's t of the sets'
-differences: rows, seeds and sets are in it, as far as they move these differences; what is common
-to all sets, such as one pretraining run, is not.
+first is ahead, and the mean difference with its 95 % interval over sets like these
+(`findna.resampling.mean_over_few`). Rows, seeds and sets are in it, as far as they move these
+differences; what is common to all sets, such as one pretraining run, is not.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from scipy import stats
+
+from findna.resampling import mean_over_few
 
 
 def by_task(folders: list[Path], contender: str) -> pd.Series[float]:
@@ -36,11 +38,13 @@ def main() -> None:
     given = parser.parse_args()
     ours, theirs = (by_task(given.folders, name) for name in (given.contender, given.against))
     gains = (ours - theirs).dropna()
-    low, high = stats.t.interval(0.95, len(gains) - 1, gains.mean(), stats.sem(gains))
+    if len(gains) < 2:
+        raise SystemExit("two sets or more are needed that both contenders were tested on")
+    mean, p_value = mean_over_few(np.array(gains), np.zeros((len(gains), 0)))
     print(
         f"{given.contender} {ours.mean():.3f}, {given.against} {theirs.mean():.3f} over"
         f" {len(gains)} sets; ahead on {(gains > 0).sum()},"
-        f" by {gains.mean():+.3f} [{low:.3f}, {high:.3f}]"
+        f" by {mean.value:+.3f} [{mean.low:.3f}, {mean.high:.3f}], p {p_value:.2g}"
     )
 
 

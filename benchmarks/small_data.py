@@ -12,9 +12,9 @@ rows are read once for each draw, and nothing is chosen on them; the official de
 read, unless they judge instead (`--judge dev`), which is how a default is looked for.
 
 One line of JSON a run in OUTPUT/runs.jsonl; the same command goes on where it was stopped, and
-`--tabulate` makes the tables of what is there. Intervals are percentiles of 2,000 resamples of
-draws within sets and, for means over sets, of sets, as wide as Student's t makes them for so few
-sets (`findna.resampling.as_few`).
+`--tabulate` makes the tables of what is there. Intervals of a set are percentiles of 2,000
+resamples of its draws; those of means over sets are about sets like these
+(`findna.resampling.mean_over_few`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from findna.inference.precision import resolve_precision
 from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.report.comparison import draw_comparison
-from findna.resampling import as_few
+from findna.resampling import mean_over_few, percentile_interval
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import logits_of
 from findna.training.learning import FEW_ROWS, Learner
@@ -281,24 +281,20 @@ def scores(runs: pd.DataFrame, size: int) -> dict[str, dict[str, Floats]]:
     return found
 
 
-def resampled(by_task: list[Floats], seed: int = 0) -> Floats:
-    """Means over sets (RESAMPLES,): sets are drawn with replacement, and draws within each."""
-    random = np.random.default_rng(seed)
-
-    def means() -> Floats:
-        drawn = (v[random.integers(0, len(v), (RESAMPLES, len(v)))] for v in by_task)
-        return np.stack([each.mean(axis=1) for each in drawn])
-
-    chosen = random.integers(0, len(by_task), (len(by_task), RESAMPLES))
-    # A set that is drawn twice has other draws each time.
-    found = [np.take_along_axis(means(), sets[None], axis=0)[0] for sets in chosen]
-    return as_few(np.mean(found, axis=0), len(by_task))
-
-
-def described(by_task: list[Floats]) -> dict[str, float]:
-    """Mean over sets and its interval."""
-    low, high = np.percentile(resampled(by_task), [2.5, 97.5])
-    return {"mean": float(np.mean([v.mean() for v in by_task])), "low": low, "high": high}
+def described(by_task: list[Floats]) -> dict[str, Any]:
+    """Mean over sets and its interval: of one set about other draws of it, of several about sets
+    like these.
+    """
+    random = np.random.default_rng(0)
+    drawn = np.stack(
+        [v[random.integers(0, len(v), (RESAMPLES, len(v)))].mean(axis=1) for v in by_task]
+    )
+    means = np.array([v.mean() for v in by_task])
+    if len(means) == 1:
+        found = percentile_interval(float(means[0]), drawn[0], "")
+    else:
+        found, _ = mean_over_few(means, drawn)
+    return {"mean": found.value, "low": found.low, "high": found.high}
 
 
 def tabulate(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -343,7 +339,7 @@ def markdown(each: pd.DataFrame, across: pd.DataFrame, runs: pd.DataFrame) -> st
     """The tables for a reader."""
     judge = str(runs["judged_by"].iloc[0]).capitalize()
     lines = [
-        f"{judge} MCC; 95 % intervals: 2,000 resamples of draws and sets, over sets as wide as"
+        f"{judge} MCC with 95 % intervals: of a set by 2,000 resamples of its draws, over sets by"
         " Student's t for so few. Differences are paired by draw. Seconds are of one processor, the"
         " rows that judge included.",
         "",

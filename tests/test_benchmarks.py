@@ -210,9 +210,13 @@ def test_a_mean_over_sets_of_two_folders_by_hand(
     monkeypatch.setattr(sys, "argv", call)
     load("over_sets").main()
     # Differences 0.1, 0 and 0.2: deviation 0.1, t of two degrees of freedom 4.303.
-    assert capsys.readouterr().out.split("sets; ")[1] == "ahead on 2, by +0.100 [-0.148, 0.348]\n"
+    said = "ahead on 2, by +0.100 [-0.148, 0.348], p 0.23\n"
+    assert capsys.readouterr().out.split("sets; ")[1] == said
     monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "two"), *call[1:]])
     with pytest.raises(SystemExit, match="stands in two"):
+        load("over_sets").main()
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "two"), *call[3:]])
+    with pytest.raises(SystemExit, match="two sets or more"):
         load("over_sets").main()
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from findna.metrics import (
     Answers,
@@ -161,21 +161,40 @@ def percentile_interval(found: float, drawn: Floats, reason: str) -> Metric:
     return Metric(found, float(ordered[outside - 1]), float(ordered[-outside]))
 
 
-def as_few(drawn: Floats, units: int) -> Floats:
-    """Resamples (B,) of a mean over so many tasks, or other units of which there are few, spread
-    to what Student's t says of their number.
+def mean_over_few(values: Floats, drawn: Floats) -> tuple[Metric, float]:
+    """Mean over T >= 2 tasks, or other units of which there are few: its 95 % interval, which is
+    about units like these, and the two-sided p-value of a mean of 0.
 
-    Means of T units drawn from T vary by (T - 1) / T of what they should, and their 2.5 % are
-    those of a normal distribution: of two tasks, 95 % intervals covered the mean of all tasks 61
-    times in a hundred (benchmarks/interval_coverage.py). Spread by t(T - 1) / z times the root of
-    T / (T - 1), they cover it as often as they say; of one unit nothing is known about others, and
-    nothing is changed.
+    values: (T,), one of each unit. drawn: (T, B), their resamples of rows, seeds or draws.
+
+    Values of units differ because units do and because each is known to some accuracy; the
+    variance of their mean, s^2 / T with Student's t of T - 1 degrees, has both in it. Two things
+    it cannot know and the resamples do. What moves all units together, such as pretraining seeds
+    that they share, is the mean covariance of two units' resamples, which is added where it is
+    positive. And few units may agree by chance: the interval is never narrower than that of the
+    mean of these very units, a normal one with the variance of their resampled mean.
+
+    A bootstrap of units and, inside them, of rows would count the spread inside a unit twice
+    (benchmarks/interval_coverage.py). Resamples that are undefined (NaN) for a unit are left out
+    for all.
     """
-    if units < 2:
-        return drawn
-    wider = stdtrit(units - 1, 0.975) / ndtri(0.975) * math.sqrt(units / (units - 1))
-    middle = np.nanmean(drawn) if np.isfinite(drawn).any() else np.nan
-    return np.asarray(middle + wider * (drawn - middle))
+    units, mean = len(values), float(values.mean())
+    defined = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    if defined.shape[1] < 2:
+        defined = np.zeros((units, 2))
+    covariances = np.cov(defined)
+    between = ~np.eye(units, dtype=bool)
+    shared = max(0.0, float(covariances[between].mean()))
+    here = math.sqrt(max(0.0, float(covariances.mean())))
+    error = math.sqrt(float(values.var(ddof=1)) / units + shared)
+    half = float(max(stdtrit(units - 1, 0.975) * error, ndtri(0.975) * here))
+    p_value = max(2 * stdtr(units - 1, -_ratio(mean, error)), 2 * ndtr(-_ratio(mean, here)))
+    return Metric(mean, mean - half, mean + half), float(p_value)
+
+
+def _ratio(mean: float, error: float) -> float:
+    """How many errors a mean is from 0; without any error it is 0 or it is not."""
+    return abs(mean) / error if error else (math.inf if mean else 0.0)
 
 
 def _relabelled(answers: Answers, order: Ints) -> Answers:

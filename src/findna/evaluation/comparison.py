@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.metrics import Answers, Metric, primary_metric, resampled, value, why_undefined
-from findna.resampling import as_few, percentile_interval, resample_counts
+from findna.resampling import mean_over_few, percentile_interval, resample_counts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -291,19 +291,13 @@ def _same_groups(a: Ints | None, b: Ints | None) -> bool:
 
 
 def across_tasks(
-    differences: Sequence[Difference],
-    adjusted: Sequence[float | None] | None = None,
-    *,
-    seed: int = 0,
+    differences: Sequence[Difference], adjusted: Sequence[float | None] | None = None
 ) -> AcrossTasks:
-    """Mean difference over T tasks, with T tasks drawn anew in each resample of rows and seeds.
+    """Mean difference over T tasks; interval and p-value are about tasks like these, by Student's
+    t for their number (`resampling.mean_over_few`). Of one task they are about that task.
 
-    The interval is about tasks like these, and as wide as T of them make it (`resampling.as_few`);
-    drawing tasks and, inside them, rows and seeds counts the spread inside a task twice: too
-    wide rather than too narrow, and much so where tasks differ less than that
-    (benchmarks/interval_coverage.py). Of one task it is about that task. Wins and losses
-    are counted by `adjusted` p-values: those of Holm's method over these tasks, unless they belong
-    to a larger family.
+    Wins and losses are counted by `adjusted` p-values: those of Holm's method over these tasks,
+    unless they belong to a larger family.
 
     Raises:
         ValueError: no tasks, a task twice, or pairs, metrics or numbers of resamples that differ.
@@ -313,8 +307,7 @@ def across_tasks(
         raise ValueError("differences of one or more distinct tasks are needed")
     if len({(d.contender, d.against, d.metric, len(d.drawn)) for d in differences}) > 1:
         raise ValueError("differences of one pair of contenders in one metric are needed")
-    drawn = _over_tasks(np.stack([d.drawn for d in differences]), seed)
-    mean = _mean_of(differences, drawn)
+    mean, p_value = _mean_of(differences)
     adjusted = adjusted or holm([d.p_value for d in differences])
     outcomes = [_outcome(d, p) for d, p in zip(differences, adjusted, strict=True)]
     return AcrossTasks(
@@ -323,24 +316,22 @@ def across_tasks(
         first.metric,
         len(differences),
         mean,
-        bootstrap_p_value(drawn) if mean.low is not None else None,
+        p_value,
         outcomes.count(1),
         outcomes.count(-1),
         outcomes.count(0),
     )
 
 
-def _over_tasks(drawn: Floats, seed: int) -> Floats:
-    """Mean over T drawn tasks (B,) of differences (T, B)."""
-    chosen = np.random.default_rng([seed, len(drawn)]).integers(0, len(drawn), drawn.shape)
-    return as_few(np.take_along_axis(drawn, chosen, axis=0).mean(axis=0), len(drawn))
-
-
-def _mean_of(differences: Sequence[Difference], drawn: Floats) -> Metric:
-    values = [np.nan if d.mean.value is None else d.mean.value for d in differences]
-    undefined = [d.task for d in differences if d.mean.value is None]
-    reason = f"undefined for {', '.join(undefined)}"
-    return percentile_interval(float(np.mean(values)), drawn, reason)
+def _mean_of(differences: Sequence[Difference]) -> tuple[Metric, float | None]:
+    """Mean over tasks and its p-value; without either where a task's difference is undefined."""
+    if len(differences) == 1:
+        return differences[0].mean, differences[0].p_value
+    values = [d.mean.value for d in differences if d.mean.value is not None]
+    if len(values) < len(differences):
+        undefined = ", ".join(d.task for d in differences if d.mean.value is None)
+        return Metric(None, reason=f"undefined for {undefined}"), None
+    return mean_over_few(np.array(values), np.stack([d.drawn for d in differences]))
 
 
 def _outcome(found: Difference, adjusted: float | None) -> int | None:

@@ -79,7 +79,7 @@ def summary(
         differences += [(suite, d) for d in against]
     adjusted = _adjusted(differences)
     table = _with_holm(pd.DataFrame(rows), adjusted)
-    return Summary(table, _across(differences, adjusted, seed), reference, resamples)
+    return Summary(table, _across(differences, adjusted), reference, resamples)
 
 
 def _grouped(
@@ -180,9 +180,7 @@ def _with_holm(table: pd.DataFrame, adjusted: Adjusted) -> pd.DataFrame:
     return table
 
 
-def _across(
-    differences: Sequence[tuple[str, Difference]], adjusted: Adjusted, seed: int
-) -> pd.DataFrame:
+def _across(differences: Sequence[tuple[str, Difference]], adjusted: Adjusted) -> pd.DataFrame:
     """One row for each contender with two or more tasks of a suite in one metric."""
 
     def key(entry: tuple[str, Difference]) -> tuple[str, str, str]:
@@ -193,7 +191,7 @@ def _across(
         found = [d for _, d in entries]
         if len(found) > 1:
             p_holm = [adjusted[suite, d.task, d.contender] for d in found]
-            row = asdict(across_tasks(found, p_holm, seed=seed))
+            row = asdict(across_tasks(found, p_holm))
             rows.append({"suite": suite} | row | row.pop("mean"))
     columns = ["suite", "contender", "against", "metric", "tasks", "value", "low", "high", "reason"]
     return pd.DataFrame(rows, columns=[*columns, "p_value", "wins", "ties", "losses"])
