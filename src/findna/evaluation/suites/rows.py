@@ -203,7 +203,8 @@ def _named(data: LabelledData, task: Task) -> tuple[LabelledData, list[str]]:
     raise BadInput(
         f"the classes are {', '.join(data.classes)}; those of {task.name} are {listed}",
         file=data.source,
-        remedy="check that the folder holds this task, and which column holds its labels",
+        remedy="check that the folder holds this task, and which column holds its labels; a task of"
+        f" your own is evaluated without --suite: findna evaluate {data.source}",
     )
 
 
