@@ -379,7 +379,7 @@ def test_a_beginning_over_places_answers_what_its_probe_does():
     assert (scores.argmax(1) == valid.labels).mean() > 0.95
 
 
-def raced(monkeypatch, losses, *, most=300, validated=True, settings=None):
+def raced(monkeypatch, losses, *, where=by_chance, most=300, validated=True, settings=None):
     """What is begun with, and the readings that were trained, each to its loss."""
     seen = []
 
@@ -398,7 +398,7 @@ def raced(monkeypatch, losses, *, most=300, validated=True, settings=None):
     monkeypatch.setattr(beginning, "_RACED_ROWS", 400)
     monkeypatch.setattr(beginning, "fit", trained)
     monkeypatch.setattr(beginning, "_losses", answered)
-    train, valid = planted(by_chance), planted(by_chance, 200, 1) if validated else None
+    train, valid = planted(where), planted(where, 200, 1) if validated else None
     settings = settings or SETTINGS
     data = LabelledData({"train": train}, "binary", ("a", "b"))
     task = task_for(data, train, "both", settings)
@@ -438,6 +438,12 @@ def test_with_more_rows_than_the_probe_sees_an_epoch_tells_what_is_read(
 def test_nothing_is_raced_where_the_probe_sees_all_or_nothing_is_open(monkeypatch, how):
     found, seen = raced(monkeypatch, (), **how)
     assert found[0] == how.get("settings", SETTINGS).readings[0] and not seen
+
+
+def test_places_that_the_probe_prefers_are_not_asked_about_again(monkeypatch):
+    # Within one of sixteen parts of a row: without the letters of each place nothing tells.
+    found, seen = raced(monkeypatch, (), where=by_frame)
+    assert found[0] == PAIRED and not seen
 
 
 def test_an_epoch_of_some_rows_is_raced_twice():

@@ -6,9 +6,9 @@ is worth reading: means of all layers always, the places of things, or the given
 where validation rows are clearly better answered for it (docs/results/tuning).
 
 What a network that is trained can use is another question. Words it learns by itself where there
-are many rows, and places it does not. So with more rows than the probe sees, what the probe prefers
-and the places of the given strand are both trained for an epoch, and places are read where
-validation is clearly better for them.
+are many rows, and places it does not. So with more rows than the probe sees, and a probe that does
+not prefer places, what it prefers and the places of the given strand are both trained for an epoch,
+and places are read where validation is clearly better for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from findna.data.splits import strata_of, stratified_holdout
 from findna.files import log
 from findna.inference.answers import scores_of
 from findna.inference.precision import autocast
-from findna.model.heads import TaskConfig
+from findna.model.heads import PLACED_PARTS, TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.training.finetune_settings import PLACED, FinetuneSettings
@@ -86,10 +86,11 @@ def begin(
         probing = frozen.prefer(held, strands, task, STRENGTHS[:3])
         learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
         begun = frozen.beginning(probing, learn, task)
-        places = Probing(strands[-1], PLACED, probing.strength)
         raced = valid is not None and len(valid) and raced_rows(len(train), settings)
-        if valid is None or not raced or places == probing:
+        # A probe that prefers places is not in doubt about them.
+        if valid is None or not raced or PLACED_PARTS & set(probing.parts):
             return begun
+        places = Probing(strands[-1], PLACED, probing.strength)
         rival = frozen.beginning(places, learn, task)
     some = train.where(drawn(len(train), _RACED_ROWS, settings.seed))
     return _after_an_epoch((begun, rival), some, valid, settings, precision)
