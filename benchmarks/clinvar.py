@@ -169,9 +169,7 @@ def main() -> None:
     rows = everything[covered].reset_index(drop=True)
     genome = Genome.open(given.data / "human_hg38" / "hg38_regions.fa.gz")
     model = pick_model(given.model)
-    scored = score_variants(rows[["chrom", "pos", "ref", "alt"]], genome, model)
-    if scored is None:
-        raise ValueError("nothing was scored")
+    scored = score_variants(rows[["chrom", "pos", "ref", "alt"]], genome, model).table
     signs: dict[str, Callable[[Floats], Floats]] = {
         "FINDNA_LLR": lambda x: -x,
         "FINDNA_DIST": lambda x: x,

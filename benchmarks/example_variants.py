@@ -68,14 +68,12 @@ def scores_of(demo: Path, models: list[Path], variants: pd.DataFrame) -> dict[st
     found: dict[str, Floats] = {}
     changes = []
     for model in models:
-        table = score_variants(alleles, genome, model, window=240, percentiles=False)
-        assert table is not None
+        table = score_variants(alleles, genome, model, window=240, percentiles=False).table
         name = next(c for c in table.columns if c.startswith("FINDNA_LOGIT_"))
         changes.append(-table[name].to_numpy(float))
         found[f"{name}, {model.name}"] = changes[-1]
     found["mean of the fine-tuned models"] = np.mean(changes, axis=0)
-    table = score_variants(alleles, genome, demo / "pretrained", percentiles=False)
-    assert table is not None
+    table = score_variants(alleles, genome, demo / "pretrained", percentiles=False).table
     found["FINDNA_LLR, pretrained"] = -table["FINDNA_LLR"].to_numpy(float)
     found["FINDNA_DIST, pretrained"] = table["FINDNA_DIST"].to_numpy(float)
     return found

@@ -163,7 +163,7 @@ def test_score_variants(device: str, genome: Path) -> None:
     table["alt"] = table["ref"].map({"A": "C", "C": "CTT", "G": "T", "T": "A"})
     _close(
         *(
-            score_variants(table, genome, MODEL, percentiles=False, device=where)
+            score_variants(table, genome, MODEL, percentiles=False, device=where).table
             for where in ("cpu", device)
         )
     )

@@ -145,7 +145,10 @@ def test_every_row_comes_out_with_a_score_or_a_reason(
 ) -> None:
     caplog.set_level(logging.INFO)
     file = vcf(tmp_path / "x.vcf", KINDS, "##reference=mine", "##contig=<ID=chr1>")
-    assert score_variants(file, genome, model, tmp_path / "y.vcf") is None
+    found = score_variants(file, genome, model, tmp_path / "y.vcf")
+    assert (found.rows, found.scored, found.output) == (len(KINDS), 3, tmp_path / "y.vcf")
+    with pytest.raises(ValueError, match="the scores went to the output that was named"):
+        _ = found.table
     before, after = file.read_text().splitlines(), (tmp_path / "y.vcf").read_text().splitlines()
     kept = [line for line in after if line in before]
     assert kept[:3] == before[:3] and COLUMNS in kept
@@ -236,21 +239,21 @@ def test_zero_has_one_spelling(
 
 
 def test_tables_have_a_row_an_allele(genome: Genome, model: Model, tmp_path: Path) -> None:
-    table = score_variants(vcf(tmp_path / "x.vcf", KINDS), genome, model)
-    assert table is not None and len(table) == 13
+    table = score_variants(vcf(tmp_path / "x.vcf", KINDS), genome, model).table
+    assert len(table) == 13
     assert table["alt"].tolist()[:4] == [Q[R], "<DEL>", "*", "."]
     assert table["FINDNA_LLR"].notna().sum() == 3
     frame = pd.DataFrame({"chrom": "1", "pos": [1, 1], "ref": R, "alt": [Q[R], "<DEL>"]})
-    small = score_variants(frame, genome, model, percentiles=False)
-    assert small is not None and "FINDNA_LLR_PCT" not in small
+    small = score_variants(frame, genome, model, percentiles=False).table
+    assert "FINDNA_LLR_PCT" not in small
     assert small["FINDNA_LLR"].tolist()[0] == pytest.approx(table["FINDNA_LLR"][0])
     assert small["FINDNA_REASON"].tolist()[1] == "symbolic"
     assert small["id"].tolist() == [".", "."]
-    named = score_variants(frame.assign(id=["rs1", "rs2"]), genome, model, percentiles=False)
-    assert named is not None and named["id"].tolist() == ["rs1", "rs2"]
+    named = score_variants(frame.assign(id=["rs1", "rs2"]), genome, model, percentiles=False).table
+    assert named["id"].tolist() == ["rs1", "rs2"]
     gaps = frame.assign(id=["rs1", None], pos=[1.0, 1.0], alt=[Q[R], None])
-    gappy = score_variants(gaps, genome, model, percentiles=False)
-    assert gappy is not None and gappy["id"].tolist() == ["rs1", "."]
+    gappy = score_variants(gaps, genome, model, percentiles=False).table
+    assert gappy["id"].tolist() == ["rs1", "."]
     assert gappy["pos"].tolist() == [1, 1] and gappy["alt"].tolist() == [Q[R], "."]
     for pos in (None, 1.5):
         with pytest.raises(BadInput, match=r"the data frame, record 2: pos is .*, not a whole"):
@@ -293,8 +296,10 @@ def test_a_wrong_build_further_down_leaves_no_file(
 
 
 def test_few_rows_are_no_verdict(genome: Genome, model: Model, tmp_path: Path) -> None:
-    table = score_variants(vcf(tmp_path / "x.vcf", snvs(19, wrong=lambda k: True)), genome, model)
-    assert table is not None and set(table["FINDNA_REASON"]) == {"ref_mismatch"}
+    table = score_variants(
+        vcf(tmp_path / "x.vcf", snvs(19, wrong=lambda k: True)), genome, model
+    ).table
+    assert set(table["FINDNA_REASON"]) == {"ref_mismatch"}
 
 
 def test_lengths_in_the_header_are_compared(
@@ -313,9 +318,8 @@ def test_lengths_in_the_header_are_compared(
     assert caplog.text.count("chromosome names differ") == 1
     (tmp_path / "regions.fa").write_text(f">chr1:0-20000\n{LETTERS[:20_000]}\n")
     regions = Genome.open(tmp_path / "regions.fa")
-    table = score_variants(vcf(tmp_path / "z.vcf", snvs(4), right), regions, model)
+    table = score_variants(vcf(tmp_path / "z.vcf", snvs(4), right), regions, model).table
     assert "the genome has regions only" in caplog.text
-    assert table is not None
     assert table["FINDNA_REASON"].fillna(".").tolist() == [".", ".", *["outside_regions"] * 2]
 
 
@@ -325,8 +329,7 @@ def test_a_contig_that_only_has_a_like_name_is_missing(
     right, other = f"##contig=<ID=1,length={LENGTH}>", "##contig=<ID=2,length=16571>"
     rows = [row.replace("chr1", "1") for row in snvs(4)]
     mixed = [*rows, *(row.replace("1", "2", 1) for row in rows[:2])]
-    table = score_variants(vcf(tmp_path / "x.vcf", mixed, right, other), genome, model)
-    assert table is not None
+    table = score_variants(vcf(tmp_path / "x.vcf", mixed, right, other), genome, model).table
     assert table["FINDNA_REASON"].fillna(".").tolist() == [*"....", *["contig_missing"] * 2]
     assert "2 has 16,571 bases here and 901 there: rows on them are not scored" in caplog.text
     # Where most lengths differ it is another build, whatever the names are like.
@@ -339,7 +342,7 @@ def test_a_contig_that_only_has_a_like_name_is_missing(
     pattern = str(caught.value).split("grep -v '")[1].split("'")[0]
     lines = [line for line in file.read_text().splitlines() if not re.match(pattern, line)]
     file.write_text("\n".join(lines) + "\n")
-    assert score_variants(file, genome, model) is not None
+    assert score_variants(file, genome, model).scored == 4
 
 
 def test_a_place_beyond_bcf_is_refused_before_its_block_is_scored(
@@ -349,7 +352,7 @@ def test_a_place_beyond_bcf_is_refused_before_its_block_is_scored(
     file = vcf(tmp_path / "x.vcf", rows)
     with pytest.raises(BadInput, match=r"x\.vcf, line 6: POS is 2,147,483,648"):
         score_variants(file, genome, model, tmp_path / "out.bcf")
-    assert score_variants(file, genome, model, tmp_path / "out.vcf.gz") is None
+    assert score_variants(file, genome, model, tmp_path / "out.vcf.gz").rows == 4
 
 
 def test_no_common_chromosome_stops_and_shows_both(
@@ -366,8 +369,7 @@ def test_a_first_block_of_unknown_chromosomes_is_no_verdict(
     genome: Genome, model: Model, tmp_path: Path
 ) -> None:
     rows = [row.replace("chr1", "decoy") for row in snvs(1024)]
-    table = score_variants(vcf(tmp_path / "x.vcf", [*rows, *snvs(1)]), genome, model)
-    assert table is not None
+    table = score_variants(vcf(tmp_path / "x.vcf", [*rows, *snvs(1)]), genome, model).table
     assert table["FINDNA_REASON"].fillna(".").tolist() == [*["contig_missing"] * 1024, "."]
 
 
@@ -554,7 +556,7 @@ def test_real_variants_agree_with_the_genome(
     sample = pd.read_csv(shared_data("variants/clinvar_vepeval_sample1000_grch38.csv.gz"))
     frame = sample.rename(columns={"pos_1based": "pos"})
     genome = Genome.open(shared_data("human_hg38/hg38_regions.fa.gz"))
-    table = score_variants(frame, genome, model)
-    assert table is not None and len(table) == 1000
+    table = score_variants(frame, genome, model).table
+    assert len(table) == 1000
     reasons = table["FINDNA_REASON"].fillna(".").value_counts()
     assert reasons["."] > 250 and "ref_mismatch" not in reasons

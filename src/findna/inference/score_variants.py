@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,7 @@ from findna.inference.variants.shards import (
     refuse_shard_output,
     write_shard,
 )
+from findna.inference.writing import held
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Strand
@@ -64,6 +66,25 @@ _SINGLY = (
 _USE = "research use, not a pathogenicity classifier"
 
 
+@dataclass(frozen=True)
+class ScoreVariantsResult:
+    """What was scored: `rows` of variants, of whose alleles so many have scores (`scored`), and
+    `output`, where they stand; without an output, the `table` itself.
+    """
+
+    rows: int
+    scored: int
+    output: Path | None
+    _table: pd.DataFrame | None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The scores, one row an allele, six digits as in files; `ValueError` when an output was
+        named.
+        """
+        return held(self._table, "the scores")
+
+
 def score_variants(
     variants: str | Path | pd.DataFrame,
     genome: Genome | str | Path,
@@ -78,7 +99,7 @@ def score_variants(
     batch_bases: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
-) -> pd.DataFrame | None:
+) -> ScoreVariantsResult:
     """Score every alternative allele of a VCF; one row out for each row in, in order.
 
     Args:
@@ -87,7 +108,7 @@ def score_variants(
         genome: FASTA or opened genome that the variants were called on.
         model: a model, its folder, its run or its name; None takes the one that comes with findna.
         output: `.vcf`, `.vcf.gz`, `.bcf`, `.tsv`, `.tsv.gz` or `.parquet`; "-" for VCF on standard
-            output; None to get a table back, one row an allele, scores with six digits as in files.
+            output; None to get the table back.
         circular: chromosomes whose windows reach across the origin.
         shard: `i/n` scores every n-th block of rows only; see `merge_shards`.
         strand: "both" averages over both strands.
@@ -133,7 +154,8 @@ def score_variants(
                 scored, header, fields, part, witness, output, others=others, overwrite=overwrite
             )
         _tell(tally, vcf.source, part)
-    return table
+    place = None if output is None else Path(output)
+    return ScoreVariantsResult(tally.rows, tally.reasons[SCORED], place, table)
 
 
 def _refuse_place(output: str | Path | None, part: Shard | None, overwrite: bool) -> None:
