@@ -300,6 +300,17 @@ def test_devices_are_written_directly() -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_a_link_to_a_pipe_is_written_directly(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    (tmp_path / "link").symlink_to(f"/proc/self/fd/{write}")
+    with atomic_file(tmp_path / "link") as target:
+        target.write_text("letters")
+    os.close(write)
+    with open(read) as pipe:
+        assert pipe.read() == "letters"
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_full_disk_is_one_clear_error() -> None:
     with (

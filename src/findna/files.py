@@ -283,9 +283,10 @@ def atomic_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """
     target = Path(path).resolve()
     refuse_existing(path, overwrite)
-    if target.exists() and not target.is_file():
+    # By its own name: a link to a pipe resolves to a name that no file has.
+    if Path(path).exists() and not Path(path).is_file():
         with full_disk_told(path):
-            yield target
+            yield Path(path)
         return
     temporary = _beside(target)
     try:

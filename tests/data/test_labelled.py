@@ -274,14 +274,14 @@ def test_a_bare_sequence_is_called_by_its_file(tmp_path):
 
 
 def test_class_folders_are_sorted_and_split_folders_are_seen(tmp_path):
-    for label, text in (("zebra", "ACGT"), ("ape", "GG\nCC\n"), ("bear", ">r1\nTTT\n>r2\nAAA\n")):
+    for label, text in (("zebra", "ACGT"), ("ape", "GGA\nCC\n"), ("bear", ">r1\nTTT\n>r2\nAAA\n")):
         write(tmp_path / "flat" / label / "1.txt", text)
         write(tmp_path / "parted" / "train" / label / "1.txt", text)
     write(tmp_path / "parted" / "test" / "bear" / "7.txt", "CCC")
     data = read_labelled(tmp_path / "flat")
     assert data.classes == ("ape", "bear", "zebra")
     assert data.splits["train"].ids == ["ape/1", "bear/r1", "bear/r2", "zebra/1"]
-    assert letters(data.splits["train"]) == ["GGCC", "TTT", "AAA", "ACGT"]
+    assert letters(data.splits["train"]) == ["GGACC", "TTT", "AAA", "ACGT"]
     assert data.splits["train"].rows.tolist() == [1, 2, 3, 4]
     parted = read_labelled(tmp_path / "parted")
     assert parted.classes == data.classes and parted.splits["test"].labels.tolist() == [1]
@@ -519,8 +519,86 @@ def test_wrong_folders_and_files(tmp_path):
 
 def test_a_fasta_has_no_columns_to_group_by(tmp_path):
     file = write(tmp_path / "a.fa", ">a|x\nACGT\n>b|y\nGGGG\n")
-    with pytest.raises(BadInput, match="no columns to group by"):
-        read_labelled(file, settings=LabelSettings(group_column="batch"))
+    for column in ("group_column", "sequence_column", "label_column"):
+        option = column.replace("_", "-")
+        with pytest.raises(BadInput, match=rf"a\.fa: --{option} says nothing about these data"):
+            read_labelled(file, settings=LabelSettings(**{column: "batch"}))
+
+
+@pytest.mark.parametrize("column", ["group_column", "sequence_column", "label_column"])
+def test_class_folders_have_no_columns(tmp_path, column):
+    for label in ("ape", "bear"):
+        write(tmp_path / label / "1.txt", "ACGT")
+    with pytest.raises(BadInput, match="says nothing about these data"):
+        read_labelled(tmp_path, settings=LabelSettings(**{column: "batch"}))
+    with pytest.raises(BadInput, match="--label-table says nothing"):
+        read_labelled(tmp_path, settings=LabelSettings(label_table=tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize("text", ["ACGT\nACGT\n", "ACGT\nACG\nACGT\nAC\n", "AC\nACG\n"])
+def test_a_list_of_bare_sequences_is_not_taken_for_one(tmp_path, text):
+    write(tmp_path / "ape" / "1.txt", text)
+    write(tmp_path / "bear" / "1.txt", "ACGT")
+    with pytest.raises(
+        BadInput, match=r"1\.txt: \d lines of letters may be one sequence or as many"
+    ):
+        read_labelled(tmp_path)
+
+
+def test_a_label_table_gives_the_columns_that_are_named(tmp_path):
+    fasta = write(tmp_path / "a.fa", ">a\nACGT\n>b\nGGGG\n")
+    table = write(tmp_path / "t.csv", "id,batch,expr,label\na,1,0.5,x\nb,2,2.5,y\n")
+
+    def read(**named):
+        return read_labelled(fasta, settings=LabelSettings(label_table=table, **named))
+
+    assert read().classes == ("x", "y")
+    values = read(label_column="expr", task="regression")
+    assert values.classes == ("expr",) and values.splits["train"].labels.tolist() == [[0.5], [2.5]]
+    both = read(label_column="batch,expr", task="regression")
+    assert both.splits["train"].labels.tolist() == [[1.0, 0.5], [2.0, 2.5]]
+    with pytest.raises(BadInput, match=r"t\.csv: has no column 'nosuch'"):
+        read(label_column="nosuch")
+    write(table, "id,batch,expr\na,1,0.5\nb,2,2.5\n")
+    with pytest.raises(
+        BadInput, match=r"t\.csv: which column holds the labels\? There are batch, expr"
+    ):
+        read()
+
+
+def test_a_table_of_something_else_beside_a_fasta_holds_no_labels(tmp_path, caplog):
+    fasta = write(tmp_path / "a.fa", ">a label=x\nACGT\n>b label=y\nGGGG\n")
+    answers = write(tmp_path / "a.tsv", "id\tlength\tprediction\na\t4\tx\nb\t4\ty\n")
+    assert read_labelled(fasta).classes == ("x", "y")
+    write(answers, "id\tlabel\na\tu\nb\tv\n")
+    with pytest.raises(
+        BadInput, match=r"a\.fa: labels stand in its headers and, it seems, in a\.tsv"
+    ):
+        read_labelled(fasta)
+    assert read_labelled(fasta, settings=LabelSettings(label_table=answers)).classes == ("u", "v")
+    caplog.set_level("WARNING")
+    answers.unlink()
+    write(
+        fasta, '>a label="two words" k=3\nACGT\n>b label=strong enhancer\nGGGG\n>c label=y k=3\nG\n'
+    )
+    assert read_labelled(fasta).classes == ("strong", "two words", "y")
+    assert "a label ends at a blank: strong in 'b label=strong enhancer' and 0 more" in caplog.text
+
+
+def test_commas_between_thousands_are_no_decimals(tmp_path):
+    with pytest.raises(BadInput, match=r"'1,200' may stand for a point .*\n.*write 1200 or 1\.200"):
+        task_of(tmp_path, ["900", '"1,200"', '"15,300"'], task="regression")
+    data = task_of(tmp_path, ["900", '"1,200"', '"0,125"'], task="regression")
+    assert data.splits["train"].labels[:, 0].tolist() == [900, 1.2, 0.125]
+
+
+def test_rows_without_a_group_are_groups_of_their_own(tmp_path, caplog):
+    caplog.set_level("WARNING")
+    rows = ["ACGT,a,", "ACGT,b,g", "ACGT,a,NA", "ACGT,b,g", "ACGT,a,"]
+    file = write(tmp_path / "t.csv", "sequence,label,batch\n" + "\n".join(rows) + "\n")
+    data = read_labelled(file, settings=LabelSettings(group_column="batch"))
+    assert data.splits["train"].groups.tolist() == [0, 1, 2, 1, 3]
+    assert "3 rows name no group: each is one of its own" in caplog.text
 
 
 def test_fasta_without_labels(tmp_path):

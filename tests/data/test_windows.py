@@ -86,6 +86,18 @@ def test_organelles_are_left_out_unless_asked_for(genome_of: Make) -> None:
         usable_runs(genome_of({"MT": dna(500)}), SamplingSettings(**SMALL))
 
 
+def test_what_is_left_out_as_an_organelle_is_named(
+    genome_of: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    usable_runs(genome_of({"chr1": dna(300), "chrM": dna(200)}), SamplingSettings(**SMALL))
+    assert "left out as organelles: chrM (--organelles reads them)" in caplog.text
+    caplog.clear()
+    lettered = genome_of({f"chr{letter}": dna(300) for letter in "ABCD"})
+    assert len(usable_runs(lettered, SamplingSettings(**SMALL))) == 4
+    assert "organelles" not in caplog.text
+
+
 def test_include_exclude_and_contigs(genome_of: Make, tmp_path: Path) -> None:
     genome = genome_of({"chr1": dna(1000), "chr2": dna(1000)})
     path = bed(tmp_path, "chr1\t100\t400\nchr2\t0\t300\n")

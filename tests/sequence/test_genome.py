@@ -467,7 +467,6 @@ def test_one_based_headers_are_places(write: Callable[..., Path]) -> None:
     [
         ">chr1:10-14\nACGT\n>chr2:1-2\nGG\n",  # one fits each way
         ">chr1:10-14\nACGTAC\n",
-        ">chr1:10-14(+)\nACGT\n",
         ">chr1:0-3\nACGT\n",  # 1-based cannot begin at 0
     ],
 )
@@ -477,6 +476,17 @@ def test_headers_that_do_not_fit_one_way_are_names(
     genome = Genome.open(write(text))
     assert not genome.mapped and genome.chroms == genome.names
     assert "look like regions" in caplog.text
+
+
+def test_strands_behind_places_are_no_part_of_the_name(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As `bedtools getfasta -s` writes them: what was turned is no piece of the genome."""
+    genome = Genome.open(write(">chr1:10-14(+)\nACGT\n>p::chr2:1-3(+)\nGG\n"))
+    assert genome.chroms == ("chr1", "chr2") and genome.starts.tolist() == [10, 1]
+    genome = Genome.open(write(">chr1:10-14(+)\nACGT\n>chr2:1-3(-)\nGG\n"))
+    assert not genome.mapped and genome.chroms == genome.names
+    assert "1 of 2 records are of the minus strand and so no pieces of a genome" in caplog.text
 
 
 @pytest.mark.parametrize("regions", ["auto", "0-based"])

@@ -3,6 +3,8 @@
 import gzip
 import io
 import logging
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +19,12 @@ from findna.files import BadInput
 from findna.sequence import intervals
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import (
+    GFF_TO_BED,
     LINE,
     intersect,
     is_organelle,
     merge,
+    organelles,
     read_bed,
     refuse_unknown,
     regions_bed,
@@ -285,6 +289,29 @@ def test_organelles(names: str) -> None:
 def test_nuclear_names() -> None:
     names = "chr1 I chrX C C1 chrUn_M Mt1 chrm2 pt12 NC_000001.11 chrC_random"
     assert [name for name in names.split() if is_organelle(name)] == []
+
+
+def test_where_chromosomes_are_lettered_no_letter_is_an_organelle() -> None:
+    def found(names: str) -> list[str]:
+        chroms = names.split()
+        return [c for c, one in zip(chroms, organelles(chroms), strict=True) if one]
+
+    assert found("chrA chrB chrC chrD") == []
+    assert found("L M N MT") == ["MT"]
+    assert found("chr1 chr2 chrC chrM") == ["chrC", "chrM"]
+    assert found("a b c") == [] and found("chrB ChrC") == []
+
+
+@pytest.mark.skipif(not shutil.which("awk"), reason="no awk")
+def test_the_line_that_makes_a_bed_of_a_gff_does(tmp_path: Path) -> None:
+    gff = "##gff-version 3\nc1\tx\tgene\t5\t9\t.\t?\t.\tID=g\nc1\tx\tCDS\t2\t4\t.\t-\t0\tID=h\n"
+    (tmp_path / "OLD.gff").write_text(f"{gff}##FASTA\n>c1 whole\nACGTACGTACGT\n")
+    subprocess.run(GFF_TO_BED, shell=True, check=True, cwd=tmp_path)
+    bed = read_bed(tmp_path / "NEW.bed")
+    assert bed[["start", "end", "name", "strand"]].to_numpy().tolist() == [
+        [4, 9, "gene", "."],
+        [1, 4, "CDS", "-"],
+    ]
 
 
 def test_a_header_in_capitals_names_the_same_columns(write: Callable[..., Path]) -> None:

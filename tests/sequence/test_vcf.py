@@ -406,6 +406,25 @@ def test_a_full_disk_is_not_blamed_on_the_rows(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "row", ["c1\t20000\t.\tA\tG\t.\t.\t.", "c1\t5\t.\tA\t<DEL>\t.\t.\tEND=20000"]
+)
+def test_rows_beyond_the_length_in_the_header_are_written_without_an_index(
+    row: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """htslib sizes the index of a BCF by that length."""
+    end = '##INFO=<ID=END,Number=1,Type=Integer,Description="end">'
+    header = [HEADER[0], "##contig=<ID=c1,length=3000>", end, COLUMNS]
+    file = output(tmp_path / "y.bcf", [row], header)
+    assert [path.name for path in tmp_path.iterdir()] == ["y.bcf"]
+    assert "y.bcf: no index is written: a row reaches beyond its chromosome" in caplog.text
+    with open_vcf(file) as vcf:
+        assert len(list(vcf.rows)) == 1
+    monkeypatch.setattr("findna.sequence.variant_index.no_room", lambda folder: True)
+    with pytest.raises(FullDisk):
+        output(tmp_path / "z.bcf", [row], header)
+
+
 @pytest.mark.parametrize("ending", ["vcf.gz", "tsv.gz", "bcf"])
 def test_queries_find_the_rows_of_a_place(ending: str, tmp_path: Path) -> None:
     places = [("c1", p) for p in range(1, 90_000, 701)] + [("c2", p) for p in range(4, 40_000, 997)]

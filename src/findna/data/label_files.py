@@ -17,6 +17,7 @@ from findna.data.label_tables import (
     first_named,
     from_label_table,
     group_column,
+    holds_labels,
     named_label_column,
     read_cells,
     read_rows,
@@ -46,8 +47,12 @@ _LABELLED = (
 )
 # Of `label=a;b;len=9` the labels are a and b: what follows a semicolon may be the next field.
 _HEADER_LABEL = re.compile(
-    r"(?:^|[\s;|])label=([^\s|]+?)(?=;[^;=\s|]+=|;?(?:[\s|]|$))", re.IGNORECASE
+    r"(?:^|[\s;|])label=(?:\"(?P<quoted>[^\"]+)\"|(?P<plain>[^\s|]+?)(?=;[^;=\s|]+=|;?(?:[\s|]|$)))",
+    re.IGNORECASE,
 )
+
+# Behind a label that is not in quotes, a word that begins no other field.
+_MORE_WORDS = re.compile(r"\s+[^\s=|;]+(\s|$)")
 
 
 def read_parts(
@@ -64,6 +69,9 @@ def read_parts(
     files = _split_entries(path, folders=False)
     if files:
         return {split: _read_file(file, settings, genome) for split, file in files.items()}
+    _refuse_unused(
+        path, settings, ("sequence_column", "group_column", "label_column", "label_table")
+    )
     folders = _split_entries(path, folders=True)
     if folders:
         return {split: _read_classes(folder) for split, folder in folders.items()}
@@ -154,12 +162,24 @@ def _read_bare(file: Path) -> Iterator[tuple[str, Codes]]:
         yield from ((record.id, record.codes) for record in read_records(file, format="fasta"))
         return
     with open_bytes(file) as stream:
-        letters = b"".join(stream.read().split())
+        lines = stream.read().split()
+    letters = b"".join(lines)
     if not letters:
         raise BadInput("the sequence is empty", file=file)
     if not _BARE.fullmatch(letters):
         raise _no_class_folder(file, "is no sequence")
+    if len(lines) > 1 and not _wrapped(lines):
+        raise BadInput(
+            f"{len(lines)} lines of letters may be one sequence or as many",
+            file=file,
+            remedy="write one sequence a file on one line, or a FASTA with a line >name above each",
+        )
     yield Path(file.name.removesuffix(".gz")).stem, encode(letters, source=file)
+
+
+def _wrapped(lines: Sequence[bytes]) -> bool:
+    """Whether these are lines of one sequence: all of one length, and the last one shorter."""
+    return {len(line) for line in lines[:-1]} == {len(lines[0])} and len(lines[-1]) < len(lines[0])
 
 
 def _no_class_folder(file: Path, problem: str) -> BadInput:
@@ -168,6 +188,18 @@ def _no_class_folder(file: Path, problem: str) -> BadInput:
         file=file,
         remedy=f"if {file.parent.parent} holds a folder for each task, name one: {file.parent}",
     )
+
+
+def _refuse_unused(path: Path, settings: LabelSettings, names: Sequence[str]) -> None:
+    """Refuse what is asked for and would say nothing."""
+    for name in names:
+        if getattr(settings, name) is not None:
+            raise BadInput(
+                f"--{name.replace('_', '-')} says nothing about these data",
+                file=path,
+                remedy="leave it out, or write one table (CSV) with the columns sequence, label and"
+                " what else is needed",
+            )
 
 
 # ---------------------------------------------------------------- one file
@@ -245,6 +277,7 @@ def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Par
     """
     if genome is None:
         raise BadInput("intervals need a genome", file=path, remedy="give its FASTA with -g")
+    _refuse_unused(path, settings, ("sequence_column", "label_table"))
     table = read_bed(path)
     names = [str(c) for c in table.columns if c != LINE]
     more = [c for c in names if c not in BED_COLUMNS]
@@ -264,7 +297,7 @@ def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Par
         columns,
         list(range(1, len(ids) + 1)),
         [int(line) for line in table[LINE]],
-        None if group is None else [str(v) for v in table[group]],
+        None if group is None else [_bed_word(v) for v in table[group]],
         RowPlaces.of(*(table[c].tolist() for c in ("chrom", "start", "end", "strand"))),
     )
 
@@ -279,28 +312,47 @@ def _read_fasta(path: Path, settings: LabelSettings) -> Part:
     """Labels from `label=X` or a last `|X` in each header, or from a table of id and label beside
     the file.
     """
-    if settings.group_column is not None:
-        raise BadInput(
-            "a FASTA file has no columns to group by",
-            file=path,
-            remedy="write a CSV with the columns sequence, label and the group",
-        )
     records = list(read_records(path, format="fasta"))
-    ids = [record.id for record in records]
-    beside = settings.label_table or _table_beside(path)
+    ids, titles = [record.id for record in records], [record.title for record in records]
+    beside = settings.label_table or _table_beside(path, settings)
+    unused = ("sequence_column", "group_column", *(() if beside else ("label_column",)))
+    _refuse_unused(path, settings, unused)
+    if beside is not None and settings.label_table is None:
+        _refuse_two_sources(path, beside, titles)
     if beside is not None:
-        words = from_label_table(path, beside, ids)
+        columns, words = from_label_table(path, beside, ids, settings)
     else:
-        words = [(_header_label(record.title, path),) for record in records]
+        columns, words = ("label",), [(_header_label(title, path),) for title in titles]
+        _tell_words_behind(path, titles)
     log.info("%s: labels from %s", path, beside or "its headers")
     rows = list(range(1, len(ids) + 1))
-    return Part(path, ids, [r.codes for r in records], words, ("label",), rows)
+    return Part(path, ids, [r.codes for r in records], words, columns, rows)
+
+
+def _refuse_two_sources(path: Path, beside: Path, titles: Sequence[str]) -> None:
+    if titles and all(map(_HEADER_LABEL.search, titles)):
+        raise BadInput(
+            f"labels stand in its headers and, it seems, in {beside.name}",
+            file=path,
+            remedy=f"--label-table {beside} takes those; for the headers' move the table away",
+        )
+
+
+def _tell_words_behind(path: Path, titles: Sequence[str]) -> None:
+    """Say where a label may go on behind its first word."""
+    found = [label for label in map(_HEADER_LABEL.search, titles) if label and label["plain"]]
+    more = [label for label in found if _MORE_WORDS.match(label.string, label.end())]
+    if more:
+        log.warning(
+            "%s: a label ends at a blank: %s in %r and %d more; label=\"two words\" has both",
+            path, more[0]["plain"], more[0].string, len(more) - 1,
+        )  # fmt: skip
 
 
 def _header_label(header: str, path: Path) -> str:
     found = _HEADER_LABEL.search(header)
     if found:
-        return found[1]
+        return found["quoted"] or found["plain"]
     first = header.split()[0]
     if "|" in first:
         return first.rsplit("|", 1)[1]
@@ -312,9 +364,9 @@ def _header_label(header: str, path: Path) -> str:
     )
 
 
-def _table_beside(path: Path) -> Path | None:
+def _table_beside(path: Path, settings: LabelSettings) -> Path | None:
     beside = map(path.with_name, _label_tables(path))
-    return next((table for table in beside if table.is_file()), None)
+    return next((t for t in beside if t.is_file() and holds_labels(t, settings)), None)
 
 
 def _label_tables(path: Path) -> list[str]:

@@ -177,7 +177,7 @@ def _label_words(
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Names of the label columns and the words of each row in them."""
     if settings.label_table is not None:
-        return ("label",), from_label_table(table.file, settings.label_table, ids)
+        return from_label_table(table.file, settings.label_table, ids, settings)
     columns = _label_columns(table.columns, settings, sequence, table.file)
     return columns, list(zip(*(table.column(c) for c in columns), strict=True))
 
@@ -185,6 +185,7 @@ def _label_words(
 def _label_columns(
     columns: tuple[str, ...], settings: LabelSettings, sequence: str | None, file: Path
 ) -> tuple[str, ...]:
+    """The columns that the settings name, or the one that can be guessed."""
     whole = settings.label_column
     if whole and whole in columns:
         return (whole,)
@@ -237,24 +238,38 @@ def group_column(columns: Sequence[str], settings: LabelSettings, file: Path) ->
     return columns[need_column(columns, settings.group_column, file)]
 
 
-def _other(columns: Sequence[str], taken: str | None) -> str:
-    return next(column for column in columns if column != taken)
+def holds_labels(file: Path, settings: LabelSettings) -> bool:
+    """Whether a table that was not named may be one of ids and labels: it has the columns that are
+    asked for, or one that is named as labels are, or two in all.
+    """
+    with open_bytes(file) as stream, open_table(stream, file) as table:
+        columns = table.columns
+    if settings.label_columns:
+        return set(settings.label_columns) <= set(columns)
+    return named_label_column(columns) is not None or len(columns) == 2
 
 
-def from_label_table(path: Path, file: Path, ids: list[str]) -> list[tuple[str, ...]]:
-    """The label of each id in a table with the columns id and label, or else its first two."""
+def from_label_table(
+    path: Path, file: Path, ids: list[str], settings: LabelSettings
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Names of the label columns of a table of ids and labels, and the words of each id in them.
+
+    Labels are in the columns that the settings name, else in one with a usual name or the only one
+    beside the ids.
+    """
     table = read_cells(file)
-    if len(table.columns) < 2:
+    taken = {settings.label_column, *settings.label_columns, named_label_column(table.columns)}
+    others = [c for c in table.columns if c not in taken]
+    if len(table.columns) < 2 or not others:
         raise BadInput("a label table has two columns, id and label", file=file)
-    label = first_named(table.columns, _LABEL_NAMES)
-    id_at = find_id_column(table.columns, None, file)
-    # Where one of the two has no usual name, it is the first of the other columns.
-    called = table.columns[id_at] if id_at is not None else _other(table.columns, label)
-    label = label or _other(table.columns, called)
-    known: dict[str, str] = {}
-    pairs = zip(table.column(called), table.column(label), table.lines, strict=True)
-    for name, word, line in pairs:
-        if known.setdefault(name, word) != word:
+    called = others[find_id_column(others, None, file) or 0]
+    rest = tuple(c for c in table.columns if c != called)
+    alone = len(rest) == 1 and settings.label_column is None
+    labels = rest if alone else _label_columns(rest, settings, None, file)
+    known: dict[str, tuple[str, ...]] = {}
+    words = list(zip(*(table.column(c) for c in labels), strict=True))
+    for name, row, line in zip(table.column(called), words, table.lines, strict=True):
+        if known.setdefault(name, row) != row:
             raise BadInput("this id has two labels", file=file, record=name, line=line)
     missing = next((name for name in ids if name not in known), None)
     if missing is not None:
@@ -262,4 +277,4 @@ def from_label_table(path: Path, file: Path, ids: list[str]) -> list[tuple[str, 
     unused = len(known.keys() - set(ids))
     if unused:
         log.warning("%s: %d labels belong to no sequence of %s", file, unused, path)
-    return [(known[name],) for name in ids]
+    return labels, [known[name] for name in ids]

@@ -36,6 +36,8 @@ _NUMBER = re.compile(
     r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+# Of decimals some would begin with 0 or have more digits, or fewer.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SEPARATOR = ";"
 _TWO_CLASSES = (
     "--label-column names the column of labels; where all rows are of what you look for,"
@@ -114,12 +116,20 @@ def _how(settings: LabelSettings) -> str:
 
 
 def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
-    names: dict[str, int] = {}
-    return {
-        split: np.array([names.setdefault(g, len(names)) for g in part.groups], np.int64)
-        for split, part in parts.items()
-        if part.groups is not None
-    }
+    """A number for each group; a row whose group is not told is one of its own."""
+    numbers: dict[object, int] = {}
+    numbered = {}
+    for split, part in parts.items():
+        if part.groups is None:
+            continue
+        keys = [(split, at) if g in MISSING else g for at, g in enumerate(part.groups)]
+        numbered[split] = np.array(
+            [numbers.setdefault(key, len(numbers)) for key in keys], np.int64
+        )
+        alone = sum(group in MISSING for group in part.groups)
+        if alone:
+            log.warning("%s: %d rows name no group: each is one of its own", part.source, alone)
+    return numbered
 
 
 def _guess_kind(part: Part) -> TaskKind:
@@ -303,7 +313,14 @@ def _zero_or_one(word: str, at: int, part: Part) -> int:
 
 def _values(part: Part) -> NDArray[np.float64]:
     """Numbers (n, T); decimal commas are read as points."""
-    if any(_DECIMAL_COMMA.fullmatch(w) for row in part.words for w in row):
+    commas = [w for row in part.words for w in row if _DECIMAL_COMMA.fullmatch(w)]
+    if commas:
+        if all(map(_THOUSANDS.fullmatch, commas)):
+            raise BadInput(
+                f"the comma in {commas[0]!r} may stand for a point or between thousands",
+                file=part.source,
+                remedy=f"write {commas[0].replace(',', '')} or {commas[0].replace(',', '.')}",
+            )
         log.info("%s: decimal commas in the labels are read as points", part.source)
     return np.array(
         [[_finite(word, at, part) for word in row] for at, row in enumerate(part.words)], np.float64

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from findna.files import BadInput, file_digest, refuse_stream
+from findna.files import BadInput, file_digest, log, refuse_stream
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import intersect, is_organelle, read_bed, subtract, to_store
+from findna.sequence.intervals import intersect, organelles, read_bed, subtract, to_store
 from findna.settings import Settings
 
 Runs = NDArray[np.int64]
@@ -126,13 +126,17 @@ def _wanted_records(genome: Genome, settings: SamplingSettings) -> NDArray[np.bo
         return np.array([chrom in named for chrom in genome.chroms], dtype=np.bool_)
     if settings.organelles:
         return np.ones(len(genome.chroms), dtype=np.bool_)
-    wanted = np.array([not is_organelle(chrom) for chrom in genome.chroms], dtype=np.bool_)
+    wanted = ~organelles(genome.chroms)
     if not wanted.any():
         raise BadInput(
             "has organelle contigs only, which are left out",
             file=genome.source,
             remedy="give --organelles to read them",
         )
+    left = dict.fromkeys(c for c, kept in zip(genome.chroms, wanted, strict=True) if not kept)
+    if left:
+        names = ", ".join(list(left)[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
+        log.info("left out as organelles: %s (--organelles reads them)", names)
     return wanted
 
 

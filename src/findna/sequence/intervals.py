@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from findna.files import BadInput, log, open_bytes, printable
 from findna.sequence.genome import Genome
@@ -22,7 +23,10 @@ from findna.sequence.regions import Integers, parse_region, refuse_far
 # Column of a BED data frame with the line each row was read from, for errors further on.
 LINE = "line number"
 _COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
-GFF_TO_BED = "awk -F'\\t' -v OFS='\\t' '!/^#/ {print $1,$4-1,$5,$3,\".\",$7}' OLD.gff > NEW.bed"
+GFF_TO_BED = (
+    "awk -F'\\t' -v OFS='\\t' 'NF==9 && !/^#/ {print $1,$4-1,$5,$3,\".\",$7==\"?\"?\".\":$7}'"
+    " OLD.gff > NEW.bed"
+)
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
 # Bases an interval may reach beyond the last region of a chromosome that only regions stand for:
 # a whole chromosome may be asked for, but not terabytes of N for a mistyped end.
@@ -354,6 +358,25 @@ _ORGANELLE_WORD = re.compile(r"mitochondri|chloroplast|plastid|apicoplast|kineto
 def is_organelle(chrom: str) -> bool:
     """Whether a name is that of a mitochondrial or plastid sequence: chrM, MT, Mito, Pt, ..."""
     name = chrom.lower()
-    bare = name.removeprefix("chromosome").removeprefix("chr").lstrip("_")
     # A lone C is a nuclear chromosome name (cat); only chrC is the chloroplast.
-    return (bare in _ORGANELLES and name != "c") or bool(_ORGANELLE_WORD.search(name))
+    return (_bare(name) in _ORGANELLES and name != "c") or bool(_ORGANELLE_WORD.search(name))
+
+
+def organelles(chroms: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of all names (R,) of a genome are those of organelles.
+
+    Where chromosomes are lettered none is told by its letter: chrC is nuclear beside chrB or chrD.
+    """
+    known = {chrom.lower() for chrom in chroms}
+    found = [is_organelle(chrom) and not _lettered(chrom.lower(), known) for chrom in chroms]
+    return np.array(found, dtype=np.bool_)
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("chromosome").removeprefix("chr").lstrip("_")
+
+
+def _lettered(name: str, known: set[str]) -> bool:
+    """Whether a name is one letter, and that before or behind it another name."""
+    neighbours = {name[:-1] + chr(ord(name[-1]) + step) for step in (-1, 1)}
+    return len(_bare(name)) == 1 and bool(neighbours & known)

@@ -23,9 +23,11 @@ Integers = npt.NDArray[np.int64]
 RegionHeaders = Literal["auto", "off", "0-based", "1-based"]
 
 _REGION = re.compile(r"(?P<chrom>\S+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
-# `bedtools getfasta -name` writes the name of the interval before its place.
-_HEADER = re.compile(rf"(?:\S*::)?{_REGION.pattern}")
+# `bedtools getfasta -name` writes the name of the interval before its place, `-s` the strand behind
+# it; what was turned is no piece of its genome.
+_HEADER = re.compile(rf"(?:\S*::)?{_REGION.pattern}(?:\(\+\))?")
 _LIKE_REGION = re.compile(r":[\d,]+-[\d,]+")
+_TURNED = re.compile(rf"(?:\S*::)?{_REGION.pattern}\(-\)")
 # No chromosome comes near; what is beyond would overflow where places are reckoned with.
 _FARTHEST = 1 << 40
 
@@ -144,7 +146,14 @@ def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
                 how,
             )
             return _mapped(headers or (), base, names, source)
-    if all(_LIKE_REGION.search(name) for name in names):
+    turned = sum(map(bool, map(_TURNED.fullmatch, names)))
+    if turned:
+        log.warning(
+            "%s: %d of %d records are of the minus strand and so no pieces of a genome; each record"
+            " is taken as a chromosome of its own (bedtools getfasta without -s would place them)",
+            source, turned, len(names),
+        )  # fmt: skip
+    elif all(_LIKE_REGION.search(name) for name in names):
         log.warning(
             "%s: the names look like regions, but end − start does not fit the lengths one way; "
             "each record is taken as a chromosome of its own (a table of regions would place them)",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pysam
 
-from findna.files import FullDisk, atomic_file, log
+from findna.files import FullDisk, atomic_file, log, no_room
 from findna.sequence.bcf import quiet_htslib
 from findna.sequence.vcf import Scored
 
@@ -55,7 +55,8 @@ def write_index(made: Path, output: Path, order: Order) -> None:
     """Index `made` under the name that the index has beside `output`; stale ones go.
 
     `.bcf` and rows that reach beyond 2^29 bases get a `.csi`, others a `.tbi`; rows that are not
-    sorted get none, with a warning.
+    sorted, or reach beyond the length that the header gives their chromosome, get none, with a
+    warning.
     """
     if not order.sorted:
         remove_indexes(output)
@@ -64,21 +65,26 @@ def write_index(made: Path, output: Path, order: Order) -> None:
         )
         return
     csi = output.name.lower().endswith(".bcf") or order.longest > TBI_LIMIT
-    try:
-        _index(made, output, csi)
-    except FullDisk:
-        if csi:
-            raise
-        # Or END or SVLEN of a row reaches too far for a .tbi: htslib has the same words for both.
-        csi = True
-        _index(made, output, csi)
-    remove_indexes(output, but=".csi" if csi else ".tbi")
+    for ending in (".csi",) if csi else (".tbi", ".csi"):
+        try:
+            _index(made, output, ending)
+        except FullDisk:
+            # Or a row reaches too far for this index: htslib has the same words for both.
+            if no_room(output.parent):
+                raise
+        else:
+            remove_indexes(output, but=ending)
+            return
+    remove_indexes(output)
+    log.warning(
+        "%s: no index is written: a row reaches beyond its chromosome as the header has it", output
+    )
 
 
-def _index(made: Path, output: Path, csi: bool) -> None:
+def _index(made: Path, output: Path, ending: str) -> None:
     name = output.name.lower()
     preset = {"preset": "bcf" if name.endswith(".bcf") else "vcf"}
     how = _TABLE if name.endswith(".tsv.gz") else preset
-    index = output.with_name(output.name + (".csi" if csi else ".tbi"))
+    index = output.with_name(output.name + ending)
     with atomic_file(index, overwrite=True) as made_index, quiet_htslib():
-        pysam.tabix_index(str(made), force=True, csi=csi, index=str(made_index), **how)
+        pysam.tabix_index(str(made), force=True, csi=ending == ".csi", index=str(made_index), **how)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from findna.sequence.alphabet import C, Codes, G, N, codes_of, reverse_complement, soft_of
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import is_organelle
+from findna.sequence.intervals import organelles
 from findna.sequence.regions import Integers
 from findna.settings import Settings
 
@@ -109,8 +109,8 @@ class Search:
         self.tolerance = (
             settings.repeat_tolerance if wanted.by_soft_mask else settings.cpg_tolerance
         )
-        chroms = np.array(genome.chroms)[genome.record_at(room[:, 0])]
-        organelle = np.array([is_organelle(chrom) for chrom in chroms], np.bool_)
+        record = genome.record_at(room[:, 0])
+        chroms, organelle = np.array(genome.chroms)[record], organelles(genome.chroms)[record]
         order = np.lexsort((chroms, organelle))
         self.room = room[order]
         self.upto = np.cumsum(self.room[:, 1] - self.room[:, 0])
