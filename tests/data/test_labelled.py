@@ -350,7 +350,7 @@ def test_of_two_classes_the_second_is_what_one_looks_for(tmp_path, caplog):
     ):  # fmt: skip
         for labels in (pair, pair[::-1]):
             assert task_of(tmp_path, labels).classes == pair
-    assert "--task overrides); acceptor is the positive class" in caplog.text
+    assert "the setting task overrides); acceptor is the positive class" in caplog.text
     assert task_of(tmp_path, ["notch", "nocturnal"]).classes == ("nocturnal", "notch")
     assert task_of(tmp_path, ["wto", "-x"]).classes == ("-x", "wto")
     assert task_of(tmp_path, ["not a", "a", "b"]).classes == ("a", "b", "not a")
@@ -426,7 +426,7 @@ def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
     guessed = read_labelled(file)
     assert letters(guessed.splits["train"]) == ["CCCC", "TTTT"] and guessed.classes == ("x", "y")
     assert "column sequence" in caplog.text and "'activity'" in caplog.text
-    assert "binary task over x, y (guessed; --task overrides)" in caplog.text
+    assert "binary task over x, y (guessed; the setting task overrides)" in caplog.text
     named = read_labelled(
         file,
         settings=LabelSettings(

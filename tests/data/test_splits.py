@@ -6,9 +6,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from findna.data import similarity
 from findna.data.labelled import LabelledSplit
+from findna.data.places import RowPlaces
 from findna.data.similarity import (
     connected,
     kmer_counts,
@@ -212,6 +215,50 @@ def test_a_holdout_takes_its_share_of_every_class():
     strata = np.repeat([0, 1], [900, 100])
     held = stratified_holdout(strata, np.arange(1000), 0.1, seed=0)
     assert held.sum() == 100 and held[strata == 1].sum() == 10
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_a_large_group_is_held_after_parts_of_the_size_that_is_asked_for(share):
+    random = np.random.default_rng(0)
+    groups = np.arange(2000)
+    groups[: int(share * 2000)] = 0
+    strata = random.integers(0, 2, 2000)
+    first, second = (stratified_holdout(strata, groups, 0.1, 0, part) for part in (0, 1))
+    for held in (first, second):
+        assert 0.03 < held.mean() < 0.12 and not held[0]
+    assert any(stratified_holdout(strata, groups, 0.1, 0, part)[0] for part in range(10))
+
+
+def test_rows_that_overlap_in_a_genome_stay_together():
+    random = np.random.default_rng(1)
+    codes = [random_codes(random, 200) for _ in range(6)]
+    # Half of each lies in the next, which their words alone would not tell.
+    start = np.array([100, 0, 200, 1000, 1199, 1200])
+    chrom = ["1", "1", "1", "1", "1", "2"]
+    places = RowPlaces.of(chrom, start.tolist(), (start + 200).tolist(), ["+"] * 6)
+    split = LabelledSplit(list("abcdef"), codes, np.zeros(6, np.int64), np.arange(6), None, places)
+    found = groups_of(split)
+    assert found[0] == found[1] == found[2] and found[3] == found[4]
+    assert len(np.unique(found)) == 3
+    assert len(np.unique(groups_of(dataclasses.replace(split, places=None)))) == 6
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.integers(1, 9)), max_size=25)
+)
+def test_stretches_are_those_of_plain_counting(rows):
+    places = RowPlaces.of([c for c, *_ in rows], [s for _, s, _ in rows],
+                          [s + n for _, s, n in rows], ["."] * len(rows))  # fmt: skip
+    links = [
+        (i, j)
+        for i, (c, s, n) in enumerate(rows)
+        for j, (other, at, many) in enumerate(rows)
+        if c == other and s < at + many and at < s + n
+    ]
+    wanted = connected(np.array(links, np.int64).reshape(-1, 2), len(rows))
+    found = places.stretches()
+    pairs = set(zip(found.tolist(), wanted.tolist(), strict=True))
+    assert len(pairs) == len(set(found.tolist())) == len(set(wanted.tolist()))
 
 
 def test_a_rare_class_is_never_held_out_whole():

@@ -314,6 +314,9 @@ def test_a_name_that_means_another_model_or_other_rows_is_refused(tmp_path, mode
         evaluate(task_data(), out, models=[f"mine={other}"], settings=_linear(1), device="cpu")
     with pytest.raises(BadInput, match="test rows of own was another"):
         evaluate(task_data(test=rows_of(50, 4)), out, settings=_linear(1), device="cpu")
+    renamed = LabelledData(task_data().splits, "binary", ("x", "y"), "own.csv")
+    with pytest.raises(BadInput, match="classes of own was another"):
+        evaluate(renamed, out, settings=_linear(1), device="cpu")
     evaluate(task_data(), out, models=[f"new={other}"], settings=_linear(1), device="cpu")
 
 

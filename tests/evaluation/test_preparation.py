@@ -153,8 +153,37 @@ def test_splits_that_are_not_possible_are_refused():
     data = data_of(train=split_of(60, 1), test=split_of(30, 3))
     with pytest.raises(BadInput, match="no official validation split"):
         prepare("own", data, ProtocolSettings(split="official"))
+    both = data_of(train=split_of(60, 1), dev=split_of(30, 3))
+    with pytest.raises(BadInput, match="there is no test split: one is set aside of all rows"):
+        prepare("own", both, ProtocolSettings(split="official"))
+    assert (
+        "dev rows join train: there is no test split"
+        in prepare("own", both, ProtocolSettings()).notes
+    )
     with pytest.raises(BadInput, match="no chromosome"):
         prepare("own", data, ProtocolSettings(split="chromosome"))
+
+
+def test_few_shot_keeps_near_duplicates_together_beside_an_official_split():
+    random = np.random.default_rng(4)
+    families = split_of(40, 1, length=120)
+    copies = [codes.copy() for codes in families.codes for _ in range(5)]
+    for copy in copies:
+        copy[random.integers(120)] = 0
+    train = replace(split_of(200, 1), codes=copies, labels=np.repeat(families.labels, 5))
+    found = prepare(
+        "own", data_of(train=train, dev=split_of(50, 2), test=split_of(30, 3)),
+        ProtocolSettings(few_shot=50),
+    )  # fmt: skip
+    parts = found.parts(0).splits
+    teach, choose = ({int(i.split("-")[1]) // 5 for i in parts[s].ids} for s in ("train", "dev"))
+    assert teach and choose and not teach & choose
+
+
+def test_a_rare_class_is_not_lost_where_training_rows_are_fewer():
+    train = split_of(1000, 1, positive=0.01)
+    drawn = train.where(drawn_rows(train, "binary", 40))
+    assert len(drawn) == 40 and drawn.labels.sum() == 1
 
 
 def test_few_shot_draws_rows_of_each_class_and_chooses_among_them():

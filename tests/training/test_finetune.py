@@ -66,6 +66,23 @@ class SpySplits(dict):
         raise ReadTooEarly
 
 
+def test_a_test_split_that_chooses_is_refused_and_shared_rows_are_said(tmp_path, caplog):
+    for split, seed in (("train", 1), ("dev", 2), ("test", 2)):
+        random = np.random.default_rng(seed)
+        rows = ["".join(random.choice(list("ACGT"), 40)) + f",{n % 2}" for n in range(24)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["sequence,label", *rows, ""]))
+    settings = FinetuneSettings(**QUICK | {"train": "probe"})
+    how = {"model": small_model(), "settings": settings, "device": "cpu"}
+    with pytest.raises(BadInput, match="the test split holds the same sequences as dev"):
+        finetune(tmp_path, tmp_path / "run", **how)
+    assert not (tmp_path / "run").exists()
+    test = tmp_path / "test.csv"
+    test.write_text(test.read_text() + "ACGTACGTACGTACGT,1\n")
+    found = finetune(tmp_path, tmp_path / "run", **how).metrics["rows"]
+    assert (found["test_also_in_validation"], found["test_also_in_train"]) == (24, 0)
+    assert "24 of 25 test rows also stand in validation" in caplog.text
+
+
 # ---------------------------------------------------------------- the straight line
 
 
@@ -82,7 +99,10 @@ def test_a_learnable_task_is_learned_and_judged_on_the_test_split(run):
     assert metrics == run.metrics
     assert metrics["metrics"]["accuracy"]["value"] >= 0.9
     assert metrics["metrics"]["mcc"]["low"] > 0.5
-    assert metrics["rows"] == {"train": 96, "validation": 24, "test": 40, "test_also_in_train": 0}
+    assert metrics["rows"] == {
+        "train": 96, "validation": 24, "test": 40, "test_also_in_train": 0,
+        "test_also_in_validation": 0,
+    }  # fmt: skip
     assert metrics["protocol"].startswith("test split, read once")
     assert set(metrics["metrics"]) == {
         "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "auprc",

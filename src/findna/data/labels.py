@@ -112,7 +112,12 @@ def _listed(classes: Sequence[str]) -> str:
 
 
 def _how(settings: LabelSettings) -> str:
-    return " (guessed; --task overrides)" if settings.task == "auto" else ""
+    return " (guessed; the setting task overrides)" if settings.task == "auto" else ""
+
+
+def _kind_is(kind: str) -> str:
+    """How a command is told the kind of task; `--task` of `evaluate` names tasks of a suite."""
+    return f"--task {kind} (evaluate: --set task={kind})"
 
 
 def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
@@ -159,7 +164,7 @@ def _refuse_some_words(part: Part, strange: set[str], distinct: int) -> None:
             f"the labels are numbers, but for {', '.join(map(repr, sorted(strange)[:5]))}",
             file=part.source,
             record=part.ids[at],
-            remedy="remove these rows, or say --task multiclass if the numbers are classes",
+            remedy=f"remove these rows, or say {_kind_is('multiclass')} if the numbers are classes",
         )
 
 
@@ -223,7 +228,7 @@ def _check_columns(part: Part, kind: TaskKind) -> None:
         raise BadInput(
             f"a {kind} task has one label column, not {len(part.columns)}",
             file=part.source,
-            remedy="name one with --label-column, or use --task multilabel",
+            remedy=f"name one with --label-column, or use {_kind_is('multilabel')}",
         )
 
 
@@ -242,13 +247,13 @@ def _check_classes(
             f"{len(classes):,} different labels in {rows:,} rows of {part.columns[0]}: these look"
             " like names of rows, not like classes",
             file=part.source,
-            remedy=f"{_TWO_CLASSES}; --task multiclass takes them as they are",
+            remedy=f"{_TWO_CLASSES}; {_kind_is('multiclass')} takes them as they are",
         )
     if kind == "binary" and len(classes) > 2:
         raise BadInput(
             f"a binary task has two classes, found {len(classes)}: {_listed(classes)}",
             file=part.source,
-            remedy="use --task multiclass or --task regression",
+            remedy=f"use {_kind_is('multiclass')} or {_kind_is('regression')}",
         )
     if kind == "multilabel" and not classes:
         raise BadInput("no training row has any label", file=part.source)

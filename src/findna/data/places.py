@@ -60,6 +60,20 @@ class RowPlaces:
             np.concatenate([self.strand, other.strand]),
         )
 
+    def stretches(self) -> Ints:
+        """Number (n,) of the stretch of a genome that each lies in: places that overlap, by one
+        base or more, lie in one.
+        """
+        chrom = np.unique(self.chrom, return_inverse=True)[1]
+        # One line for all chromosomes, with room between them.
+        begin = chrom * (int(self.end.max(initial=0)) + 1)
+        order = np.argsort(begin + self.start, kind="stable")
+        reached = np.maximum.accumulate((begin + self.end)[order])
+        new = (begin + self.start)[order][1:] >= reached[:-1]
+        number = np.empty(len(self), np.int64)
+        number[order] = np.append(np.zeros(min(1, len(self)), np.int64), np.cumsum(new))
+        return number
+
     def frame(self) -> pd.DataFrame:
         """Columns chrom, start, end and strand, one row a place."""
         return pd.DataFrame(

@@ -3,11 +3,11 @@
 A sequence and its reverse complement are one. Otherwise two sequences are near-duplicates when they
 share at least half of the k-mer positions of the shorter one (k = 12, strands put together, none
 over an N; a word that stands m and n times is shared min(m, n) times): about 95 % identity over the
-whole length, or exact overlap of half the length. Candidates come from one-permutation min-hash
-(Li, Owen and Zhang 2012) with 64 bins over words and their number in the sequence, so that repeats
-count as often as they stand; each candidate pair is then counted exactly. A sequence within another
-one of more than ten times its length may be missed, and of a large family a pair that shares hardly
-more than half.
+whole length, or an exact overlap of hardly more than half of it, (L + 11) / 2 bases. Candidates
+come from one-permutation min-hash (Li, Owen and Zhang 2012) with 64 bins over words and their
+number in the sequence, so that repeats count as often as they stand; each candidate pair is then
+counted exactly. A sequence within another one of more than ten times its length may be missed, and
+of a large family a pair that shares hardly more than half.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ from findna.files import BadInput, log
 _FEW_ALIKE = 10
 # Folds that a held share is made of, if a few of them come near enough.
 _FOLDS_A_SHARE = 20
+# Times its share of the rows that a fold may have before others are held first.
+_OVERSIZED = 1.5
 
 
 def joined_groups(one: Ints, other: Ints) -> Ints:
@@ -125,8 +127,9 @@ def stratified_holdout(
     """True (n,) for about `fraction` of the rows: whole groups, each stratum in its share.
 
     Parts 0, 1, ... are disjoint until all rows have been held once; then rows are dealt anew. Few
-    large groups cannot give every part all strata: parts that lack fewer come first, and where
-    there are fewer groups than parts, they come again. See `without_unlearned`.
+    large groups cannot give every part all strata: parts that lack fewer come first, of these such
+    as a large group makes larger than was asked for last, and where there are fewer groups than
+    parts, they come again. See `without_unlearned`.
     """
     share = Fraction(fraction).limit_denominator(max(_FOLDS_A_SHARE, round(1 / fraction)))
     # Something is left to learn from, whatever is asked for.
@@ -138,7 +141,9 @@ def stratified_holdout(
     with_rows = max(1, int(np.count_nonzero(present)))
     many = max(1, min(round(share * with_rows), with_rows - 1))
     chosen = (part * many + np.arange(many)) % with_rows
-    held = np.isin(fold, np.argsort(-np.array(present), kind="stable")[chosen])
+    size = np.bincount(fold, minlength=folds)
+    oversized = np.where(size > _OVERSIZED * len(fold) / folds, size, 0)
+    held = np.isin(fold, np.lexsort((oversized, -np.array(present)))[chosen])
     return without_unlearned(held, strata, groups)
 
 
@@ -208,15 +213,44 @@ def _moved(fold: Ints, rows: Bools) -> Ints:
     return np.where(rows, held.argmin(), fold)
 
 
-def groups_of(rows: LabelledSplit) -> Ints:
-    """Rows that must stay together: near-duplicates, and equal values of the group column."""
+def alike_groups(rows: LabelledSplit) -> Ints:
+    """Groups (n,) of rows of the same DNA: near-duplicates, and places that overlap."""
     near = near_duplicate_groups(rows.codes)
-    found = near if rows.groups is None else joined_groups(near, rows.groups)
+    return near if rows.places is None else joined_groups(near, rows.places.stretches())
+
+
+def groups_of(rows: LabelledSplit) -> Ints:
+    """Rows that must stay together: those of the same DNA, and equal values of the group column."""
+    alike = alike_groups(rows)
+    found = alike if rows.groups is None else joined_groups(alike, rows.groups)
     together = len(rows) - len(np.unique(found))
     if together:
         share = f"{together:,} of {len(rows):,} rows"
-        log.info("kept with a near-duplicate or their group when rows are split: %s", share)
+        log.info(
+            "kept with a near-duplicate, an overlapping row or their group when rows are split: %s",
+            share,
+        )
     return found
+
+
+def refuse_same_rows(data: LabelledData) -> None:
+    """`BadInput` where there is a test split and it is the training or validation split."""
+    if "test" not in data.splits:
+        return
+    test = _distinct(data.splits["test"])
+    for split in ("train", "dev"):
+        if split in data.splits and _distinct(data.splits[split]) == test:
+            raise BadInput(
+                f"the test split holds the same sequences as {split}: a score on it would say"
+                " nothing about new sequences",
+                file=data.source,
+                remedy="give rows that take no part in learning and choosing, or leave the test"
+                " file away: some rows are then set aside",
+            )
+
+
+def _distinct(rows: LabelledSplit) -> frozenset[bytes]:
+    return frozenset(codes.tobytes() for codes in rows.codes)
 
 
 def parted(
@@ -259,8 +293,8 @@ def _at_least_two_groups(groups: Ints) -> int:
     found = len(np.unique(groups))
     if found < 2:
         raise BadInput(
-            f"all {len(groups):,} rows are near-duplicates or of one group: no part of them can"
-            " judge what was learned from the rest",
+            f"all {len(groups):,} rows are near-duplicates, overlap or are of one group: no part of"
+            " them can judge what was learned from the rest",
             remedy="give a test split, or --folds 0 to learn without being judged",
         )
     return found

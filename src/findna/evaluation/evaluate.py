@@ -149,6 +149,7 @@ def _digests(
         elif isinstance(table, HuggingFaceEmbedder):
             found[f"embedder {table.name}"] = table.digest
     for task in prepared:
+        found[f"classes of {task.name}"] = f"{task.data.kind}: {', '.join(task.data.classes)}"
         found[f"test rows of {task.name}"] = task.test.digest
         found[f"train rows of {task.name}"] = task.data.splits["train"].digest
         if task.dev is not None:

@@ -18,8 +18,15 @@ from pydantic import Field
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.parts import LabelSettings
-from findna.data.similarity import identical_up_to_strand, near_duplicate_groups
-from findna.data.splits import joined_groups, parted, strata_of, stratified_holdout
+from findna.data.similarity import identical_up_to_strand
+from findna.data.splits import (
+    alike_groups,
+    joined_groups,
+    parted,
+    refuse_same_rows,
+    strata_of,
+    stratified_holdout,
+)
 from findna.files import BadInput, log
 from findna.metrics import primary_metric
 from findna.resampling import word_on_groups
@@ -149,7 +156,7 @@ def prepare(
     """
     data, notes = _with_test(data.named(), settings, tuple(notes))
     test = data.splits["test"]
-    _refuse_same_rows(data)
+    refuse_same_rows(data)
     how = _how(data, settings)
     train, dev = data.splits["train"], data.splits.get("dev")
     if dev is not None and how != "official":
@@ -177,7 +184,15 @@ def _with_test(
         return data, notes
     rows = data.splits["train"]
     if "dev" in data.splits:
+        if settings.split == "official":
+            raise BadInput(
+                "there is no test split: one is set aside of all rows, and the validation split"
+                " cannot stay as it is",
+                file=data.source,
+                remedy="give a test split, or leave --split official away",
+            )
         rows = rows.and_then(data.splits["dev"])
+        notes += ("dev rows join train: there is no test split",)
     groups = _groups(rows, "similarity", alone=False)
     strata = strata_of(rows.labels, data.kind)
     held = stratified_holdout(strata, groups, settings.test_fraction, seed=0)
@@ -189,25 +204,8 @@ def _with_test(
         )
     splits = {"train": rows.where(~held), "test": rows.where(held)}
     share = f"{int(held.sum()):,} of {len(rows):,} rows"
-    note = f"no test split was given: {share} are set aside, whole near-duplicate clusters"
+    note = f"no test split was given: {share} are set aside, whole clusters of near-duplicates"
     return replace(data, splits=splits), (*notes, note)
-
-
-def _refuse_same_rows(data: LabelledData) -> None:
-    test = _distinct(data.splits["test"])
-    for split in ("train", "dev"):
-        if split in data.splits and _distinct(data.splits[split]) == test:
-            raise BadInput(
-                f"the test split holds the same sequences as {split}: a score on it would say"
-                " nothing about new sequences",
-                file=data.source,
-                remedy="give rows that take no part in learning and choosing, or leave the test"
-                " file away: some rows are then set aside",
-            )
-
-
-def _distinct(rows: LabelledSplit) -> frozenset[bytes]:
-    return frozenset(codes.tobytes() for codes in rows.codes)
 
 
 def _how(data: LabelledData, settings: ProtocolSettings) -> How:
@@ -247,10 +245,10 @@ def _groups(rows: LabelledSplit, how: How, *, alone: bool) -> Ints:
         found = _chromosomes(rows)
         if found is None:
             raise ValueError("rows have no places")
-    elif how == "similarity":
-        found = near_duplicate_groups(rows.codes)
-    else:
+    elif how == "stratified":
         found = identical_up_to_strand(rows.codes)
+    else:
+        found = alike_groups(rows)
     return found if rows.groups is None else joined_groups(found, rows.groups)
 
 
@@ -270,8 +268,10 @@ def drawn_rows(rows: LabelledSplit, kind: str, many: int, seed: int = 0) -> NDAr
     """True (n,) for `many` rows with classes in their shares; the same rows for the same seed."""
     place, size = _shuffled_places(strata_of(rows.labels, kind), (seed, len(rows)))
     chosen = np.zeros(len(rows), np.bool_)
-    # Taking the smallest shares of each stratum's own order keeps all strata level.
-    chosen[np.argsort((place + 0.5) / size, kind="stable")[:many]] = True
+    # Taking the smallest shares of each stratum's own order keeps all strata level; the first of
+    # each comes before, so that a rare class is not lost.
+    share = np.where(place == 0, 0, (place + 0.5) / size)
+    chosen[np.argsort(share, kind="stable")[:many]] = True
     return chosen
 
 

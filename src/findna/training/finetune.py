@@ -30,7 +30,13 @@ import torch
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
 from findna.data.similarity import identical_up_to_strand
-from findna.data.splits import Fold, groups_of, planned_folds, rows_to_cross
+from findna.data.splits import (
+    Fold,
+    groups_of,
+    planned_folds,
+    refuse_same_rows,
+    rows_to_cross,
+)
 from findna.files import BadInput, log, write_json
 from findna.inference.answers import scores_of
 from findna.inference.precision import Precision, resolve_precision
@@ -111,6 +117,7 @@ def finetune(
     genome = Genome.of(genome)
     if not isinstance(data, LabelledData):
         data = read_labelled(data, genome=genome, settings=settings)
+        refuse_same_rows(data)
     job = _Job(data, _start(model, settings.seed), settings, where)
     described = {
         "verb": "finetune",
@@ -249,7 +256,12 @@ class _Job:
         logits = logits_of(learned.model, test, learned.precision)
         scores, shown = scores_of(logits, plain), scores_of(logits, task_of(learned.model))
         answers = Answers(plain.kind, plain.classes, test.labels, scores, plain.threshold)
-        self.sizes |= {"test": len(test), "test_also_in_train": _shared(test, self.rows)}
+        self.sizes |= {
+            "test": len(test),
+            "test_also_in_train": _shared(test, self.rows, "training"),
+        }
+        if self.valid is not None:
+            self.sizes["test_also_in_validation"] = _shared(test, self.valid, "validation")
         fitted = task_of(learned.model).calibration is not None
         protocol, calibrated = "test split, read once at the end", [shown] if fitted else []
         return learned, Judgement(protocol, test, [answers], test.groups, [], calibrated)
@@ -382,12 +394,12 @@ class _Job:
         }
 
 
-def _shared(test: LabelledSplit, train: LabelledSplit) -> int:
-    """Test rows whose sequence, on either strand, also stands in training; said aloud."""
-    number = identical_up_to_strand([*train.codes, *test.codes])
-    shared = int(np.isin(number[len(train) :], number[: len(train)]).sum())
+def _shared(test: LabelledSplit, rows: LabelledSplit, where: str) -> int:
+    """Test rows whose sequence, on either strand, also stands in other rows; said aloud."""
+    number = identical_up_to_strand([*rows.codes, *test.codes])
+    shared = int(np.isin(number[len(rows) :], number[: len(rows)]).sum())
     if shared:
-        log.warning("%s of %s test rows also stand in training", f"{shared:,}", f"{len(test):,}")
+        log.warning("%s of %s test rows also stand in %s", f"{shared:,}", f"{len(test):,}", where)
     return shared
 
 
