@@ -228,6 +228,7 @@ def test_a_folder_does_not_go_to_standard_output() -> None:
     ):
         assert result.exit_code == 2 and "standard output can hold none" in result.stderr
     assert call("doctor", "-g", "genome.fa", "-o", "-").exit_code == 2
+    assert call("doctor", "-m", "tiny").exit_code == 2
     assert not Path("-").exists()
 
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from findna.cli import app
+from findna.cli.predict import _prevalence
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig, TaskConfig
 from findna.model.model import new_model
@@ -78,6 +79,10 @@ def test_classes_by_name() -> None:
                   "no=0.75,yes=0.25")  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert pd.read_csv("out.tsv", sep="\t")["p_yes"].tolist() == pytest.approx([0.5] * 3)
+
+
+def test_a_class_may_have_a_comma_in_its_name() -> None:
+    assert _prevalence("LTR=é,x=0.5,b=.25, c=0.25") == {"LTR=é,x": 0.5, "b": 0.25, "c": 0.25}
 
 
 WRONG = {

@@ -142,6 +142,9 @@ def test_a_table_of_predictions_is_a_table(tmp_path: Path) -> None:
     path = tmp_path / "predictions.tsv"
     path.write_text("id\tlength\tfrac_n\tprediction\nr1\t20\t0\tyes\n")
     assert findna.info(path)["kind"] == "table"
+    # Scored variants with numbers for names, as those of ClinVar.
+    path.write_text("#chrom\tpos\tid\tref\talt\tFINDNA_LLR\nchr1\t1626711\t100000\tA\tG\t0.5\n")
+    assert findna.info(path)["kind"] == "table"
     path.write_text("##gff-version 3\n")
     assert "$4-1" in str(findna.info(path)["as BED"])
 

@@ -523,12 +523,16 @@ def test_nothing_asked_is_an_empty_valid_folder(
     assert here.vectors.shape == (0, 16) and here.values == {k: {} for k in here.table["track"]}
 
 
-def test_a_genome_of_n_alone_has_tracks_without_values(tmp_path: Path) -> None:
+def test_a_genome_of_n_alone_has_tracks_without_values(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     path = tmp_path / "n.fa"
     path.write_text(">a\n" + "N" * 300 + "\n")
     result = quick(Genome.open(path))
     assert np.isnan(result.values["surprise"]["a"]["value"]).all()
     assert result.windows["pc1"].isna().all() and result.table["windows"].eq(0).all()
+    assert result.table["mean"].isna().all() and caplog.text.count("no window has a value") == 4
 
 
 def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
@@ -550,6 +554,9 @@ def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
     write_browser_files(tmp_path, Browsed(["y.fa"], "sacCer3", {"c": 5}, False), tracks)
     assert (tmp_path / "genomes.txt").read_text() == "genome sacCer3\ntrackDb trackDb.txt\n"
     assert 'genome="sacCer3"' in (tmp_path / "igv_session.xml").read_text()
+    write_browser_files(tmp_path, Browsed(["-"], None, {"c": 5}, False), tracks)
+    assert "genome genome\n" in (tmp_path / "genomes.txt").read_text()
+    assert '<Session genome="genome.fa"' in (tmp_path / "igv_session.xml").read_text()
 
 
 # ---------------------------------------------------------------- what is refused

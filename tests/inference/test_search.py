@@ -420,6 +420,8 @@ def test_without_faiss_the_error_says_what_to_install(
         raise ImportError(name)
 
     monkeypatch.setattr("findna.inference.searching.engines.import_module", missing)
+    # Before an index is made, which takes hours.
+    monkeypatch.setattr("findna.inference.search.open_index", lambda *_, **__: pytest.fail("asked"))
     with pytest.raises(BadInput, match=r"pip install 'findna\[search\]'"):
         looked_up("a:1-64", genome, index, engine="faiss")
 

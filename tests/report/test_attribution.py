@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,15 @@ def test_nothing_but_n_and_no_effect_at_all_can_be_drawn(draw):
     zero = np.zeros((130, 4))
     figure = draw(Mutated("n", "A" * 130, zero, zero, "unit", stable=False))
     assert "UNSTABLE" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("draw", [draw_logo, draw_heat_map])
+def test_a_long_name_leaves_room_for_the_warning(draw):
+    record = replace(mutated(20), title="n" * 230, stable=False)
+    figure = draw(record)
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert "UNSTABLE" in figure.get_suptitle() and box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
 @pytest.fixture

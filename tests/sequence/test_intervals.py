@@ -198,6 +198,16 @@ def test_to_store_of_regions(write: Callable[..., Path], caplog: pytest.LogCaptu
     assert "2 of 4 intervals lie outside" in caplog.text and "1 partly" in caplog.text
 
 
+def test_an_interval_in_regions_that_touch_or_overlap_is_whole(
+    write: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    genome = Genome.open(write(">1:10-14\nACGT\n>1:14-18\nACGT\n>1:17-20\nTAC\n>1:30-32\nAC\n"))
+    to_store(genome, frame(("1", 12, 16), ("1", 10, 20), ("1", 30, 32)), source="x")
+    assert not caplog.text
+    to_store(genome, frame(("1", 9, 12), ("1", 18, 31), ("1", 12, 16)), source="x")
+    assert "0 of 3 intervals lie outside" in caplog.text and "2 partly" in caplog.text
+
+
 def test_an_interval_far_beyond_the_regions_is_refused(write: Callable[..., Path]) -> None:
     genome = Genome.open(write(REGIONS, "g.fa"))
     bed = frame(("chr1", 102, 105), ("chr1", 102, 99_999_999_999_999))

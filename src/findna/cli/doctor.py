@@ -36,8 +36,10 @@ def doctor(
 
     One line a finding: ok, warn or stop. Exit code 3 if something would make a run worthless.
     """
-    if not any((data, genome, model, vcf, bed)):
-        raise typer.BadParameter("give DATA, -g, -m, --vcf or --bed: there is nothing to look at")
+    if not any((data, genome, vcf, bed)):
+        raise typer.BadParameter(
+            "give DATA, -g, --vcf or --bed: there is nothing to look at, or to hold a model against"
+        )
     if str(output) == STDIN:
         raise typer.BadParameter("-o is a file of its own: the findings go to standard output")
     if output is not None:

@@ -1,5 +1,6 @@
 """`findna predict`: one answer for every sequence."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,8 @@ def _prevalence(text: str | None) -> float | dict[str, float] | None:
     try:
         if "=" not in text:
             return float(text)
-        pairs = [part.rpartition("=") for part in text.split(",")]
+        # A class may have a comma in its name; a share ends in a digit or a point.
+        pairs = [part.rpartition("=") for part in re.split(r"(?<=[\d.]),", text)]
         shares = {name.strip(): float(share) for name, _, share in pairs}
         if len(shares) < len(pairs):
             raise ValueError("a class is named twice")

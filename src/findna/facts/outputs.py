@@ -6,6 +6,7 @@ at.
 
 import json
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -300,7 +301,10 @@ def _h5ad(path: Path) -> Facts:
             remedy="pip install 'findna[anndata]'",
         ) from None
     try:
-        held = anndata.read_h5ad(path, backed="r")
+        with warnings.catch_warnings():
+            # Of names that stand twice, which embed was given.
+            warnings.filterwarnings("ignore", message="Observation names are not unique")
+            held = anndata.read_h5ad(path, backed="r")
     except Exception as error:
         # h5py and anndata raise whatever they met; each means that it is something else.
         raise BadInput(f"is HDF5, but no .h5ad that can be read: {error}", file=path) from None

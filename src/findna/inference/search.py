@@ -25,7 +25,7 @@ from findna.inference.embed import embeddings
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning, chunks
 from findna.inference.searching.build import open_index
-from findna.inference.searching.engines import EngineName, open_engine
+from findna.inference.searching.engines import EngineName, open_engine, require_engine
 from findna.inference.searching.index import IndexSettings, Ints, SearchIndex
 from findna.inference.searching.loci import Loci, Part, Rules, parts_of
 from findna.inference.searching.table import check_output, hit_rows, table_of, write_hits
@@ -131,6 +131,7 @@ def search(
         raise BadInput(f"{min_similarity} is no similarity", remedy="give one from -1 to 1")
     if output is not None:
         check_output(output, overwrite)
+    require_engine(engine)
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     settings = IndexSettings(window, step, max_n, strand, whiten)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import re
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Protocol, TypeVar, cast
+from typing import IO, Literal, Protocol, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +24,7 @@ from findna.sequence.tracks import TrackPiece, track_format, track_writer
 _ENDINGS = (".tsv", ".csv", ".parquet")
 
 _Held = TypeVar("_Held")
+_Quoting = Literal[0, 3]  # minimal, none
 
 
 class _Sink(Protocol):
@@ -34,8 +36,10 @@ class _Text:
     with all they have, gaps as NA.
     """
 
-    def __init__(self, stream: IO[str], separator: str) -> None:
-        self.stream, self.separator, self.first = stream, separator, True
+    def __init__(
+        self, stream: IO[str], separator: str, quoting: _Quoting = csv.QUOTE_MINIMAL
+    ) -> None:
+        self.stream, self.separator, self.quoting, self.first = stream, separator, quoting, True
 
     def write(self, table: pd.DataFrame) -> None:
         with_whole_values(table).to_csv(
@@ -46,6 +50,7 @@ class _Text:
             float_format="%.6g",
             na_rep="NA",
             lineterminator="\n",
+            quoting=self.quoting,
         )
         self.first = False
 
@@ -100,6 +105,20 @@ def write_tables(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: 
     ending = _ending(Path(output))
     with atomic_file(output, overwrite) as made, _sink(made, ending, Path(output)) as sink:
         return _pour(tables, sink)
+
+
+def write_bed(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
+    """Write tables as `write_tables` does, as a BED, whose readers know no quotes: none are written
+    around a cell, in which a tab or a line break becomes a blank.
+    """
+    bare = (table.replace(r"[\t\r\n]", " ", regex=True) for table in tables)
+    if str(output) == STDIN:
+        return _pour(bare, _Text(sys.stdout, "\t", csv.QUOTE_NONE))
+    with (
+        atomic_file(output, overwrite) as made,
+        made.open("w", encoding="utf-8", newline="") as text,
+    ):
+        return _pour(bare, _Text(text, "\t", csv.QUOTE_NONE))
 
 
 def _pour(tables: Iterator[pd.DataFrame], sink: _Sink) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from findna.files import BadInput, read_json
-from findna.report.figures import STYLE
+from findna.report.figures import STYLE, short
 from findna.report.page import Part, write_page
 
 Floats = NDArray[np.float64]
@@ -185,7 +186,7 @@ def require_logos() -> None:
 def _title(figure: Figure, shown: Mutated, what: str) -> None:
     alarm = "" if shown.stable else ": UNSTABLE, do not read motifs from this"
     colour = "#222222" if shown.stable else _ALARM
-    text = f"{shown.title}, {what} ({shown.unit}){alarm}"
+    text = f"{short(shown.title)}, {what} ({shown.unit}){alarm}"
     y = 1 - 0.06 / figure.get_figheight()
     figure.suptitle(text, y=y, va="top", fontsize=9, color=colour)
 
@@ -270,8 +271,11 @@ def _save(figure: Figure, path: Path, label: str) -> Markup:
     path.parent.mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
         svg, png = path.with_name(f"{path.name}.svg"), path.with_name(f"{path.name}.png")
-        figure.savefig(svg, metadata={"Date": None})
-        figure.savefig(png, metadata={"Software": None})
+        with warnings.catch_warnings():
+            # Letters of a name that no font here has are boxes in the picture, and in the table.
+            warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)
+            figure.savefig(svg, metadata={"Date": None})
+            figure.savefig(png, metadata={"Software": None})
     data = base64.b64encode(png.read_bytes()).decode()
     return Markup('<img style="max-width:100%" alt="{}" src="data:image/png;base64,{}">').format(
         label, data

@@ -148,7 +148,7 @@ def _not_fasta(raw: bytes, source: str | Path, line: int) -> BadInput:
     elif text.startswith((b"LOCUS", b"ID   ")):
         remedy = "this looks like GenBank or EMBL: ask the archive for FASTA"
     if len(shown.split("\t")) >= 3:
-        remedy = "this looks like a BED: it needs the FASTA of its genome with -g"
+        remedy = "this looks like a BED: where a genome is asked for, give its FASTA"
     if not shown.replace("\t", " ").isprintable():
         shown = "binary data"
     return BadInput(

@@ -257,16 +257,24 @@ def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Intege
     # Put together under the genome's name: a BED may call a chromosome chr1 here and 1 there.
     for chrom, rows in bed.groupby(bed["chrom"].map(names), sort=False).indices.items():
         spans = bed[["start", "end"]].to_numpy()[rows]
+        whole[rows] = _within_records(genome, str(chrom), spans)
         for record in genome.records_of(str(chrom)).tolist():
             here = np.clip(spans, genome.starts[record], genome.ends[record])
             covered = here[:, 1] > here[:, 0]
             answered[rows] += covered
-            whole[rows] |= (here == spans).all(axis=1)
             shift = genome.offsets[record] - genome.starts[record]
             runs.append(merge(here[covered] + shift, touching=True))
     _tell_left_out(genome, bed, names, answered, whole, source)
     joined = np.concatenate(runs)
     return joined[np.argsort(joined[:, 0], kind="stable")]
+
+
+def _within_records(genome: Genome, chrom: str, spans: Integers) -> NDArray[np.bool_]:
+    """Whether each span (n, 2) lies in the records of a chromosome, of which some may touch."""
+    records = genome.records_of(chrom)
+    known = merge(np.stack([genome.starts[records], genome.ends[records]], 1), touching=True)
+    at = np.searchsorted(known[:, 0], spans[:, 0], side="right") - 1
+    return np.asarray((at >= 0) & (spans[:, 1] <= known[at, 1]))
 
 
 def _tell_left_out(

@@ -117,6 +117,9 @@ def refuse_without_sequences(kind: str, path: str | Path) -> None:
         )
 
 
+_VARIANTS = re.compile(r"#?chrom\tpos\t", re.IGNORECASE)
+
+
 def format_of(
     stream: io.BufferedReader, path: str | Path
 ) -> Literal["fasta", "fastq", "table", "bed", "vcf", "gff"]:
@@ -139,6 +142,9 @@ def format_of(
         return "gff"
     if ".bed" in PurePath(path).suffixes:
         return "bed"
+    # Of variants, whose second column is a place and whose third may be a number.
+    if _VARIANTS.match(lines[0]):
+        return "table"
     # A chromosome may be called seq: a line of coordinates is no header.
     if names_sequences(lines[0]) and not is_bed_line(lines[0]):
         return "table"

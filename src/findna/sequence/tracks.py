@@ -169,7 +169,7 @@ def _figwig() -> Any:
     except ImportError:
         raise BadInput(
             "bigWig files need the library figwig",
-            remedy="pip install 'findna[tracks]', or write .bedgraph.gz",
+            remedy="pip install 'findna[tracks]', or write .bedgraph.gz (scan: --format bedgraph)",
         ) from None
     return figwig
 

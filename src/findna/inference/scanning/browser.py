@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Literal, get_args
 from xml.sax.saxutils import quoteattr
 
+from findna.files import STDIN
+
 Kind = Literal["surprise", "components", "classes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -58,7 +60,7 @@ class Browsed:
     def name(self) -> str:
         """The UCSC name, or one word made from the name of the FASTA."""
         stem = re.sub(r"\.(gz|bgz)$|\.(fa|fasta|fna|fas)(?=$|\.)", "", Path(self.fastas[0]).name)
-        return self.assembly or re.sub(r"\W", "_", stem) or "genome"
+        return self.assembly or re.sub(r"\W", "_", stem).strip("_") or "genome"
 
 
 def write_browser_files(folder: Path, genome: Browsed, tracks: Sequence[Track]) -> None:
@@ -134,7 +136,9 @@ def _stanza(**lines: str) -> str:
 
 def _session(genome: Browsed, tracks: Sequence[Track], folder: Path) -> str:
     locus = genome.locus if genome.opened else "All"
-    fasta = genome.assembly or os.path.relpath(genome.fastas[0], folder)
+    first = genome.fastas[0]
+    # What came through a pipe has no path: a file beside the session may be given this name.
+    fasta = genome.assembly or ("genome.fa" if first == STDIN else os.path.relpath(first, folder))
     resources = "\n".join(
         f"    <Resource name={quoteattr(track.name)} path={quoteattr(track.file)}/>"
         for track in tracks

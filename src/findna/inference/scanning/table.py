@@ -38,7 +38,7 @@ def _row(row: Row) -> dict[str, object]:
         "what": track.what,
         "windows": found.windows,
         # The mean of a component is 0 but for rounding.
-        "mean": found.mean if abs(found.mean) > 1e-9 * found.sd else 0.0,
+        "mean": 0.0 if abs(found.mean) <= 1e-9 * found.sd else found.mean,
         "sd": found.sd,
         "variance": row.variance,
         **correlations,
@@ -65,6 +65,8 @@ def tell(table: pd.DataFrame, plan: Plan, where: str) -> None:
 
 
 def _sentences(row: pd.Series) -> list[str]:
+    if not row["windows"]:
+        return ["no window has a value"]
     parts = [f"{row['mean']:.4g} ± {row['sd']:.3g} over {row['windows']:,} windows"]
     if not math.isnan(row["variance"]):
         parts.append(f"{row['variance']:.1%} of the variance")

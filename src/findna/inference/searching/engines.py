@@ -8,7 +8,7 @@ all.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -35,17 +35,19 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(name: EngineName, index: SearchIndex, device: torch.device) -> Engine:
-    """The engine called `name` over an index.
-
-    Raises:
-        BadInput: there is none, or its library is missing.
+def require_engine(name: EngineName) -> None:
+    """Nothing, or `BadInput` if there is no such engine or its library is missing: better known
+    before hours of indexing.
     """
-    if name == "torch":
-        return TorchEngine(index.vectors, device)
+    if name not in get_args(EngineName):
+        raise BadInput(f"there is no engine {name!r}", remedy="use torch or faiss")
     if name == "faiss":
-        return FaissEngine(index.vectors)
-    raise BadInput(f"there is no engine {name!r}", remedy="use torch or faiss")
+        _faiss()
+
+
+def open_engine(name: EngineName, index: SearchIndex, device: torch.device) -> Engine:
+    """The engine called `name`, which `require_engine` has passed, over an index."""
+    return FaissEngine(index.vectors) if name == "faiss" else TorchEngine(index.vectors, device)
 
 
 class TorchEngine:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from findna.files import STDIN, BadInput, atomic_file, refuse_existing
+from findna.files import STDIN, BadInput, refuse_existing
 from findna.inference.searching.index import Vectors
 from findna.inference.searching.loci import Best, Loci, Part
-from findna.inference.writing import write_tables
+from findna.inference.writing import write_bed, write_tables
 from findna.sequence.alphabet import C, Codes, G, N, codes_of
 
 _ENDINGS = (".bed", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet")
@@ -86,13 +86,5 @@ def write_hits(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bo
     if str(output) != STDIN and Path(output).name.lower().endswith((".parquet", ".csv", ".csv.gz")):
         return write_tables(tables, output, overwrite)
     named = (table.rename(columns={"chrom": "#chrom"}) for table in tables)
-    if not str(output).lower().endswith(".bed"):
-        return write_tables(named, output, overwrite)
-    with atomic_file(output, overwrite) as made:
-        text = made.with_name(made.name + ".tsv")
-        try:
-            rows = write_tables(named, text, overwrite=False)
-            text.replace(made)
-        finally:
-            text.unlink(missing_ok=True)
-    return rows
+    bed = str(output) == STDIN or str(output).lower().endswith(".bed")
+    return write_bed(named, output, overwrite) if bed else write_tables(named, output, overwrite)
