@@ -6,8 +6,8 @@ A piece is an evaluation folder of its own below `-o`:
 
     probes        complete sets, all rows, five seeds: probes and cheap baselines
     probes-5000   complete sets, 5,000 training rows, three seeds: marked as reduced
-    finetune      complete sets, 5,000 training rows, three epochs, two rates, three seeds: marked
-                  as reduced
+    finetune      complete sets, 5,000 training rows, three epochs, one rate, three seeds: marked as
+                  reduced; three to four hours of one core
     finetune-all  complete sets, all rows, four epochs, one rate, two seeds: two to three hours
                   of two cores
     dev-as-train  sets whose train files are not here: the dev rows are the training rows
@@ -54,7 +54,7 @@ PIECES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "train_rows": 5000,
             "epochs": 3,
             "seeds": 3,
-            "learning_rates": (1e-3, 3e-3),
+            "learning_rates": (3e-3,),
         },
     ),
     "finetune-all": (

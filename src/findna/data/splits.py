@@ -311,6 +311,7 @@ def _smallest_spread(strata: Ints, groups: Ints, names: Sequence[str]) -> int:
         raise BadInput(
             f"class {names[rarest]} stands in one group of rows only:"
             " it cannot be both learned and judged",
-            remedy="add rows of this class from other sources, or give a test split",
+            remedy="rows that are alike or overlap are one group, too: add rows of this class from"
+            " other sources or places, or give a test split",
         )
     return int(spread[rarest])
