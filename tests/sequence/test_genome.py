@@ -583,7 +583,7 @@ NOT_FASTA = [
     ("@r\nACGT\n+\nIIII\n", "looks like FASTQ"),
     ("LOCUS  X\n", "GenBank"),
     (b"\x00\x01\x02\x03", "binary data"),
-    ("chr1\t0\t90\n", r"begins with 'chr1.t0.t90'\n  this looks like a BED: .* with -g"),
+    ("chr1\t0\t90\n", r"begins with 'chr1.t0.t90'\n  this looks like a BED: .* give its FASTA"),
     (gzip.compress(b"hello\n"), r"line 1: is not a FASTA file: it begins with 'hello'"),
     (b"PK\x03\x04\x14\x00", "spreadsheet"),
 ]
