@@ -6,7 +6,9 @@
 Reads the `table.tsv` of each folder and prints the mean of both over the sets, on how many sets the
 first is ahead, and the mean difference with its 95 % interval over sets like these
 (`findna.resampling.mean_over_few`). Rows, seeds and sets are in it, as far as they move these
-differences; what is common to all sets, such as one pretraining run, is not.
+differences; what is common to all sets, such as one pretraining run, is not. A table has no
+resamples: where sets happen to agree, `findna evaluate`, which knows how far the rows leave each
+set open, gives a wider interval.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     ours, theirs = (by_task(given.folders, name) for name in (given.contender, given.against))
     gains = (ours - theirs).dropna()
+    ours, theirs = ours[gains.index], theirs[gains.index]
     if len(gains) < 2:
         raise SystemExit("two sets or more are needed that both contenders were tested on")
     mean, p_value = mean_over_few(np.array(gains), np.zeros((len(gains), 0)))

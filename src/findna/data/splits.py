@@ -233,20 +233,25 @@ def groups_of(rows: LabelledSplit) -> Ints:
     return found
 
 
+def splits_like_test(data: LabelledData) -> list[str]:
+    """Which of train and dev hold the sequences of the test split and no others, in any order."""
+    if "test" not in data.splits:
+        return []
+    test = _distinct(data.splits["test"])
+    others = (split for split in ("train", "dev") if split in data.splits)
+    return [split for split in others if _distinct(data.splits[split]) == test]
+
+
 def refuse_same_rows(data: LabelledData) -> None:
     """`BadInput` where there is a test split and it is the training or validation split."""
-    if "test" not in data.splits:
-        return
-    test = _distinct(data.splits["test"])
-    for split in ("train", "dev"):
-        if split in data.splits and _distinct(data.splits[split]) == test:
-            raise BadInput(
-                f"the test split holds the same sequences as {split}: a score on it would say"
-                " nothing about new sequences",
-                file=data.source,
-                remedy="give rows that take no part in learning and choosing, or leave the test"
-                " file away: some rows are then set aside",
-            )
+    for split in splits_like_test(data):
+        raise BadInput(
+            f"the test split holds the same sequences as {split}: a score on it would say nothing"
+            " about new sequences",
+            file=data.source,
+            remedy="give rows that take no part in learning and choosing, or leave the test file"
+            " away: some rows are then set aside",
+        )
 
 
 def _distinct(rows: LabelledSplit) -> frozenset[bytes]:

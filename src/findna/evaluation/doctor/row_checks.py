@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labelled import LabelledData
 from findna.data.sampling import SamplingSettings
 from findna.data.similarity import lengths_of
+from findna.data.splits import splits_like_test
 from findna.evaluation.doctor.finding import Finding, Level, counted, share
 from findna.evaluation.doctor.shortcuts import check_shortcuts
 from findna.model.model import Model
@@ -55,22 +56,14 @@ def _names(data: LabelledData) -> str:
 
 def _equal_files(data: LabelledData) -> Iterator[Finding]:
     """A split with the same sequences as the test split, in whatever order."""
-    if "test" not in data.splits:
-        return
-    test = _as_a_bag(data.splits["test"])
-    for name in ("train", "dev"):
-        if name in data.splits and _as_a_bag(data.splits[name]) == test:
-            yield Finding(
-                "stop",
-                "splits",
-                f"the {name} split has the same sequences as the test split: what is chosen or"
-                " learned on it is no test",
-                f"give a {name} file of its own, or none",
-            )
-
-
-def _as_a_bag(rows: LabelledSplit) -> list[bytes]:
-    return sorted(row.tobytes() for row in rows.codes)
+    for name in splits_like_test(data):
+        yield Finding(
+            "stop",
+            "splits",
+            f"the {name} split has the same sequences as the test split: what is chosen or learned"
+            " on it is no test",
+            f"give a {name} file of its own, or none",
+        )
 
 
 # ---------------------------------------------------------------- classes
