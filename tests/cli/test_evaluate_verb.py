@@ -122,6 +122,7 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
         ((task, "--suite", "gue"), 3, "either labelled data or a suite"),
         ((task, "--data", task), 2, "DATA and --data both name"),
         ((task, "--task", "tf/0"), 3, "are those of a suite"),
+        ((task, "--task", "multiclass"), 3, "--set task=multiclass says"),
         (("--suite", "gue", "--task", "tf/00"), 3, "did you mean"),
         (("--suite", "gue", "--task", "tf/0", "--data", tmp_path), 3, "findna fetch"),
         (("--suite", "gue", "-g", tmp_path / "none.fa"), 2, "-g goes with DATA"),

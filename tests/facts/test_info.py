@@ -138,6 +138,11 @@ def test_what_can_be_read_once_is_refused(tmp_path):
             findna.info(given)
 
 
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "none.fa").touch()
+    assert findna.info(tmp_path / "none.fa") == {"kind": "an empty file"}
+
+
 def test_a_table_of_predictions_is_a_table(tmp_path: Path) -> None:
     path = tmp_path / "predictions.tsv"
     path.write_text("id\tlength\tfrac_n\tprediction\nr1\t20\t0\tyes\n")

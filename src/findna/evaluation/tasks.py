@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from findna.data.labelled import LabelledData
 from findna.data.labels import read_labelled
+from findna.data.parts import TaskKind
 from findna.evaluation.leakage.check import leakage
 from findna.evaluation.leakage.report import drop_leaks
 from findna.evaluation.preparation import Prepared, prepare
@@ -76,9 +77,12 @@ def prepared_tasks(
             remedy="give DATA, or --suite gue --task tf/0",
         )
     if suite is None and (tasks or root):
+        kind = next((task for task in tasks if task in get_args(TaskKind)), None)
         raise BadInput(
             "tasks and their place are those of a suite, and labelled data were given",
-            remedy="name a suite, or leave them out",
+            remedy=f"--set task={kind} says what the labels are"
+            if kind
+            else "name a suite, or leave them out",
         )
     if suite is None and settings.dev_as_train:
         raise BadInput(

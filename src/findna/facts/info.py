@@ -46,6 +46,8 @@ def info(path: str | Path | None = None) -> Facts:
     if path.is_dir():
         return _label_facts(path)
     with open_bytes(path) as stream:
+        if not stream.peek(1):
+            return {"kind": "an empty file"}
         kind = format_of(stream, path)
     return _FILE_FACTS[kind](path)
 
