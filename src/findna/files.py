@@ -21,9 +21,10 @@ import secrets
 import shlex
 import shutil
 import sys
+import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -345,6 +346,17 @@ def atomic_folder(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sweep(folder: Path, pattern: str) -> None:
+    """Delete what processes that were killed left half-written: temporary folders `pattern` that
+    nothing was written into for a day.
+    """
+    for dead in folder.glob(pattern):
+        with suppress(OSError):
+            last = max(path.stat().st_mtime for path in (dead, *dead.rglob("*")))
+            if time.time() - last > _DAY:
+                shutil.rmtree(dead)
+
+
 def _move_folder(temporary: Path, target: Path, overwrite: bool) -> None:
     if overwrite and target.is_dir() and _exchange(temporary, target):
         return
@@ -365,6 +377,7 @@ def _move_folder(temporary: Path, target: Path, overwrite: bool) -> None:
         aside.unlink(missing_ok=True)
 
 
+_DAY = 86_400  # seconds
 # Of Linux' fcntl.h and of macOS' stdio.h.
 _AT_FDCWD, _EXCHANGE = -100, 2
 

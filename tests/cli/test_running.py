@@ -17,7 +17,7 @@ class S(Settings):
     n: int = 1
 
 @verb()
-def toy(how: str) -> None:
+def toy(how: str, more: list[str] = []) -> None:
     "A toy."
     log.info("a notice")
     log.warning("a warning")
@@ -106,6 +106,13 @@ def test_a_full_disk_is_told_of_what_no_verb_prints(flags: list[str]) -> None:
 def test_a_process_may_be_started_without_streams(closed: str) -> None:
     line = f'"{sys.executable}" -c "$0" data {closed}'
     assert subprocess.run(["sh", "-c", line, PROGRAM], capture_output=True).returncode == 0
+
+
+def test_standard_input_is_read_once() -> None:
+    assert _run("-", "--more", "x").returncode == 0
+    for arguments in (("-", "--more", "-"), ("fine", "--more", "-", "--more", "-")):
+        done = _run(*arguments)
+        assert done.returncode == 2 and "can be read once" in done.stderr
 
 
 def test_what_one_process_does_is_not_done_by_several(monkeypatch: pytest.MonkeyPatch) -> None:

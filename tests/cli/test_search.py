@@ -57,14 +57,16 @@ def test_a_region_gives_a_bed_and_an_index_beside_it() -> None:
     assert result.exit_code == 0, result.stderr
     assert "5 hits of 1 queries" in result.stderr and result.stdout == ""
     lines = Path("hits.bed").read_text().splitlines()
-    assert lines[0].startswith("#chrom\tstart\tend\tname\tscore\tstrand\tsimilarity\tpercentile\t")
     bed = read_bed("hits.bed")
     assert len(bed) == 5 and bed["name"].tolist() == [f"chr1:101-164.{n}" for n in range(1, 6)]
     assert bed["score"].astype(int).between(0, 1000).all() and set(bed["strand"]) == {"."}
     assert not ((bed["chrom"] == "chr1") & (bed["start"] < 164) & (bed["end"] > 100)).any()
     again = call("chr1:101-164", *WANTED, "--index", "genome.idx", "-o", "-", "-k", "5")
     assert "is there and fits" in again.stderr
-    assert again.stdout.splitlines() == lines
+    header, *rows = again.stdout.splitlines()
+    assert header.startswith("#chrom\tstart\tend\tname\tscore\tstrand\tsimilarity\tpercentile\t")
+    # A BED has six columns, and no header that a reader might take for a row.
+    assert ["\t".join(row.split("\t")[:6]) for row in rows] == lines
 
 
 def test_queries_of_every_kind_in_their_order() -> None:
@@ -83,7 +85,7 @@ def test_no_query_gives_an_empty_table_and_a_warning() -> None:
     for output in ("hits.bed", "hits.parquet"):
         result = call("none.bed", *WANTED, "-o", output)
         assert result.exit_code == 0 and "the input holds no sequences" in result.stderr
-    assert Path("hits.bed").read_text().startswith("#chrom\t") and read_bed("hits.bed").empty
+    assert Path("hits.bed").read_text() == ""
     assert Path("hits.parquet").stat().st_size > 0
 
 
@@ -100,6 +102,8 @@ BAD = {
     "N alone": (("chr1:1-64", "--max-n", "1"), "a share of N at least 0 and below 1"),
     "no share of N": (("chr1:1-64", "--max-n", "nan"), "a share of N at least 0 and below 1"),
     "no limit": (("chr1:1-64", "--min-similarity", "nan"), "nan is no similarity"),
+    "a limit in percent": (("chr1:1-64", "--min-similarity", "90"), "give one from -1 to 1"),
+    "no region": (("chr1:1-64", "--regions", "nothing.bed"), "nothing.bed: covers nothing of"),
     "a folder that is no index": (("chr1:1-64", "--index", "model"), "this is no search index"),
     "no model": (("chr1:1-64", "-m", "genome.fa"), "this is no model folder"),
 }
@@ -109,6 +113,7 @@ BAD = {
 def test_what_bad_input_gets(what: str, place: Path) -> None:
     given, words = BAD[what]
     Path("bad.fa").write_text(">p\nMKVLAAGIVGLLLAQ\n")
+    Path("nothing.bed").touch()
     refused(call(*given[:1], *WANTED, "-o", "hits.bed", *given[1:]), words)
     assert not Path("hits.bed").exists()
     assert not [path for path in place.rglob("*") if ".tmp" in path.name]

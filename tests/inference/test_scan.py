@@ -502,6 +502,13 @@ def test_browsers_open_where_was_scanned(tmp_path: Path, genome: Genome) -> None
         assert f"defaultPos {opened}" in (out / "genomes.txt").read_text()
 
 
+def test_a_fasta_may_have_a_comma_in_its_name(tmp_path: Path, fasta: Path) -> None:
+    pytest.importorskip("figwig")
+    named = fasta.rename(tmp_path / "a, b.fa")
+    quick(Genome.open(named), output=tmp_path / "out", tracks=["surprise"])
+    assert 'genome="../a, b.fa"' in (tmp_path / "out" / "igv_session.xml").read_text()
+
+
 def test_two_scans_write_the_same_bytes(tmp_path: Path, genome: Genome) -> None:
     pytest.importorskip("figwig")
     for name in ("one", "two"):
@@ -575,7 +582,8 @@ def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
         ({"bin": -1}, "at least 1"),
         ({"bin": 0}, "at least 1"),
         ({"regions": ["chr9:1-5"]}, "names no chromosome"),
-        ({"regions": ["long:5-2000"]}, "lies beyond"),
+        ({"regions": ["long:5-2,000"]}, "^the regions: long:5-2,000: lies beyond"),
+        ({"regions": [__file__, "long:1-9"]}, "a BED stands alone"),
         ({"regions": ["long:x"]}, "is not a region"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 import torch
 
 import findna
-from findna.files import BadInput, OutputExists
+from findna.files import BadInput, OutputExists, cache_folder
 from findna.inference import search as search_module
 from findna.inference.embed import embeddings
 from findna.inference.search import search
@@ -25,6 +27,7 @@ from findna.inference.searching.build import index_genome, whitening, windows_of
 from findna.inference.searching.engines import FaissEngine, TorchEngine
 from findna.inference.searching.index import SearchIndex, read_index
 from findna.inference.searching.loci import Loci, Rules, parts_of
+from findna.inference.searching.table import table_of, write_hits
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig
 from findna.model.model import Model, new_model
@@ -159,6 +162,41 @@ def test_regions_bound_what_is_indexed(genome: Genome, tmp_path: Path) -> None:
     offset = int(genome.offsets[1])
     assert index.starts.tolist() == [100, 132, 164, 196, 228, 236, offset]
     assert index.ends.tolist()[-1] == offset + 10
+
+
+def test_an_index_of_regions_says_what_it_covers(
+    genome: Genome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bed, other = tmp_path / "part.bed", tmp_path / "other.bed"
+    bed.write_text("a\t100\t300\n")
+    other.write_text("a\t100\t400\n")
+    index_genome(genome, MODEL, tmp_path / "i", window=WINDOW, step=STEP, regions=bed)
+    caplog.clear()
+    search("b:1-64", genome, MODEL, index=tmp_path / "i")
+    assert "part.bed: nothing else of the genome is searched" in caplog.text
+    with pytest.raises(BadInput, match=r"regions \S*part.bed .*, not \S*other.bed"):
+        search("b:1-64", genome, MODEL, index=tmp_path / "i", regions=other)
+    caplog.clear()
+    search("b:1-64", genome, MODEL, index=tmp_path / "i", regions=bed)
+    assert "nothing else" not in caplog.text
+
+
+def test_what_a_killed_build_left_in_the_cache_goes_after_a_day(genome: Genome) -> None:
+    cache = cache_folder() / "search"
+    for name, age in ((".tmp-1-ab-old", 90_000), (".tmp-2-ab-new", 0)):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "raw.f32").touch()
+        for path in (cache / name / "raw.f32", cache / name):
+            os.utime(path, (time.time() - age,) * 2)
+    search("a:1-64", genome, MODEL, window=WINDOW - 1)
+    assert not (cache / ".tmp-1-ab-old").exists() and (cache / ".tmp-2-ab-new").exists()
+
+
+def test_the_best_of_millions_is_not_at_a_hundred_percent(tmp_path: Path) -> None:
+    row = dict.fromkeys(table_of([]).columns, 1) | {"percentile": 100 * (1 - 1 / 12_000_000)}
+    for name in ("hits.tsv", "hits.csv"):
+        write_hits(iter([table_of([row])]), tmp_path / name, overwrite=False)
+        assert "99.99999167" in (tmp_path / name).read_text()
 
 
 def test_the_index_in_the_cache_is_made_once_for_each_setting(fasta: Path) -> None:
@@ -313,7 +351,9 @@ def test_a_least_similarity_cuts_the_list(genome: Genome, index: SearchIndex) ->
     least = float(whole["similarity"][4])
     cut = looked_up("a:1001-1064", genome, index, k=50, min_similarity=least)
     pd.testing.assert_frame_equal(cut, whole[whole["similarity"] >= least])
-    assert looked_up("a:1001-1064", genome, index, min_similarity=1.01).empty
+    for impossible in (1.01, -1.01, 90):
+        with pytest.raises(BadInput, match="give one from -1 to 1"):
+            looked_up("a:1001-1064", genome, index, min_similarity=impossible)
 
 
 def test_few_candidates_are_asked_again_until_there_are_enough(tmp_path: Path) -> None:
@@ -457,7 +497,14 @@ def test_bed_queries_know_their_place_whatever_the_name(genome: Genome, index: S
     assert not ((first["chrom"] == "a") & (first["start"] < 1064) & (first["end"] > 1000)).any()
 
 
-@pytest.mark.parametrize("ending", ["bed", "tsv", "tsv.gz", "csv", "parquet"])
+def test_a_bed_holds_the_first_columns(genome: Genome, index: SearchIndex, tmp_path: Path) -> None:
+    want = looked_up("a:1-128", genome, index, k=4).iloc[:, :6]
+    search("a:1-128", genome, MODEL, tmp_path / "hits.bed", index=index, k=4)
+    got = pd.read_csv(tmp_path / "hits.bed", sep="\t", header=None, names=want.columns)
+    pd.testing.assert_frame_equal(got, want, check_dtype=False)
+
+
+@pytest.mark.parametrize("ending", ["tsv", "tsv.gz", "csv", "parquet"])
 def test_every_format_holds_the_same_table(
     ending: str, genome: Genome, index: SearchIndex, tmp_path: Path
 ) -> None:

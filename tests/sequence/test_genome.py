@@ -164,7 +164,8 @@ def test_what_a_killed_process_left_of_a_pipe_goes_after_a_day(
     for left in (old, new):
         left.mkdir(parents=True)
         (left / "bases.u8").write_bytes(b"\0" * 9)
-    os.utime(old, times=(time.time() - 100_000,) * 2)
+    for path in (old / "bases.u8", old):
+        os.utime(path, times=(time.time() - 100_000,) * 2)
     Genome.open("-", cache=tmp_path)
     assert new.exists() and not old.exists()
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -96,6 +97,7 @@ def verb(
             shared = {name: values.pop(name) for name in _SHARED}
             with_settings = {"given": flags.take(values)} if flags else {}
             _prepare(shared["threads"], shared["verbose"], shared["quiet"])
+            _refuse_stdin_twice(values)
             if not several:
                 _refuse_several(function.__name__.replace("_", "-"))
             function(**values, **with_settings)
@@ -116,6 +118,14 @@ def verb(
         return guarded
 
     return decorate
+
+
+def _refuse_stdin_twice(values: Mapping[str, Any]) -> None:
+    """Whoever reads standard input second finds nothing there."""
+    inputs = (value for name, value in values.items() if name not in ("output", "rows_file"))
+    given = chain.from_iterable(v if isinstance(v, list | tuple) else [v] for v in inputs)
+    if sum(str(value) == STDIN for value in given) > 1:
+        raise typer.BadParameter("standard input (-) can be read once, and is named twice")
 
 
 class _Terminated(KeyboardInterrupt):

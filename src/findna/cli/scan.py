@@ -80,7 +80,7 @@ def scan(
         Literal["fp32", "bf16", "auto"],
         typer.Option(
             "--precision",
-            help="bf16 is faster where hardware has it, and off by less than 0.01 bits a base.",
+            help="bf16 is faster where hardware has it, and off by up to about 0.01 bits a base.",
         ),
     ] = "fp32",
     device: Device = "auto",

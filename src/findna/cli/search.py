@@ -34,7 +34,11 @@ def search(
     ],
     output: Annotated[
         str,
-        typer.Option("-o", "--output", help=".bed, .tsv, .csv or .parquet; - is a BED on stdout."),
+        typer.Option(
+            "-o",
+            "--output",
+            help=".tsv, .csv, .parquet, or .bed of six columns; - is a TSV on stdout.",
+        ),
     ],
     model: SomeModel = None,
     index: Annotated[
@@ -46,30 +50,40 @@ def search(
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option("--window", min=1, help="Bases of a window; else as the model was trained."),
+        typer.Option(
+            "--window",
+            min=1,
+            help="Bases of a window; of a new index else as the model was trained.",
+        ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option("--step", min=1, help="Bases between windows; else half of one.")
+        int | None,
+        typer.Option(
+            "--step", min=1, help="Bases between windows; of a new index else half of one."
+        ),
     ] = None,
     max_n: Annotated[
         float | None,
-        typer.Option("--max-n", help="Largest share of N of a window, below 1; else 0.1."),
+        typer.Option(
+            "--max-n", help="Largest share of N of a window, below 1; of a new index else 0.1."
+        ),
     ] = None,
     strand: Annotated[
-        Strand | None, typer.Option("--strand", help="Strands averaged; else both.")
+        Strand | None, typer.Option("--strand", help="Strands averaged; of a new index else both.")
     ] = None,
     whiten: Annotated[
         bool | None,
         typer.Option(
             "--whiten/--no-whiten",
-            help="Bring all directions of the vectors to one spread; else yes.",
+            help="Bring all directions of the vectors to one spread; of a new index else yes.",
         ),
     ] = None,
     k: Annotated[
         int, typer.Option("-k", min=1, help="Hits a query, or each window of a longer one.")
     ] = 20,
     min_similarity: Annotated[
-        float | None, typer.Option("--min-similarity", help="Hits are at least so similar.")
+        float | None,
+        typer.Option("--min-similarity", help="Hits are at least so similar, -1 to 1."),
     ] = None,
     include_self: Annotated[
         bool, typer.Option("--include-self", help="Also windows over the query's own place.")

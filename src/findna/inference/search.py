@@ -10,7 +10,6 @@ many standard deviations it lies above their mean, and the GC of both.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -100,18 +99,19 @@ def search(
             BED), "-", or records; one or several; or a data frame.
         genome: FASTA, or an opened genome, that is searched, and that regions and BED lie in.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
-        output: `.bed`, `.tsv`, `.csv` (the latter two may end in `.gz`) or `.parquet`; "-" for a
-            BED on standard output; None to get the table back.
+        output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; `.bed` for the first six
+            columns without a header; "-" for a TSV on standard output; None to get the table back.
         index: an index, or its folder, where one is made if there is none; None is one in the
             cache folder.
         regions: BED; only what it covers is searched.
         window: bases of a window of the index; None takes the longest the model was trained on.
-        step: bases from one window to the next; None takes half a window.
+        step: bases from one window to the next; of a new index None takes half a window.
         max_n: largest share of N of a window, and of a part of a query; None takes 0.1.
         strand: "both" (None) averages the two strands, "forward" reads the given one.
-        whiten: bring all directions of the vectors to one spread; None does.
+        whiten: bring all directions of the vectors to one spread; None does. Of an index that is
+            there None takes whatever it has, here and above.
         k: hits a part of a query.
-        min_similarity: hits are at least so similar.
+        min_similarity: hits are at least so similar, -1 to 1.
         include_self: also windows that overlap the query's own place.
         all_windows: also windows that overlap a better hit.
         engine: "torch", or "faiss" (extra `search`); both are exact.
@@ -127,7 +127,7 @@ def search(
     """
     if k < 1:
         raise BadInput(f"{k} hits cannot be found", remedy="ask for at least one")
-    if min_similarity is not None and not math.isfinite(min_similarity):
+    if min_similarity is not None and not -1 <= min_similarity <= 1:
         raise BadInput(f"{min_similarity} is no similarity", remedy="give one from -1 to 1")
     if output is not None:
         check_output(output, overwrite)

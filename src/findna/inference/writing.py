@@ -32,14 +32,18 @@ class _Sink(Protocol):
 
 
 class _Text:
-    """Rows as text with one header line; floats with six significant digits, values of a regression
-    with all they have, gaps as NA.
+    """Rows as text with one header line, or none; floats with six significant digits, values of a
+    regression with all they have, gaps as NA.
     """
 
     def __init__(
-        self, stream: IO[str], separator: str, quoting: _Quoting = csv.QUOTE_MINIMAL
+        self,
+        stream: IO[str],
+        separator: str,
+        quoting: _Quoting = csv.QUOTE_MINIMAL,
+        header: bool = True,
     ) -> None:
-        self.stream, self.separator, self.quoting, self.first = stream, separator, quoting, True
+        self.stream, self.separator, self.quoting, self.first = stream, separator, quoting, header
 
     def write(self, table: pd.DataFrame) -> None:
         with_whole_values(table).to_csv(
@@ -107,18 +111,20 @@ def write_tables(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: 
         return _pour(tables, sink)
 
 
-def write_bed(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
+def write_bed(
+    tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool, *, header: bool = True
+) -> int:
     """Write tables as `write_tables` does, as a BED, whose readers know no quotes: none are written
     around a cell, in which a tab or a line break becomes a blank.
     """
     bare = (table.replace(r"[\t\r\n]", " ", regex=True) for table in tables)
     if str(output) == STDIN:
-        return _pour(bare, _Text(sys.stdout, "\t", csv.QUOTE_NONE))
+        return _pour(bare, _Text(sys.stdout, "\t", csv.QUOTE_NONE, header))
     with (
         atomic_file(output, overwrite) as made,
         made.open("w", encoding="utf-8", newline="") as text,
     ):
-        return _pour(bare, _Text(text, "\t", csv.QUOTE_NONE))
+        return _pour(bare, _Text(text, "\t", csv.QUOTE_NONE, header))
 
 
 def _pour(tables: Iterator[pd.DataFrame], sink: _Sink) -> int:

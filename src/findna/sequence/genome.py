@@ -50,10 +50,10 @@ class Genome:
     to back; `chroms`, `starts`, `ends` (R,), their place in the source genome (an ordinary FASTA:
     the name itself, from 0; `mapped` says which); `store` (total,), bytes of code | SOFT_BIT, on
     disk; `n_runs` and `soft_runs` (K, 2), store offsets of N and lower case; `digest` of names and
-    letters, case ignored; `letter_counts`; `total` bases; `source`, printable.
+    letters, case ignored; `letter_counts`; `total` bases; `files` as given; `source`, printable.
     """
 
-    def __init__(self, store: Store, places: Places, source: str) -> None:
+    def __init__(self, store: Store, places: Places, files: Sequence[str]) -> None:
         """Use `Genome.open`; this takes what it found."""
         self._store, self._places = store, places
         self.names, self.lengths = store.names, store.lengths
@@ -63,7 +63,8 @@ class Genome:
         self.store, self.n_runs, self.soft_runs = store.bases, store.n_runs, store.soft_runs
         self.digest, self.letter_counts = store.digest, store.counts
         self.total = int(self.lengths.sum())
-        self.source = source
+        self.files = tuple(files)
+        self.source = ", ".join(files)
         self._records = _group(self.chroms)
         self._aliases = _unique_aliases(self._records)
         self._warned = False
@@ -88,11 +89,10 @@ class Genome:
         if not given:
             raise BadInput("no FASTA file is given")
         files = [str(path) for path in given]
-        source = ", ".join(files)
-        store = open_store(files, cache)
+        store, source = open_store(files, cache), ", ".join(files)
         places = place_records(store.names, store.lengths, _placing(files, regions), source)
         tell_counts(store.counts, source)
-        return cls(store, places, source)
+        return cls(store, places, files)
 
     @overload
     @classmethod
@@ -115,11 +115,16 @@ class Genome:
 
     def __reduce__(self) -> tuple[object, ...]:
         """A worker process opens the same files again instead of receiving the bases."""
-        return _reopen, (self._store.folder, self._places, self.source)
+        return _reopen, (self._store.folder, self._places, self.files)
 
     def records_of(self, chrom: str) -> Integers:
         """Numbers (K,) of the records that lie on a source chromosome, in file order."""
         return self._records[self.resolve(chrom)]
+
+    def touched_by(self, chrom: str, start: int, end: int) -> Integers:
+        """Numbers (K,) of the records that have bases in [start, end) of a source chromosome."""
+        records = self.records_of(chrom)
+        return records[(self.starts[records] < end) & (self.ends[records] > start)]
 
     def last_of(self, chrom: str) -> int:
         """Where the last record of a source chromosome ends there, not included."""
@@ -167,9 +172,7 @@ class Genome:
             raise ValueError(f"not a place: {chrom}:{start}-{end} {strand}")
         stored = np.full(end - start, N, dtype=np.uint8)
         inside = np.zeros(end - start, dtype=np.bool_)
-        records = self.records_of(chrom)
-        touched = (self.starts[records] < end) & (self.ends[records] > start)
-        for record in records[touched].tolist():
+        for record in self.touched_by(chrom, start, end).tolist():
             self._copy(record, start, stored, inside)
         codes, soft = codes_of(stored), soft_of(stored)
         if strand == "-":
@@ -248,8 +251,8 @@ def _placing(files: Sequence[str], regions: str | Path) -> RegionHeaders | Path:
     return tables[0]
 
 
-def _reopen(folder: Path, places: Places, source: str) -> Genome:
-    return Genome(read_store(folder), places, source)
+def _reopen(folder: Path, places: Places, files: Sequence[str]) -> Genome:
+    return Genome(read_store(folder), places, files)
 
 
 def _group(chroms: Sequence[str]) -> dict[str, Integers]:

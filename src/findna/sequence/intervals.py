@@ -54,17 +54,16 @@ def read_bed(path: str | Path) -> pd.DataFrame:
 
 
 def regions_bed(regions: Sequence[str]) -> pd.DataFrame:
-    """Regions as people write them, chr7:1,001-2,000, as a data frame like that of `read_bed`."""
+    """Regions as people write them, chr7:1,001-2,000, as a data frame like that of `read_bed`; they
+    stand in line 0.
+    """
     parsed = [parse_region(text) for text in regions]
     for text, region in zip(regions, parsed, strict=True):
         refuse_far(region.end, record=text)
     columns: dict[str, object] = {
         key: [getattr(region, key) for region in parsed] for key in ("chrom", "start", "end")
     }
-    lines = np.arange(1, len(parsed) + 1)
-    return pd.DataFrame(
-        {**columns, "name": list(regions), "score": ".", "strand": ".", LINE: lines}
-    )
+    return pd.DataFrame({**columns, "name": list(regions), "score": ".", "strand": ".", LINE: 0})
 
 
 def is_region(text: str | Path) -> bool:
@@ -207,9 +206,11 @@ def _refuse_rows(
 ) -> None:
     if wrong.any():
         row = bed.iloc[int(np.argmax(wrong))]
-        place = f"{row['chrom']}:{row['start']}-{row['end']}"
+        line = row.get(LINE)
+        # What was typed counts from 1, and is said as it was typed.
+        place = row["name"] if line == 0 else f"{row['chrom']}:{row['start']}-{row['end']}"
         raise BadInput(
-            f"{place}: {problem}", file=source, line=int(row.get(LINE, 0)) or None, remedy=remedy
+            f"{place}: {problem}", file=source, line=int(line) if line else None, remedy=remedy
         )
 
 
@@ -259,11 +260,11 @@ def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Intege
         spans = bed[["start", "end"]].to_numpy()[rows]
         whole[rows] = _within_records(genome, str(chrom), spans)
         for record in genome.records_of(str(chrom)).tolist():
-            here = np.clip(spans, genome.starts[record], genome.ends[record])
-            covered = here[:, 1] > here[:, 0]
-            answered[rows] += covered
-            shift = genome.offsets[record] - genome.starts[record]
-            runs.append(merge(here[covered] + shift, touching=True))
+            first, last = genome.starts[record], genome.ends[record]
+            covered = np.maximum(spans[:, 0], first) < np.minimum(spans[:, 1], last)
+            answered[rows[covered]] += 1
+            here = np.clip(spans[covered], first, last) - genome.shifts[record]
+            runs.append(merge(here, touching=True))
     _tell_left_out(genome, bed, names, answered, whole, source)
     joined = np.concatenate(runs)
     return joined[np.argsort(joined[:, 0], kind="stable")]

@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -33,6 +32,7 @@ from findna.files import (
     is_stream,
     log,
     open_bytes,
+    sweep,
 )
 from findna.sequence import fasta
 from findna.sequence.alphabet import (
@@ -51,7 +51,6 @@ from findna.sequence.regions import Integers
 FORMAT = 1
 _STORED = CODE_BITS | SOFT_BIT
 _END_BYTES = 1 << 16
-_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +137,7 @@ def _index_files(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
 def _index_stream(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
     """Index standard input; its store is named after its content, since nothing else lasts."""
     _make_folder(stores)
-    # Of processes that were killed: no lock says so, but nothing is indexed for longer than a day.
-    for dead in stores.glob(".tmp-*-stream-*"):
-        with suppress(OSError):
-            if time.time() - dead.stat().st_mtime > _DAY:
-                shutil.rmtree(dead)
+    sweep(stores, ".tmp-*-stream-*")
     scratch = stores / f"stream-{os.getpid()}-{secrets.token_hex(4)}"
     with atomic_folder(scratch) as building:
         _build(paths, building, chunk_size)

@@ -86,6 +86,12 @@ def _as_bed(regions: str | Path | Sequence[str]) -> tuple[pd.DataFrame, str]:
         if not is_region(regions):
             return read_bed(regions), str(regions)
         regions = [str(regions)]
+    files = [text for text in regions if not is_region(text) and Path(text).exists()]
+    if files:
+        raise BadInput(
+            f"{files[0]} is one of {len(regions)} regions, and a BED stands alone",
+            remedy="join them in one BED",
+        )
     return regions_bed(regions), "the regions"
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.files import BadInput, OutputExists, atomic_folder, log, write_json
+from findna.files import BadInput, OutputExists, atomic_folder, log, sweep, write_json
 from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.embed import embeddings
 from findna.inference.progress import RecordProgress
@@ -92,7 +92,7 @@ def index_genome(
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     wanted = IndexSettings(window, step, max_n, strand, whiten)
-    plan = _Plan(network, model_name(model, network), genome, runs_of(genome, regions), wanted)
+    plan = _Plan(network, model_name(model, network), genome, regions, wanted)
     return _make(plan, output or cached(plan.made_from), batch_bases, overwrite)
 
 
@@ -113,16 +113,18 @@ def open_index(
     Raises:
         BadInput: it was made from another model, genome, regions or settings; they are named.
     """
-    plan = _Plan(model, name, genome, runs_of(genome, regions), settings)
+    plan = _Plan(model, name, genome, regions, settings)
     if isinstance(index, SearchIndex):
-        return _fitting(index, plan, regions is not None)
+        return _fitting(index, plan)
     folder = cached(plan.made_from) if index is None else Path(index)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        if index is None:
+            sweep(folder.parent, ".tmp-*")
         try:
             return _make(plan, folder, batch_bases, overwrite=False)
         except OutputExists:  # another process was quicker
             pass
-    found = _fitting(read_index(folder), plan, regions is not None)
+    found = _fitting(read_index(folder), plan)
     log.info("%s: an index of %s windows is there and fits", folder, f"{len(found):,}")
     return found
 
@@ -131,19 +133,29 @@ class _Plan:
     """What an index is wanted of."""
 
     def __init__(
-        self, model: Model, name: str, genome: Genome, runs: Ints, wanted: IndexSettings
+        self,
+        model: Model,
+        name: str,
+        genome: Genome,
+        regions: str | Path | None,
+        wanted: IndexSettings,
     ) -> None:
-        self.model, self.name, self.genome, self.runs = model, name, genome, runs
+        self.model, self.name, self.genome, self.regions = model, name, genome, regions
+        self.runs = runs_of(genome, regions)
         self.wanted, self.settings = wanted, wanted.resolved(model)
-        self.made_from = fingerprint(model, genome, runs, self.settings)
+        self.made_from = fingerprint(model, genome, self.runs, self.settings)
 
 
-def _fitting(index: SearchIndex, plan: _Plan, with_regions: bool) -> SearchIndex:
+def _fitting(index: SearchIndex, plan: _Plan) -> SearchIndex:
     """The index, if nothing that was asked for is otherwise in it."""
     asked = {key for key, value in asdict(plan.wanted).items() if value is not None}
-    asked |= {"model", "genome", *(["regions"] if with_regions else [])}
+    asked |= {"model", "genome", *(["regions"] if plan.regions else [])}
     had, want = index.made_from, plan.made_from
-    names = {"model": (index.model, plan.name), "genome": (index.genome, plan.genome.source)}
+    names = {
+        "model": (index.model, plan.name),
+        "genome": (index.genome, plan.genome.source),
+        "regions": (index.regions or "others", str(plan.regions)),
+    }
     other = [
         f"{key} {_called(names.get(key), 0, had[key])}, not {_called(names.get(key), 1, want[key])}"
         for key in want
@@ -155,6 +167,12 @@ def _fitting(index: SearchIndex, plan: _Plan, with_regions: bool) -> SearchIndex
             file=index.folder,
             remedy="name the folder of another index, or a new one to make it there",
         )
+    if not plan.regions and had["regions"] != want["regions"]:
+        log.warning(
+            "%s: this index was made with --regions %s: nothing else of the genome is searched, "
+            "and percentile and z are those among its %s windows",
+            index.folder, index.regions or "", f"{len(index):,}",
+        )  # fmt: skip
     return index
 
 
@@ -169,6 +187,7 @@ def _make(plan: _Plan, folder: str | Path, batch_bases: int | None, overwrite: b
         "made_from": plan.made_from,
         "model": plan.name,
         "genome": plan.genome.source,
+        "regions": None if plan.regions is None else str(plan.regions),
         "width": plan.model.config.backbone.width,
         "software": software_versions(),
     }
@@ -198,7 +217,10 @@ def runs_of(genome: Genome, regions: str | Path | None) -> Ints:
     records = genome.runs
     if regions is None:
         return records
-    return intersect(to_store(genome, read_bed(regions), source=regions), records)
+    runs = intersect(to_store(genome, read_bed(regions), source=regions), records)
+    if not len(runs):
+        raise BadInput(f"covers nothing of {genome.source}", file=regions)
+    return runs
 
 
 # ---------------------------------------------------------------- first pass: raw vectors

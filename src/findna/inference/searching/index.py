@@ -77,7 +77,8 @@ class IndexSettings:
 class SearchIndex:
     """n windows of a genome and their vectors, read through memory maps.
 
-    folder: where it lies. model, genome: what they were called. made_from: digests of both, and
+    folder: where it lies. model, genome, regions: what they were called; None is a whole genome, or
+    was not written down. made_from: digests of both, and
     every setting. vectors: float16 (n, D), of length 1. starts, ends: (n,) store offsets of the
     genome, half-open, both in rising order. mean (D,) and turn (D, D): a raw vector v becomes
     (v − mean) @ turn, then length 1. unit_mean (D,) and unit_second (D, D): mean of the vectors and
@@ -95,6 +96,7 @@ class SearchIndex:
     turn: Doubles
     unit_mean: Doubles
     unit_second: Doubles
+    regions: str | None = None
 
     def __len__(self) -> int:
         """Windows."""
@@ -174,6 +176,7 @@ def read_index(folder: str | Path) -> SearchIndex:
             _mapped(folder / STARTS, np.int64, (windows,)),
             _mapped(folder / ENDS, np.int64, (windows,)),
             **{key: shape[key] for key in ("mean", "turn", "unit_mean", "unit_second")},
+            regions=described.get("regions"),
         )
 
 

@@ -152,18 +152,13 @@ class Loci:
         if self.rules.include_self or record.chrom is None:
             return []
         assert record.start is not None and record.end is not None
-        ranges = []
-        for number in self.genome.records_of(record.chrom).tolist():
-            low, high = (
-                int(np.clip(x, self.genome.starts[number], self.genome.ends[number]))
-                + int(self.genome.offsets[number] - self.genome.starts[number])
-                for x in (record.start, record.end)
-            )
-            if low < high:
-                first = int(np.searchsorted(self.index.ends, low, side="right"))
-                last = int(np.searchsorted(self.index.starts, high, side="left"))
-                ranges.append((first, max(first, last)))
-        return ranges
+        touched = self.genome.touched_by(record.chrom, record.start, record.end)
+        shifts = self.genome.shifts[touched]
+        low = np.maximum(record.start, self.genome.starts[touched]) - shifts
+        high = np.minimum(record.end, self.genome.ends[touched]) - shifts
+        first = np.searchsorted(self.index.ends, low, side="right")
+        last = np.searchsorted(self.index.starts, high, side="left")
+        return list(zip(first.tolist(), np.maximum(first, last).tolist(), strict=True))
 
     def _apart(self, windows: Ints) -> Ints:
         """Which of windows, best first, are hits: the first k, or the first k that overlap none

@@ -14,6 +14,7 @@ from findna.inference.searching.loci import Best, Loci, Part
 from findna.inference.writing import write_bed, write_tables
 from findna.sequence.alphabet import C, Codes, G, N, codes_of
 
+_BED_COLUMNS = 6
 _ENDINGS = (".bed", ".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet")
 _COLUMNS = {
     "chrom": "str", "start": "int64", "end": "int64", "name": "str", "score": "int64",
@@ -76,15 +77,28 @@ def check_output(output: str | Path, overwrite: bool) -> None:
         raise BadInput(
             "the name does not say which format to write",
             file=path,
-            remedy=f"end it in {', '.join(_ENDINGS)}; - is a BED on standard output",
+            remedy=f"end it in {', '.join(_ENDINGS)}; - is a table on standard output",
         )
     refuse_existing(path, overwrite)
 
 
 def write_hits(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
-    """Write the tables; the number of rows. Text begins with `#chrom`, a comment in a BED."""
-    if str(output) != STDIN and Path(output).name.lower().endswith((".parquet", ".csv", ".csv.gz")):
+    """Write the tables; the number of rows. A `.bed` has the six columns that every reader of BED
+    knows and no header; other text begins with `#chrom`, so that bedtools takes it from a pipe.
+    """
+    name = "" if str(output) == STDIN else Path(output).name.lower()
+    if name.endswith(".bed"):
+        bare = (table[list(_COLUMNS)[:_BED_COLUMNS]] for table in tables)
+        return write_bed(bare, output, overwrite, header=False)
+    if name.endswith(".parquet"):
+        return write_tables(tables, output, overwrite)
+    tables = (table.assign(percentile=table["percentile"].map(_in_full)) for table in tables)
+    if name.endswith((".csv", ".csv.gz")):
         return write_tables(tables, output, overwrite)
     named = (table.rename(columns={"chrom": "#chrom"}) for table in tables)
-    bed = str(output) == STDIN or str(output).lower().endswith(".bed")
-    return write_bed(named, output, overwrite) if bed else write_tables(named, output, overwrite)
+    return write_tables(named, output, overwrite) if name else write_bed(named, output, overwrite)
+
+
+def _in_full(percentile: float) -> str:
+    """As many digits as tell the best of a billion windows from the next."""
+    return f"{percentile:.10g}"
