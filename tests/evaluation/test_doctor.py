@@ -88,6 +88,40 @@ def test_leaks_stop_from_the_stated_share_and_warn_below():
     assert "evaluate --drop" in found.remedy
 
 
+def test_test_rows_that_also_choose_are_a_leak():
+    data = clean()
+    dev = split_of([random_codes(80) for _ in range(40)])
+    found = findings(doctor(task(train=data.splits["train"], dev=dev, test=dev)), "leakage")
+    assert [f.level for f in found] == ["ok", "ok", "stop"]
+    assert "of 40 test rows in dev: 40 identical," in found[-1].what
+    assert "take them out of dev" in found[-1].remedy
+
+
+def test_rows_that_judge_in_turn_are_looked_for_in_the_pretraining_genome(tmp_path):
+    letters = decode(random_codes(6000))
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    inside = split_of([encode(letters[at : at + 100]) for at in range(0, 5000, 100)])
+    outside = split_of([random_codes(100) for _ in range(20)])
+    for splits, said in (
+        ({"train": inside, "test": outside}, ["0 of 20 test rows lie"]),
+        ({"train": inside}, ["50 of 50 train rows lie"]),
+        ({"train": inside, "dev": outside}, ["50 of 50 train rows lie", "0 of 20 dev rows lie"]),
+    ):
+        found = findings(doctor(task(**splits), genome=tmp_path / "g.fa"), "pretraining")
+        assert [f.what[: len(words)] for f, words in zip(found, said, strict=True)] == said
+
+
+def test_the_cost_of_probes_grows_with_the_rounds_of_cross_validation():
+    model, data = new_model(SMALL, seed=0), task(train=clean().splits["train"])
+    probe = {"train": "probe", "pooling": ["mean"], "strand": "forward", "folds": 5}
+    one, many = (
+        cost_of_finetuning(model, data, DoctorSettings(**probe, repeats=repeats))
+        for repeats in (1, 100)
+    )
+    assert (one.runs, one.searches, many.searches) == (0, 5, 500)
+    assert many.seconds > 20 * one.seconds > 0
+
+
 def test_duplicates_classes_and_missing_classes_are_said():
     rows = [random_codes(80) for _ in range(100)]
     train = split_of([*rows, rows[0]], [0] * 95 + [1] * 5 + [1])
@@ -404,7 +438,8 @@ def test_what_a_model_knows_decides(monkeypatch, low, high, provenance, level, s
     known = Knowledge((low + high) / 2, low, high, 1.38, 1.33)
     monkeypatch.setattr("findna.evaluation.doctor.diagnosis.knowledge_of", lambda *_: known)
     monkeypatch.setattr(
-        "findna.evaluation.doctor.diagnosis.cost_of_finetuning", lambda *_: Cost(60, 9, 1, 6, "cpu")
+        "findna.evaluation.doctor.diagnosis.cost_of_finetuning",
+        lambda *_: Cost(60, 9, 1, 2, 6, "cpu"),
     )
     model = new_model(SMALL, seed=0)
     model.provenance = provenance
@@ -412,7 +447,9 @@ def test_what_a_model_knows_decides(monkeypatch, low, high, provenance, level, s
     found = only(diagnosis, "model")
     assert found.level == level and said in f"{found.what} {found.remedy}"
     assert diagnosis.stops == (level == "stop")
-    assert "about 60 s (1 training run) on cpu" in only(diagnosis, "cost").what
+    assert (
+        "about 60 s (1 training run, 2 searches for a probe) on cpu" in only(diagnosis, "cost").what
+    )
 
 
 def test_lengths_are_held_against_the_trained_range():
@@ -439,16 +476,25 @@ def test_the_cost_grows_with_rows_and_epochs_and_leaves_the_model_alone():
 def test_what_is_trained_and_what_chooses_hangs_on_the_splits():
     folds = DoctorSettings(train="full", folds=4, repeats=3, validation_fraction=0.2)
     train, dev, test = (split_of([random_codes(50)] * rows) for rows in (60, 30, 20))
-    for data, settings, runs, chooses in (
-        (task(train=train, test=test), folds, 1 + 3, 0.2),
-        (task(train=train, dev=dev, test=test), folds, 1, 0.5),
+    many = split_of([random_codes(50)] * 1100)
+    more = split_of([random_codes(50)] * 300)
+    probe, both = (folds.model_copy(update={"train": train}) for train in ("probe", "auto"))
+    for data, settings, runs, searches, chooses in (
+        (task(train=train, test=test), folds, 1 + 3, 0, 0.2),
+        (task(train=train, dev=dev, test=test), folds, 1, 0, 0.5),
         # Without a test split dev rows join the others, unless there are no folds to judge by.
-        (task(train=train), folds, 1 + 4 * 3 * 4, 0.2),
-        (task(train=train, dev=dev), folds, 1 + 4 * 3 * 4, 0.2),
-        (task(train=train, dev=dev), folds.model_copy(update={"folds": 0}), 1, 0.5),
-        (task(train=train), folds.model_copy(update={"train": "probe"}), 1, 0.2),
+        (task(train=train), folds, 1 + 4 * 3 * 4, 0, 0.2),
+        (task(train=train, dev=dev), folds, 1 + 4 * 3 * 4, 0, 0.2),
+        (task(train=train, dev=dev), folds.model_copy(update={"folds": 0}), 1, 0, 0.5),
+        (task(train=train), probe, 0, 4 * 3, 0.2),
+        (task(train=train, test=test), probe, 0, 1, 0.2),
+        (task(train=train, test=test), both, 2 + 3, 1, 0.2),
+        # 825 rows in a fold, or 1,050 with those of dev, are not few.
+        (task(train=many), both, 1 + 4 * 3 * (2 + 3), 4 * 3, 0.2),
+        (task(train=many, dev=more), both, 1 + 4 * 3 * 2, 4 * 3, 0.2),
     ):
         assert cost._trainings(data, settings) == runs
+        assert cost._searches(data, settings) == searches
         assert cost._validation_share(data, settings) == chooses
 
 

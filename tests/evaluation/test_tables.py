@@ -228,6 +228,12 @@ def test_predictions_are_answered_by_id_and_the_threshold_is_chosen_on_validatio
     assert 0.2 < learned.threshold <= 0.5 and learned.chosen == {}
 
 
+@pytest.mark.parametrize("file", [".hidden.tsv", "..tsv"])
+def test_a_hidden_file_has_a_name_as_a_contender(tmp_path, file):
+    (tmp_path / file).write_text("id\tp_no\tp_yes\na\t0.5\t0.5\n")
+    assert open_answers(tmp_path / file).name == ("hidden" if file == ".hidden.tsv" else "tsv")
+
+
 def test_without_validation_rows_the_threshold_is_a_half_and_that_is_said(tmp_path, caplog):
     data = data_of()
     frame = said_of(data)

@@ -21,6 +21,7 @@ from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.shipped import DEFAULT
+from findna.report.page import write_report
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting
@@ -647,6 +648,9 @@ def test_without_folds_nothing_is_claimed(tmp_path):
         device="cpu",
     )
     assert done.metrics["metrics"] == {} and done.metrics["protocol"].startswith("not judged")
+    page = write_report(done.folder).read_text()
+    assert done.metrics["intervals"] is None and "bootstrap" not in page
+    assert "How it was made" in page and "How it was judged" not in page
     assert not (tmp_path / "run" / "predictions.tsv").exists()
 
 

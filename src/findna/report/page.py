@@ -268,8 +268,8 @@ def _finetuning_parts(files: RunFiles) -> list[Part]:
         ),
         *_counts_part(files),
         Part(
-            "How it was judged",
-            str(found.get("intervals", "")),
+            "How it was judged" if found.get("intervals") else "How it was made",
+            str(found.get("intervals") or ""),
             (),
             ("what", "value"),
             _flat(facts),

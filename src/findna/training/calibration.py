@@ -30,6 +30,7 @@ Labels = NDArray[np.int64] | NDArray[np.float64]
 
 FEWEST_ROWS = 100
 _BINS, _ROWS_A_BIN = 15, 20
+_ROUNDING = 1e-9  # of the largest logit
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +128,15 @@ def _fitted(logits: Floats, targets: Floats, weights: Floats, loss: Any) -> Floa
         return float((weights * each).sum()) + parameters[0] ** 2 / 2, gradient
 
     # The objective has several valleys where logits hardly spread: one way begins with the slope as
-    # it is, one with the slope that spreads them to 1.
-    spread = max(float(logits.std()), np.finfo(np.float64).tiny)
+    # it is, one with the slope that spreads them to 1. What only rounding spreads has none.
+    spread, slopes = float(logits.std()), [0.0]
+    if spread > _ROUNDING * max(1.0, float(np.abs(logits).max())):
+        slopes.append(-np.log(spread))
     found = [
         minimize(
             objective, np.append(slope, np.zeros(logits.shape[2])), jac=True, method="L-BFGS-B"
         )
-        for slope in (0.0, -np.log(spread))
+        for slope in slopes
     ]
     return np.asarray(min(found, key=lambda one: one.fun).x)
 

@@ -352,7 +352,9 @@ class _Job:
             "permutation_p_values": p_values,
             "calibration": {"what": self.calibration, **honesty},
             "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups"
-            + (f"; {few}" if few else ""),
+            + (f"; {few}" if few else "")
+            if judgement
+            else None,
             "chosen": {
                 **learned.choice.as_dict(),
                 "epochs": self.settings.epochs,

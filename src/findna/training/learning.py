@@ -135,7 +135,8 @@ def _networks(settings: FinetuneSettings, rows: int) -> tuple[Trained, ...]:
     return () if settings.train == "probe" else (settings.train,)
 
 
-def _probes(settings: FinetuneSettings, rows: int) -> bool:
+def probes(settings: FinetuneSettings, rows: int) -> bool:
+    """Whether a probe is among the candidates that learn from so many rows."""
     return settings.train == "probe" or (settings.train == "auto" and rows < MANY_ROWS)
 
 
@@ -180,7 +181,7 @@ class Learner:
         if not rounds.held:
             return self._unchosen(rounds, **stage)
         finalists, tried = [], []
-        if _probes(self.settings, len(train)):
+        if probes(self.settings, len(train)):
             tried.append(self._probed(rounds, **stage))
             finalists.append(tried[0])
         if networks := _networks(self.settings, len(train)):

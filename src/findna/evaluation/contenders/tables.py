@@ -62,7 +62,8 @@ def open_answers(path: str | Path, name: str | None = None) -> EmbeddingTable | 
         BadInput: no column id; embeddings with an id twice or a cell that is no finite number.
     """
     path = Path(path)
-    name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0])
+    bare = path.name.lstrip(".").split(".")[0]
+    name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", bare) or "table"
     frame = read_numbers(path)
     if any(column.startswith(("p_", "prediction")) for column in frame.columns):
         return PredictionTable(name, path, frame)
@@ -180,7 +181,9 @@ def _threshold(said: _Said, data: LabelledData) -> float:
     if not any(id in said.places for id in dev.ids):
         log.info("%s: holds no validation row: 0.5 is the threshold", said.path)
         return 0.5
-    return choose_threshold(dev.labels.astype(np.int64), said.scores(dev)[:, 1])
+    found = choose_threshold(dev.labels.astype(np.int64), said.scores(dev)[:, 1])
+    log.info("%s: %.3g is the threshold, chosen on validation rows", said.path, found)
+    return found
 
 
 # ---------------------------------------------------------------- what a table must hold

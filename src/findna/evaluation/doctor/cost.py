@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.splits import rows_to_cross
 from findna.inference.devices import pick_device
 from findna.inference.precision import resolve_precision
 from findna.model.model import Model
 from findna.training.beginning import MOST_ROWS, begin, raced_rows
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.fit import fit
-from findna.training.learning import batch_rows, trainings
+from findna.training.learning import FEW_ROWS, Learner, batch_rows, probes, trainings
 from findna.training.tasks import task_for
 
 Ints = NDArray[np.int64]
@@ -32,13 +33,14 @@ _CHECKING = 2 / 3
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the whole run with its `runs` trainings, and the memory measured so far, with rows
-    of at most `cut` bases if there are longer ones.
+    """Seconds of the whole run with its `runs` trainings and `searches` for a probe, and the memory
+    measured so far, with rows of at most `cut` bases if there are longer ones.
     """
 
     seconds: float
     mebibytes: float
     runs: int
+    searches: int
     batches: int
     device: str
     cut: int | None = None
@@ -50,24 +52,60 @@ def cost_of_finetuning(
     """Train on a few batches of short rows and of long ones, and scale up by rows and by bases; the
     model is left as it is.
     """
-    where = pick_device(device)
-    train, size = data.splits["train"], batch_rows(len(data.splits["train"]), settings)
+    where, train = pick_device(device), _taught(data, settings)
+    size = batch_rows(len(train), settings)
     short = _short(train, _SHORT * size)
     long = _with_long(train, _short(train, _LONG * size), settings.batch_bases)
+    runs, searches = _trainings(data, settings), _searches(data, settings)
+    seconds = 0.0
+    if runs:
+        seconds += runs * _training(model, data, settings, where, (train, short, long))
+    if searches:
+        reading, search = _probing(model, data, settings, where, (train, short, long))
+        seconds += reading + searches * search
+    longest = int(train.lengths.max())
+    cut = settings.batch_bases if longest > settings.batch_bases else None
+    return Cost(seconds, _memory(where), runs, searches, _SHORT + _LONG, where.type, cut)
+
+
+def _training(
+    model: Model,
+    data: LabelledData,
+    settings: FinetuneSettings,
+    where: torch.device,
+    rows: tuple[LabelledSplit, LabelledSplit, LabelledSplit],
+) -> float:
+    """Seconds of one training run of all rows, by what short and long ones take."""
+    train, short, long = rows
+    size = batch_rows(len(train), settings)
     # What is loaded or compiled at the first use is no cost of a batch.
     _seconds(model, data, _short(train, _LONG * size), settings, where)
-    quick, slow = (_seconds(model, data, rows, settings, where) for rows in (short, long))
-    bases, runs = int(train.lengths.sum()), _trainings(data, settings)
+    quick, slow = (_seconds(model, data, some, settings, where) for some in (short, long))
     begun = _line(_Work.of(short, 1), quick[0], _Work.of(long, 1), slow[0])
     epoch = _line(_Work.of(short, size), quick[1], _Work.of(long, size), slow[1])
     known = min(1.0, MOST_ROWS / len(train))
-    beginning = begun(_Work(known * len(train), known * bases))
+    beginning = begun(_Work(known * len(train), known * int(train.lengths.sum())))
     once = epoch(_Work.of(train, size)) * (1 + _CHECKING * _validation_share(data, settings))
     epochs = settings.epochs + raced_rows(len(train), settings) / len(train)
-    seconds = runs * (beginning + epochs * once)
-    longest = int(train.lengths.max())
-    cut = settings.batch_bases if longest > settings.batch_bases else None
-    return Cost(seconds, _memory(where), runs, _SHORT + _LONG, where.type, cut)
+    return beginning + epochs * once
+
+
+def _probing(
+    model: Model,
+    data: LabelledData,
+    settings: FinetuneSettings,
+    where: torch.device,
+    rows: tuple[LabelledSplit, LabelledSplit, LabelledSplit],
+) -> tuple[float, float]:
+    """Seconds of reading all rows with the network as it is, once, and of one search for a probe of
+    what was read, by what short and long ones take.
+    """
+    train, short, long = rows
+    in_turn = len(train) < FEW_ROWS and not _dev_chooses(data, settings)
+    _probe_seconds(model, data, _short(train, len(long)), settings, where, in_turn)
+    quick, slow = (_probe_seconds(model, data, s, settings, where, in_turn) for s in (short, long))
+    reading = _line(_Work.of(short, 1), quick[0], _Work.of(long, 1), slow[0])
+    return reading(_Work.of(train, 1)), quick[1] * max(1.0, len(train) / len(short))
 
 
 # ---------------------------------------------------------------- which rows are measured
@@ -151,9 +189,9 @@ def _seconds(
     """Seconds of the beginning and of one epoch over the rows."""
     task = task_for(data, data.splits["train"], settings.strands[0], settings)
     precision = resolve_precision(settings.precision, device)
-    # What costs most of all that may be tried; a probe costs about as much as an epoch of a head.
-    dearest = {"auto": "full", "probe": "head"}.get(settings.train, settings.train)
-    size = batch_rows(len(data.splits["train"]), settings)
+    # What costs most of all that may be tried.
+    dearest = "full" if settings.train == "auto" else settings.train
+    size = batch_rows(len(_taught(data, settings)), settings)
     once = settings.model_copy(update={"epochs": 1, "train": dearest, "batch_rows": size})
     took: list[float] = []
 
@@ -167,18 +205,65 @@ def _seconds(
     return beginning, sum(took)
 
 
+def _probe_seconds(
+    model: Model,
+    data: LabelledData,
+    rows: LabelledSplit,
+    settings: FinetuneSettings,
+    device: torch.device,
+    in_turn: bool,
+) -> tuple[float, float]:
+    """Seconds of reading the rows, and of a search for a probe, by parts `in_turn` or once."""
+    precision = resolve_precision(settings.precision, device)
+    alone = settings.model_copy(update={"train": "probe"})
+    learner = Learner(model, data, alone, device=device, precision=precision, note=_unnoted)
+    began = time.monotonic()
+    learner.read(rows)
+    read = time.monotonic()
+    learner.learn(rows, np.arange(len(rows)), None if in_turn else rows)
+    return read - began, time.monotonic() - read
+
+
+def _unnoted(*numbers: float, **more: object) -> None:
+    """What is measured is no run."""
+
+
+def _crossed(data: LabelledData, settings: FinetuneSettings) -> bool:
+    """Whether rows judge in turn, since there is no test split."""
+    return "test" not in data.splits and settings.folds > 0
+
+
+def _taught(data: LabelledData, settings: FinetuneSettings) -> LabelledSplit:
+    """The rows that teach, dev rows among them in cross-validation."""
+    return rows_to_cross(data) if _crossed(data, settings) else data.splits["train"]
+
+
+def _in_a_round(data: LabelledData, settings: FinetuneSettings) -> tuple[int, int]:
+    """Rounds of learning, and the rows that teach in each."""
+    rows = len(_taught(data, settings))
+    if not _crossed(data, settings):
+        return 1, rows
+    return settings.folds * settings.repeated, rows - rows // settings.folds
+
+
 def _trainings(data: LabelledData, settings: FinetuneSettings) -> int:
-    """Training runs that `finetune` makes of these settings, at most; at least one for a probe."""
-    rows = len(data.splits["train"])
-    if "test" in data.splits or not settings.folds:
-        return max(1, trainings(rows, _dev_chooses(data, settings), settings))
-    inside = rows - rows // settings.folds
-    return 1 + settings.folds * settings.repeated * trainings(inside, False, settings)
+    """Training runs that `finetune` makes of these settings, at most: none for a probe."""
+    rounds, rows = _in_a_round(data, settings)
+    each = trainings(rows, _dev_chooses(data, settings), settings)
+    # The last run of a cross-validation is on all rows, with what the folds chose.
+    last = 1 if _crossed(data, settings) and settings.train != "probe" else 0
+    return last + rounds * each
+
+
+def _searches(data: LabelledData, settings: FinetuneSettings) -> int:
+    """How often `finetune` looks for the best probe of these settings."""
+    rounds, rows = _in_a_round(data, settings)
+    return rounds if probes(settings, rows) else 0
 
 
 def _dev_chooses(data: LabelledData, settings: FinetuneSettings) -> bool:
     """Whether dev rows choose; in cross-validation they join the others."""
-    return "dev" in data.splits and ("test" in data.splits or not settings.folds)
+    return "dev" in data.splits and not _crossed(data, settings)
 
 
 def _validation_share(data: LabelledData, settings: FinetuneSettings) -> float:

@@ -150,15 +150,17 @@ def _check_leaks(
     data: LabelledData, report: LeakageReport, settings: DoctorSettings
 ) -> Iterator[Finding]:
     lines = report.as_dict()["leakage"]
-    for name in ("dev", "test"):
-        if name in data.splits:
-            found = [row for row in lines if row["split"] == name and row["against"] == "train"]
-            yield _judge_leaks(name, found, settings)
+    for name, against in (("dev", "train"), ("test", "train"), ("test", "dev")):
+        if name in data.splits and against in data.splits:
+            found = [row for row in lines if (row["split"], row["against"]) == (name, against)]
+            yield _judge_leaks(name, against, found, settings)
     yield from _twins(lines)
-    yield from _pretraining(lines)
+    yield from _pretraining(lines, data, settings)
 
 
-def _judge_leaks(name: str, lines: list[dict[str, Any]], settings: DoctorSettings) -> Finding:
+def _judge_leaks(
+    name: str, against: str, lines: list[dict[str, Any]], settings: DoctorSettings
+) -> Finding:
     """Identical, contained and overlapping rows can stop; near-duplicates are for a person."""
     sure = [row for row in lines if row["check"] in (IDENTICAL, CONTAINED, OVERLAPPING)]
     worst = max((row["rows"] / max(row["of"], 1) for row in sure), default=0.0)
@@ -167,11 +169,14 @@ def _judge_leaks(name: str, lines: list[dict[str, Any]], settings: DoctorSetting
         for row in lines
         if row["check"] in (IDENTICAL, NEAR, CONTAINED, OVERLAPPING)
     )
-    what = f"of {lines[0]['of'] if lines else 0:,} {name} rows in train: {said}"
+    what = f"of {lines[0]['of'] if lines else 0:,} {name} rows in {against}: {said}"
+    remedy = "findna evaluate --drop takes them out of train"
+    if against == "dev":
+        remedy = "take them out of dev, whose rows choose what is kept"
     if worst >= settings.stop_leak:
-        return Finding("stop", "leakage", what, "take them out of train: findna evaluate --drop")
+        return Finding("stop", "leakage", what, remedy)
     if any(row["rows"] for row in lines):
-        return Finding("warn", "leakage", what, "findna evaluate --drop takes them out of train")
+        return Finding("warn", "leakage", what, remedy)
     return Finding("ok", "leakage", what)
 
 
@@ -189,14 +194,19 @@ def _twins(lines: list[dict[str, Any]]) -> Iterator[Finding]:
             yield Finding("warn", "duplicates", said, "remove all but one, and those that disagree")
 
 
-def _pretraining(lines: list[dict[str, Any]]) -> Iterator[Finding]:
+def _pretraining(
+    lines: list[dict[str, Any]], data: LabelledData, settings: DoctorSettings
+) -> Iterator[Finding]:
+    """Rows that judge: of a test split, or all of them in turn."""
+    judges = ("test",) if "test" in data.splits else ("train", "dev") if settings.folds else ()
     for row in lines:
-        if row["check"] != IN_SEEN or row["split"] not in ("test", "all"):
+        if row["check"] != IN_SEEN or row["split"] not in (*judges, "all"):
             continue
         if row["rows"] is None:
-            yield Finding("warn", "pretraining", f"test rows in it {row['note']}")
+            said = " and ".join(name for name in judges if name in data.splits) or "any"
+            yield Finding("warn", "pretraining", f"{said} rows in it {row['note']}")
         else:
-            lie = share(row["rows"], row["of"], "test rows", "lies", "lie")
+            lie = share(row["rows"], row["of"], f"{row['split']} rows", "lies", "lie")
             said = f"{lie} in what was seen ({row['note']})"
             remedy = "pretrain with --exclude, or say so beside the result" if row["rows"] else None
             yield Finding("warn" if row["rows"] else "ok", "pretraining", said, remedy)
@@ -228,8 +238,15 @@ def _judge(found: Knowledge | None, model: Model) -> Finding:
 
 
 def _say_cost(cost: Cost) -> Finding:
+    runs = counted(cost.runs, "training run") if cost.runs else ""
+    searches = (
+        counted(cost.searches, "search for a probe", "searches for a probe")
+        if cost.searches
+        else ""
+    )
+    made = ", ".join(part for part in (runs, searches) if part)
     said = (
-        f"fine-tuning takes about {_duration(cost.seconds)} ({counted(cost.runs, 'training run')})"
+        f"fine-tuning takes about {_duration(cost.seconds)} ({made})"
         f" on {cost.device} and {cost.mebibytes:,.0f} MiB, by {cost.batches} batches measured"
     )
     if cost.cut:
