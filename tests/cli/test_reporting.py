@@ -25,9 +25,18 @@ def test_a_run_that_was_cut_short_is_reported_and_the_error_goes_on(
     run: Path, error: BaseException
 ) -> None:
     with pytest.raises(type(error)), reported(run):
+        (run / "command.txt").write_text("findna pretrain g.fa -o run\n")
         raise error
     reason = str(error) or "interrupted"
     assert f"Stopped: {reason}." in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_of_another_process_is_left_alone(run: Path) -> None:
+    """As where a second command is interrupted before it has opened the run."""
+    (run / "command.txt").write_text("findna pretrain g.fa -o run\n")
+    with pytest.raises(KeyboardInterrupt), reported(run):
+        raise KeyboardInterrupt
+    assert not (run / "report.html").exists()
 
 
 @pytest.mark.parametrize("error", [BadInput("this run exists"), FullDisk("run")])

@@ -566,6 +566,8 @@ def test_names_are_whole_groups_or_last_parts() -> None:
         BadInput, match=r"did you mean .*genomic_benchmarks/human_nontata_promoters"
     ):
         datasets(["genomic_benchmarks/human_nontata_promotors"])
+    with pytest.raises(BadInput, match="findna-human-tiny comes with findna"):
+        datasets(["model/findna-human-tiny"])
     with pytest.raises(BadInput, match="did you mean hg38"):
         datasets(["hg83"])
     with pytest.raises(BadInput, match="--list"):

@@ -19,7 +19,7 @@ from findna.data.similarity import (
 )
 from findna.evaluation.leakage.check import LeakageSettings, leakage
 from findna.evaluation.leakage.occurrences import Finder, contained_in, locate
-from findna.evaluation.leakage.pretraining import Pretraining, placed_rows, seen_part
+from findna.evaluation.leakage.pretraining import placed_rows
 from findna.evaluation.leakage.report import drop_leaks
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
@@ -28,6 +28,7 @@ from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import decode, encode, reverse_complement
 from findna.sequence.genome import Genome
 from findna.sequence.records import read_records
+from findna.training.seen import Pretraining, seen_part
 
 SMALL = ModelConfig(backbone=ChordMixerConfig(width=16, hidden=24, track_size=4, depth=2))
 

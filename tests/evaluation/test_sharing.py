@@ -116,7 +116,10 @@ def test_the_card_of_a_run_holds_its_facts(made: Path, run: Path, tmp_path: Path
     settings = yaml.safe_load((run / "settings.yaml").read_text())["settings"]
     assert yaml.safe_load(block) == settings
     assert "Seed 5" in said["Recipe"]
-    assert "3 steps, 1,536 bases" in said["Cost"] and ", threads: " in said["Cost"]
+    assert (
+        f"3 steps, {load_model(run).provenance['bases_seen']:,} bases" in said["Cost"]
+        and ", threads: " in said["Cost"]
+    )
     interval = f"[{check['mask_loss_low']:.4f}, {check['mask_loss_high']:.4f}]"
     assert f"**{check['mask_loss']:.4f}** {interval}" in said["Results"]
     assert f"two-sided Markov model {check['markov_loss']:.4f}" in said["Results"]
@@ -236,6 +239,43 @@ def test_the_card_of_a_task_has_its_metrics_and_its_pretraining(tmp_path: Path) 
     reading.save(tmp_path / "placed")
     findna.export(tmp_path / "placed", tmp_path / "p", **said)
     assert "cut sequences as its labelled rows were cut" in card(tmp_path / "p")
+
+
+def test_a_card_of_weights_that_went_on_does_not_claim_too_much(made: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", SMALL)
+        for name, chrom in (("same", "chr2"), ("other", "chr1")):
+            sampling = {**SETTINGS["sampling"], "validation_chroms": [chrom]}  # type: ignore[dict-item]
+            pretrain(
+                made / "genome.fa", tmp_path / name, {**SETTINGS, "sampling": sampling},
+                device="cpu", start_from=made / "run",
+            )  # fmt: skip
+            findna.export(tmp_path / name, tmp_path / f"{name}-model")
+    same, other = (card(tmp_path / f"{name}-model") for name in ("same", "other"))
+    assert "Held out, never read in training: chr2" in same
+    assert "Held out in this run, 4,000 bases of it read before it went on: chr1" in other
+    assert "after 3 steps before it went on" in other and "seen one genome" in other
+
+
+def test_regions_that_changed_since_are_refused(made: Path, tmp_path: Path) -> None:
+    bed = tmp_path / "in.bed"
+    bed.write_text("chr1\t0\t3000\nchr2\t0\t600\n")
+    sampling = {**SETTINGS["sampling"], "include": str(bed)}  # type: ignore[dict-item]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", SMALL)
+        pretrain(
+            made / "genome.fa", tmp_path / "run", {**SETTINGS, "sampling": sampling}, device="cpu"
+        )
+    findna.export(tmp_path / "run", tmp_path / "good")
+    bed.write_text("chr1\t0\t2000\nchr2\t0\t600\n")
+    with pytest.raises(BadInput, match=r"in\.bed: is not what it was"):
+        findna.export(tmp_path / "run", tmp_path / "bad")
+    # As a run that was moved, whose model no longer says so, would have it.
+    with pytest.raises(BadInput, match=r"in\.bed: is not what it was"):
+        findna.export(
+            tmp_path / "run", tmp_path / "bad", half=True, genome=made / "genome.fa",
+            regions=made / "regions.bed",
+        )  # fmt: skip
 
 
 def test_seconds_are_summed_over_starts() -> None:

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 import findna
 from findna.cli import app
 from findna.files import BadInput
+from findna.model.model import new_model
+from findna.model.presets import PRESETS
 from findna.model.published import PUBLISHED
 
 
@@ -107,6 +109,28 @@ def test_a_run_that_stopped_says_whether_it_can_go_on(
         (tmp_path / "checkpoints" / checkpoint).mkdir(parents=True)
     wanted = "can be resumed" if checkpoint else "has no checkpoint"
     assert findna.info(tmp_path)["state"] == wanted
+
+
+def test_a_run_whose_time_was_over_is_not_finished(tmp_path: Path) -> None:
+    (tmp_path / "command.txt").write_text("findna pretrain g.fa -o run\n")
+    (tmp_path / "settings.yaml").write_text("verb: pretrain\n")
+    (tmp_path / "checkpoints" / "last").mkdir(parents=True)
+    model = new_model(PRESETS["tiny"], 0)
+    for finished, state in ((False, "can be resumed"), (True, "finished")):
+        model.provenance = {"finished": finished, "steps": 3}
+        model.save(tmp_path / "model", overwrite=True)
+        told = findna.info(tmp_path)
+        assert told["state"] == state and told["model preset"] == "tiny"
+
+
+def test_a_file_of_a_folder_is_told_by_the_folder(tmp_path: Path) -> None:
+    new_model(PRESETS["tiny"], 0).save(tmp_path / "model")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        told = findna.info(tmp_path / "model" / name)
+        assert told["kind"] == "part of a folder"
+        assert told["read by"] == f"findna info {tmp_path / 'model'}"
+    (tmp_path / "notes.json").write_text("{}\n")
+    assert findna.info(tmp_path / "notes.json")["kind"] == "table"
 
 
 @pytest.mark.parametrize("content", ["", "- a list", "a: ["])

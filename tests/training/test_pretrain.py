@@ -24,13 +24,13 @@ from typer.testing import CliRunner
 
 from findna.cli import app
 from findna.data.holdout import split_genome
-from findna.evaluation.leakage.pretraining import pretraining_of, seen_part
+from findna.data.windows import WindowSampler
 from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import Distilled, new_model
-from findna.model.presets import ModelConfig
+from findna.model.presets import PRESETS, ModelConfig
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
 from findna.training import examination, stopping
@@ -39,6 +39,7 @@ from findna.training.examination import Examiner
 from findna.training.pretrain import PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
 from findna.training.run_state import Run, load_checkpoint, read_metrics
+from findna.training.seen import pretraining_of, seen_part
 from findna.training.self_distillation import SelfDistillation
 from findna.training.starting import preset_of, starting_model
 from findna.training.stopping import NonFiniteLoss, StopRequest
@@ -93,7 +94,16 @@ def test_it_learns_what_letters_cannot_tell(genome: Genome, tmp_path: Path) -> N
     model = load_model(tmp_path / "run")
     assert model.provenance["genome_digest"] == genome.digest
     assert model.provenance["trained_lengths"] == [64, 128]
-    assert model.provenance["bases_seen"] == 60 * given.sampling.batch_bases
+    sampler = WindowSampler(genome, split_genome(genome, given.sampling).train, given.sampling, 0)
+    mean = sampler.usual_batch_bases
+    an_epoch = int(np.diff(sampler._runs).sum() / mean)
+    read = [
+        sampler.draw(e, sampler.sample_ids(e, b), n).size * n
+        for e, b in (divmod(step, an_epoch) for step in range(60))
+        for n in [sampler.batch_length(e, b)]
+    ]
+    assert model.provenance["bases_seen"] == sum(read) < 60 * given.sampling.batch_bases
+    assert mean == pytest.approx(np.mean(read), rel=0.01)
     # Hold-out blocks of 128 bp have no room for the longer ones.
     assert set(result.metrics["by_length"]) == {"70", "101"}
     split = split_genome(genome, given.sampling)
@@ -442,6 +452,31 @@ def test_continuing_from_a_model(genome: Genome, tmp_path: Path) -> None:
     )
 
 
+def test_held_out_bases_that_taught_the_weights_are_said(
+    genome: Genome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(name: str, held: str, start: str | None = None) -> int | None:
+        given = settings(steps=1, sampling={**SAMPLING, "validation_chroms": [held]})
+        begin = None if start is None else tmp_path / start
+        pretrain(genome, tmp_path / name, given, device="cpu", start_from=begin)
+        found: int | None = load_model(tmp_path / name).provenance["held_out_known_before"]
+        return found
+
+    size = int(genome.lengths[1])
+    assert run("one", "chr1") is None and run("same", "chr1", "one") == 0
+    assert "taught" not in caplog.text
+    assert run("other", "chr2", "one") == size
+    assert f"{size:,} of {size:,} held-out bases taught" in caplog.text
+    # What taught the first weights counts at the third run, too.
+    assert run("third", "chr2", "other") == size
+
+
+def test_lengths_of_crops_are_those_that_were_trained(genome: Genome, tmp_path: Path) -> None:
+    given = settings(steps=1, views={"crop": 0.5})
+    pretrain(genome, tmp_path / "run", given, device="cpu")
+    assert load_model(tmp_path / "run").trained_lengths == (32, 64)
+
+
 def test_continuing_from_a_fine_tuned_model_tells_its_pretraining(
     genome: Genome, tmp_path: Path
 ) -> None:
@@ -647,8 +682,17 @@ def test_a_continued_model_keeps_the_recipe_of_its_preset(tmp_path):
     for preset in ("base", "custom"):
         config = ModelConfig(preset=preset, backbone=ChordMixerConfig(**shape))
         new_model(config, 0).save(tmp_path / preset)
-    assert preset_of(tmp_path / "base") == {"preset": "base"}
+    assert preset_of(tmp_path / "base") == {"preset": "base", "head": "prototypes"}
     assert preset_of(tmp_path / "custom") == preset_of(None) == {}
+    shared = PRESETS["paper"].projection.model_copy(update={"kind": "shared"})
+    config = ModelConfig(preset="paper", backbone=ChordMixerConfig(**shape), projection=shared)
+    new_model(config, 0).save(tmp_path / "shared")
+    start = preset_of(tmp_path / "shared")
+    assert (
+        PretrainSettings.resolve({**start, "distillation": {"balance": "centre"}}).head == "shared"
+    )
+    with pytest.raises(BadInput, match="no prototypes to balance"):
+        PretrainSettings.resolve({**start, "distillation": {"balance": "sinkhorn"}})
 
 
 def test_a_bed_that_changed_is_not_resumed(genome: Genome, tmp_path: Path) -> None:

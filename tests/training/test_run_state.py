@@ -19,6 +19,7 @@ from findna.training.run_state import (
     load_checkpoint,
     open_run,
     read_metrics,
+    refuse_start,
     save_checkpoint,
     until,
 )
@@ -179,6 +180,12 @@ def test_the_place_of_a_run_is_free_or_a_run(tmp_path: Path) -> None:
     for taken in (tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
         with pytest.raises(BadInput, match="not written by findna"):
             opened(taken, overwrite=True)
+    (tmp_path / "thesis" / "settings.yaml").unlink()
+    for taken in (tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
+        with pytest.raises(BadInput, match="not written by findna"):
+            opened(taken, resume=True)
+        with pytest.raises(BadInput, match="not written by findna"):
+            refuse_start(taken, overwrite=False, resume=True)
     with pytest.raises(BadInput, match="cannot be made"):
         opened(tmp_path / "thesis" / "chapter.tex" / "run")
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "words"

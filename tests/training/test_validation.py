@@ -22,6 +22,7 @@ from findna.training.validation import (
     held_out,
     in_parts,
     masked_score,
+    masked_sums,
     ratio_interval,
     verdict,
 )
@@ -72,6 +73,21 @@ def test_the_seed_repeats_windows_and_hidden_bases_and_another_draws_others(tmp_
 def test_the_interval_is_that_of_a_ratio_over_drawn_windows() -> None:
     """Of two windows: the first twice 1 / 1, both 1 / 4, the second twice 0 / 3."""
     assert ratio_interval(np.array([1.0, 0.0]), np.array([1.0, 3.0]), 1000) == (0, 1)
+
+
+def test_a_single_long_window_has_an_interval(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "toy.fa").write_text(f">a\n{'ACGTTGCAGTCA' * 400}\n")
+    genome = Genome.open(tmp_path / "toy.fa", cache=tmp_path / "cache")
+    runs = np.array([[0, 4800]])
+    one = held_out(genome, runs, length=4001, bases=4001, hidden=0.15, max_n=0, seed=0)
+    table = masked_sums(model, one, precision="fp32")
+    assert table.shape == (32, 3) and table[:, 2].sum() == one.hidden.sum()
+    found = masked_score(model, one, precision="fp32")
+    assert found.low < found.loss < found.high
+    with torch.no_grad():
+        logits = model.base_logits(model.encode(one.codes).bases)[one.hidden]
+    want = torch.nn.functional.cross_entropy(logits, one.targets[one.hidden])
+    assert found.loss == pytest.approx(float(want), rel=1e-5)
 
 
 def test_accuracy_counts_mask_positions_only(model: Model, data: HeldOut) -> None:

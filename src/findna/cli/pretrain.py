@@ -54,4 +54,10 @@ def pretrain(
             resume=resume,
             overwrite=overwrite,
         )
+    if not result.finished:
+        log.warning(
+            "the time was over after %s of %s planned steps, in the middle of the schedule: "
+            "--resume makes the others",
+            f"{result.steps:,}", f"{result.planned_steps:,}",
+        )  # fmt: skip
     log.info(f"{result.steps:,} steps; {result.verdict}; model in {output / 'model'}")

@@ -1,7 +1,7 @@
 """What is never trained on: named chromosomes, whole contigs, or blocks of the genome.
 
 Contigs and blocks are chosen by a hash of their name and place, so that a model that is continued
-never meets what it is validated on.
+with the same settings never meets what it is validated on.
 """
 
 from __future__ import annotations

@@ -67,6 +67,10 @@ class ViewSettings(Settings):
         description="Standard deviation of the Gaussian noise at the student's embedding.",
     )
 
+    def cropped_length(self, length: int) -> int:
+        """Bases that the student reads of a window of `length`."""
+        return max(1, round(self.crop * length))
+
 
 @dataclass(frozen=True)
 class View:
@@ -96,7 +100,7 @@ def cropped(
     """A stretch of each window, drawn within it, without a margin: crops of different size for
     student and teacher (multi-crop: Caron et al. 2021).
     """
-    length = max(1, round(settings.crop * raw.length))
+    length = settings.cropped_length(raw.length)
     if length == raw.length:
         return raw
     starts = integers(row_hash(seed, epoch, ids, Purpose.CROP), raw.length - length + 1)

@@ -64,6 +64,8 @@ class WindowSampler:
         soft_limit = _SOFT_LIMIT if settings.soft_mask == "exclude" else None
         self._runs, self._store = runs, genome.store
         self._starts = Starts(genome, runs, settings.max_n, soft_limit)
+        spaced = np.geomspace(settings.shortest, settings.window, _LENGTHS)
+        self._lengths = np.unique(np.rint(spaced).astype(np.int64))
         self._read_bytes = 0
         self._placed: dict[torch.device, DeviceStore | None] = {}
         for length in (settings.window, settings.shortest):
@@ -71,14 +73,25 @@ class WindowSampler:
 
     def batch_length(self, epoch: int, batch: int) -> int:
         """Length of the windows of a batch: log-uniform from the shortest to the longest."""
-        low, high = self.settings.shortest, self.settings.window
-        lengths = np.unique(np.rint(np.geomspace(low, high, _LENGTHS)).astype(np.int64))
         drawn = uniform(row_hash(self.seed, epoch, np.array([batch]), Purpose.BATCH_LENGTH))
-        return int(lengths[int(float(drawn[0]) * len(lengths))])
+        return int(self._lengths[int(float(drawn[0]) * len(self._lengths))])
 
     def batch_windows(self, epoch: int, batch: int) -> int:
         """Windows in a batch: as many as its bases allow, over all ranks and parts."""
-        return max(1, self.settings.batch_bases // self.batch_length(epoch, batch))
+        return self._windows_of(self.batch_length(epoch, batch))
+
+    def batch_bases(self, epoch: int, batch: int) -> int:
+        """Bases of a batch's windows: somewhat fewer than the settings allow."""
+        length = self.batch_length(epoch, batch)
+        return length * self._windows_of(length)
+
+    @property
+    def usual_batch_bases(self) -> float:
+        """Mean of `batch_bases` over batches."""
+        return float(np.mean([n * self._windows_of(n) for n in self._lengths.tolist()]))
+
+    def _windows_of(self, length: int) -> int:
+        return max(1, self.settings.batch_bases // length)
 
     def sample_ids(self, epoch: int, batch: int) -> NDArray[np.int64]:
         """Numbers (B,) of a batch's windows, unique within the epoch."""

@@ -30,6 +30,7 @@ _NAMES = 12
 # Key of an embedding's facts, in every format (docs/file-formats.md).
 _MADE_BY = "findna"
 _INDEX = "index.json"
+_PARTS = (".json", ".jsonl", ".yaml", ".html", ".xml", ".md", ".txt", ".safetensors")
 # None for what turns out to be something else.
 _Reader: TypeAlias = Callable[[Path], Facts | None]
 # What is told of a model that another one began with.
@@ -92,7 +93,15 @@ def output_facts(path: Path) -> Facts | None:
     with open(path, "rb") as stream:
         start = stream.read(8)
     kinds = (read for magic, read in _FILES.items() if start.startswith(magic))
-    return _read(next(kinds, None), path)
+    return _read(next(kinds, None), path) or _part_of(path)
+
+
+def _part_of(path: Path) -> Facts | None:
+    """A file that is nothing by itself, beside others that findna wrote."""
+    folder = path.resolve().parent
+    if path.suffix not in _PARTS or not any(_holds(folder, name) for name in _FOLDERS):
+        return None
+    return {"kind": "part of a folder", "folder": str(folder), "read by": f"findna info {folder}"}
 
 
 def _read(read: _Reader | None, path: Path) -> Facts | None:
@@ -195,7 +204,8 @@ def run_facts(path: Path) -> Facts:
     settings = described_in(path)
     if settings.get("verb") == "evaluate":
         return _evaluation(path)
-    finished = (path / "model" / "config.json").is_file()
+    config = path / "model" / "config.json"
+    past = read_json(config).get("provenance", {}) if config.is_file() else {"finished": False}
     checkpoint = path / "checkpoints" / "last" / "state.json"
     state = read_json(checkpoint) if checkpoint.is_file() else {}
     unfinished = "can be resumed" if can_go_on(path) else "has no checkpoint"
@@ -203,12 +213,12 @@ def run_facts(path: Path) -> Facts:
     facts: dict[str, object] = {
         "kind": "run",
         "verb": settings.get("verb", "?"),
-        "state": "finished" if finished else unfinished,
+        "state": unfinished if past.get("finished") is False else "finished",
         **told({"started from": begun_with}),
     }
     if state:
         facts["steps"] = f"{state['step']:,} of {state['plan']['steps']:,}"
-    if not finished:
+    if not config.is_file():
         return facts
     about, learned = _model(path / "model")
     facts |= {f"model {key}": value for key, value in about.items() if key != "kind"}

@@ -61,6 +61,12 @@ def model_folder(path: str | Path) -> Path:
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             return folder
+    if (path / "checkpoints").is_dir():
+        raise BadInput(
+            "this run has written no model yet",
+            file=path,
+            remedy="go on with the command in its command.txt and --resume",
+        )
     raise BadInput(
         "this is no model folder: it has no config.json" if path.exists() else "no such model",
         file=path,

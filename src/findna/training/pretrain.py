@@ -23,7 +23,7 @@ from findna.inference.precision import resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import Model
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import bases_in
+from findna.sequence.intervals import bases_in, intersect
 from findna.sequence.regions import RegionHeaders
 from findna.training.engine import agreed, open_engine, total
 from findna.training.examination import Examiner, Figures
@@ -47,6 +47,7 @@ from findna.training.run_state import (
     save_checkpoint,
     until,
 )
+from findna.training.seen import pretraining_of, seen_part
 from findna.training.self_distillation import SelfDistillation, StepNumbers
 from findna.training.starting import preset_of, starting_model
 from findna.training.stopping import NonFiniteLoss, StopRequest
@@ -108,11 +109,12 @@ def pretrain(
     genome = _genome(accelerator, genome, regions)
     model = starting_model(settings, start_from)
     # Not by the run's seed: a model that is continued under another seed must not train on what it
-    # was validated on.
+    # was validated on. Under other settings it may, which is said.
     split = split_genome(genome, settings.sampling)
     log.info(split.text)
+    known = _known_before(genome, split, start_from)
     _check_parts(settings, accelerator.num_processes)
-    job = _Job(settings, genome, split, model, accelerator, began)
+    job = _Job(settings, genome, split, known, model, accelerator, began)
     described = _described(settings, genome, start_from)
     # Only now, when nothing the user gave can be wrong any more, is a folder made or replaced.
     with _opened(accelerator, output, described, overwrite=overwrite, resume=resume) as run:
@@ -137,6 +139,26 @@ def _genome(
             remedy="let all processes read the same files",
         )
     return genome
+
+
+def _known_before(genome: Genome, split: Split, start_from: str | Path | None) -> int | None:
+    """Held-out bases that the weights which are continued were trained on, said aloud; None without
+    such weights.
+    """
+    if start_from is None:
+        return None
+    before = pretraining_of(start_from)
+    if not before.on(genome):
+        return 0
+    seen, held = seen_part(genome, before), bases_in(split.validation)
+    known = bases_in(intersect(split.validation, seen.runs))
+    if known:
+        log.warning(
+            "%s of %s held-out bases taught %s, which goes on here (%s): their loss flatters; hold "
+            "out what it held out (--validation-chroms, or the same --window)",
+            f"{known:,}", f"{held:,}", start_from, seen.note,
+        )  # fmt: skip
+    return known
 
 
 def _check_parts(settings: PretrainSettings, processes: int) -> None:
@@ -189,11 +211,13 @@ class _Job:
         settings: PretrainSettings,
         genome: Genome,
         split: Split,
+        known_before: int | None,
         model: Model,
         accelerator: Accelerator,
         began: float,
     ) -> None:
         self.settings, self.genome, self.split = settings, genome, split
+        self.known_before = known_before
         self.accelerator, self.began = accelerator, began
         self.main = accelerator.is_main_process
         self.precision: Literal["fp32", "bf16"] = agreed(
@@ -204,7 +228,7 @@ class _Job:
             model, settings.distillation, accelerator, self.precision, settings.compile
         )
         self.examiner = Examiner(genome, split, settings, self.learner)
-        self.batches_an_epoch = max(1, bases_in(split.train) // settings.sampling.batch_bases)
+        self.batches_an_epoch = max(1, int(bases_in(split.train) / self.sampler.usual_batch_bases))
         self.step = 0
         self.deadline = began + seconds(settings.budget or "30m") if self._timed() else math.inf
 
@@ -273,10 +297,10 @@ class _Job:
     def _say_plan(self) -> None:
         if not self.main:
             return
-        seen = self.steps * self.settings.sampling.batch_bases
+        each = self.sampler.usual_batch_bases
         log.info(
             f"{self.learner.model.parameters_count:,} parameters, {self.steps:,} steps of about"
-            f" {self.settings.sampling.batch_bases:,} bases ({seen / 1e6:,.1f} Mb) on"
+            f" {each:,.0f} bases ({self.steps * each / 1e6:,.1f} Mb) on"
             f" {self.accelerator.device} in {self.precision}"
             f"{', compiled' if self.learner.compiled else ''}"
         )
@@ -292,9 +316,13 @@ class _Job:
             f" (k = {found.markov_k}) {found.markov_loss:.4f} nats a base"
         )
 
+    def _batch_of(self, step: int) -> tuple[int, int]:
+        """Epoch and number in it of the batch of ``step``."""
+        return divmod(step, self.batches_an_epoch)
+
     def _parts(self, step: int) -> list[PretrainBatch]:
         """This rank's parts of the batch of ``step``."""
-        epoch, batch = divmod(step, self.batches_an_epoch)
+        epoch, batch = self._batch_of(step)
         settings = self.settings
         windows = self.sampler.batch_windows(epoch, batch)
         pieces = self.accelerator.num_processes * settings.accumulate
@@ -329,7 +357,7 @@ class _Job:
                 self.step += 1
                 if self.step % LOG_EVERY == 0 or self.step == self.steps:
                     self._log(numbers)
-                progress.advance(self.settings.sampling.batch_bases)
+                progress.advance(self.sampler.batch_bases(*self._batch_of(self.step - 1)))
                 if self._check_due():
                     self._refuse_not_finite(numbers)
                     self._report(self._check())
@@ -456,8 +484,8 @@ class _Job:
 
     def _write_model(self, numbers: Mapping[str, Any], finished: bool) -> None:
         name, network = self.examiner.kept(numbers)
-        sampling = self.settings.sampling
-        shortest = sampling.window if sampling.one_length else sampling.min_window
+        sampling, read = self.settings.sampling, self.settings.views.cropped_length
+        seen = sum(self.sampler.batch_bases(*self._batch_of(step)) for step in range(self.step))
         network.provenance = {
             "genome": self.genome.source,
             "genome_digest": self.genome.digest,
@@ -465,14 +493,15 @@ class _Job:
             "sampling": sampling.model_dump(mode="json", exclude={"include", "exclude"}),
             "held_out": self.split.how,
             "held_out_chromosomes": list(self.split.validation_chroms),
-            "trained_lengths": [shortest, sampling.window],
+            "held_out_known_before": self.known_before,
+            "trained_lengths": [read(sampling.shortest), read(sampling.window)],
             **{name: str(bed) for name, bed in sampling.beds.items()},
             "bed_digests": digests_of_beds(sampling),
             "network": name,
             "steps": self.step,
             "planned_steps": self.steps,
             "finished": finished,
-            "bases_seen": self.step * sampling.batch_bases,
+            "bases_seen": seen,
             "seed": self.settings.seed,
             "mask_loss": round(float(numbers["mask_loss"]), 5),
             "letter_entropy": round(float(numbers["letter_entropy"]), 5),

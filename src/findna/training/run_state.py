@@ -15,7 +15,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,7 @@ def open_run(
     if resumed or only_begun:
         _same_settings(folder, settings)
     elif resume and not _free(folder):
+        _refuse_foreign(folder, any)
         raise BadInput(
             "there is no checkpoint to resume from",
             file=folder,
@@ -147,7 +148,9 @@ def refuse_start(folder: Path, *, overwrite: bool, resume: bool) -> None:
             file=folder,
             remedy="give one of --resume and --overwrite",
         )
-    if not resume:
+    if resume:
+        _refuse_foreign(folder, any)
+    else:
         refuse_taken(folder, overwrite)
 
 
@@ -155,15 +158,21 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
     """`OutputExists` for a folder that holds something, a run of ours without `overwrite`."""
     if _free(folder):
         return
-    if not all((folder / name).is_file() for name in (SETTINGS, COMMAND)):
+    _refuse_foreign(folder, all)
+    if not overwrite:
+        go_on = "--resume goes on with it, " if can_go_on(folder) else ""
+        raise OutputExists("this run exists", file=folder, remedy=f"{go_on}--overwrite replaces it")
+
+
+def _refuse_foreign(folder: Path, enough: Callable[[Iterable[bool]], bool]) -> None:
+    """Refuse what holds something and is no run: `enough` of its two files say that it is one."""
+    ours = enough((folder / name).is_file() for name in (SETTINGS, COMMAND))
+    if not _free(folder) and not ours:
         raise OutputExists(
             "was not written by findna and is not overwritten",
             file=folder,
             remedy="choose another --output",
         )
-    if not overwrite:
-        go_on = "--resume goes on with it, " if can_go_on(folder) else ""
-        raise OutputExists("this run exists", file=folder, remedy=f"{go_on}--overwrite replaces it")
 
 
 def _free(folder: Path) -> bool:

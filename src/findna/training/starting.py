@@ -12,9 +12,11 @@ from findna.training.recipes import PretrainSettings
 
 
 def preset_of(start_from: str | Path | None) -> dict[str, str]:
-    """The preset of the model that is continued, whose recipe fits it; none for other shapes."""
-    preset = "custom" if start_from is None else load_model(start_from).config.preset
-    return {"preset": preset} if preset in PRESETS else {}
+    """Preset and head of the model that is continued, whose recipe fits it; none of others."""
+    config = None if start_from is None else load_model(start_from).config
+    if config is None or config.preset not in PRESETS:
+        return {}
+    return {"preset": config.preset, "head": config.projection.kind}
 
 
 def starting_model(settings: PretrainSettings, start_from: str | Path | None) -> Model:

@@ -109,7 +109,9 @@ def reference(genome: Genome, train: NDArray[np.int64], validation: HeldOut) -> 
 
 @dataclass(frozen=True)
 class MaskedScore:
-    """MASK-only figures of one network; the interval is 95 %, by resampling windows."""
+    """MASK-only figures of one network; the interval is 95 %, by resampling windows, or parts of
+    few long ones.
+    """
 
     loss: float
     accuracy: float
@@ -141,8 +143,11 @@ def masked_sums(
     precision: Literal["fp32", "bf16"],
     batch_bases: int = 32_768,
 ) -> NDArray[np.float64]:
-    """Of each window (n, 3): sum of cross-entropies in nats, right answers, MASK positions."""
+    """Of each window, or where there are few of each part of one (n, 3): sum of cross-entropies in
+    nats, right answers, MASK positions.
+    """
     sums = []
+    each = _parts_a_window(*data.codes.shape)
     rows = max(1, batch_bases // data.codes.shape[1])
     for codes, targets, hidden in zip(
         data.codes.split(rows), data.targets.split(rows), data.hidden.split(rows), strict=True
@@ -153,12 +158,10 @@ def masked_sums(
         known = targets.clamp(max=3)
         loss = F.cross_entropy(logits.flatten(0, 1), known.flatten(), reduction="none")
         right = logits.argmax(-1) == known
-        sums.append(
-            torch.stack(
-                [(loss.view_as(hidden) * hidden).sum(1), (right & hidden).sum(1), hidden.sum(1)], 1
-            )
-        )
-    return np.asarray(torch.cat(sums).double().numpy())
+        found = torch.stack([loss.view_as(hidden) * hidden, right & hidden, hidden], -1).double()
+        parts = [part.sum(1) for part in found.tensor_split(each, dim=1)]
+        sums.append(torch.stack(parts, 1).flatten(0, 1))
+    return np.asarray(torch.cat(sums).numpy())
 
 
 def ratio_interval(
@@ -233,9 +236,13 @@ def in_parts(windows: Tensor) -> Tensor:
     these are not shorter than `SHORTEST_PART`.
     """
     count, length = windows.shape
-    each = min(-(-ENOUGH // count), max(1, length // SHORTEST_PART))
+    each = _parts_a_window(count, length)
     part = length // each
     return windows[:, : each * part].reshape(count * each, part)
+
+
+def _parts_a_window(count: int, length: int) -> int:
+    return min(-(-ENOUGH // count), max(1, length // SHORTEST_PART))
 
 
 def _entropy(chances: Tensor) -> Tensor:

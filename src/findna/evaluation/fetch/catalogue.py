@@ -255,6 +255,8 @@ def _named(name: str) -> list[Dataset]:
     short = [d for d in known.values() if d.name.startswith(suite) and d.name.endswith(f"/{last}")]
     if group or len(short) == 1:
         return group or short
+    if last in PUBLISHED and PUBLISHED[last].place == "package":
+        raise BadInput(f"{last} comes with findna", remedy=f"it need not be fetched: -m {last}")
     close = _nearest(name, known)
     raise BadInput(
         f"there is no data set {name!r}",

@@ -27,13 +27,7 @@ from findna.data.similarity import (
     near_duplicates_in,
 )
 from findna.evaluation.leakage.occurrences import SEED, contained_in
-from findna.evaluation.leakage.pretraining import (
-    located_rows,
-    placed_rows,
-    pretraining_of,
-    seen_part,
-    why_not_checked,
-)
+from findna.evaluation.leakage.pretraining import located_rows, placed_rows, why_not_checked
 from findna.evaluation.leakage.report import (
     COLUMNS,
     CONTAINED,
@@ -50,6 +44,7 @@ from findna.evaluation.leakage.report import (
 from findna.model.model import Model
 from findna.sequence.genome import Genome
 from findna.settings import Settings
+from findna.training.seen import pretraining_of, seen_part
 
 _EITHER_STRAND = "either strand"
 _NEAR_THRESHOLD = f"{SHARED_POSITIONS:.0%} of {DUPLICATE_K}-mers of the shorter, {_EITHER_STRAND}"

@@ -140,7 +140,7 @@ def _data(known: Known, regions: Regions | None) -> str:
     lines = [
         f"Genome file: {genome}, {seen.get('genome_digest', 'no digest')}"
         " (digest of letters and names, not of the file)",
-        f"Held out, never read in training: {_escaped(_held_out_places(seen))}",
+        f"{_held_out_words(seen)}: {_escaped(_held_out_places(seen))}",
         f"Lengths trained in pretraining: {_span(seen.get('trained_lengths'))}",
     ]
     if run is not None and run.verb == "pretrain":
@@ -162,6 +162,15 @@ def _data(known: Known, regions: Regions | None) -> str:
             f"Lengths of the labelled rows: {_span(labels.get('trained_lengths'))}",
         ]
     return _bullets(lines) if seen else "Nothing but labels: it began from random weights."
+
+
+def _held_out_words(seen: Mapping[str, Any]) -> str:
+    """Whether what this run held out had taught the weights that it went on from."""
+    if not seen.get("continued_from") or seen.get("held_out_known_before") == 0:
+        return "Held out, never read in training"
+    known = seen.get("held_out_known_before")
+    before = f"{known:,} bases of it" if known else "it may have been"
+    return f"Held out in this run, {before} read before it went on"
 
 
 def _held_out_places(seen: Mapping[str, Any]) -> str:
@@ -197,7 +206,12 @@ def _cost(known: Known) -> str:
     seen, run = known.model.pretraining, known.run
     lines = []
     if "steps" in seen:
-        lines.append(f"{seen['steps']:,} steps, {seen['bases_seen']:,} bases read in pretraining")
+        before = [each for each in earlier_pretrainings(seen) if "steps" in each]
+        after = sum(each["steps"] for each in before)
+        lines.append(
+            f"{seen['steps']:,} steps, {seen['bases_seen']:,} bases read in pretraining"
+            + (f", after {after:,} steps before it went on" if before else "")
+        )
     lines.append(_spent(run) if run else f"Time and hardware {_UNKNOWN}")
     return _bullets(lines)
 
@@ -311,8 +325,11 @@ def _limits(known: Known, regions: Regions | None) -> Iterable[str]:
     if regions is not None and "limits" in regions.notes:
         yield f"What it has seen is {_escaped(regions.notes['limits'])}."
     if "genome_digest" in seen:
+        digests = {each.get("genome_digest") for each in (seen, *earlier_pretrainings(seen))}
+        of = "one genome" if len(digests) == 1 else f"{len(digests)} genomes, one after the other"
+        species = "this species" if len(digests) == 1 else "the last one first"
         yield (
-            "It has seen one genome: expect words and composition of this species, not"
+            f"It has seen {of}: expect words and composition of {species}, not"
             " conservation, and no variation between individuals."
         )
         yield "One pretraining seed: how far another run would differ is not known."

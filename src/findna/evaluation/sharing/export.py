@@ -12,7 +12,13 @@ from typing import Any
 from findna.evaluation.sharing.card import Sharing, model_card
 from findna.evaluation.sharing.evidence import read_evidence
 from findna.evaluation.sharing.halving import Agreement, agreement, halved
-from findna.evaluation.sharing.known import Known, known_model, read_regions, without_paths
+from findna.evaluation.sharing.known import (
+    Known,
+    known_model,
+    read_regions,
+    refuse_changed,
+    without_paths,
+)
 from findna.files import BadInput, log
 from findna.model.model import WEIGHTS, weights_digest
 from findna.sequence.genome import Genome
@@ -124,6 +130,14 @@ def _told(known: Known, given: dict[str, str]) -> dict[str, Any]:
 
 
 def _included(known: Known) -> Path | None:
-    """The BED of the run's --include, if it still lies where it did."""
-    include = known.model.pretraining.get("include")
-    return Path(include) if include and Path(include).is_file() else None
+    """The BED of the run's --include, if it still lies where it did.
+
+    Raises:
+        BadInput: it is another one than that which the model was trained on.
+    """
+    seen = known.model.pretraining
+    include = seen.get("include")
+    if not include or not Path(include).is_file():
+        return None
+    refuse_changed(Path(include), (seen.get("bed_digests") or {}).get("include"))
+    return Path(include)

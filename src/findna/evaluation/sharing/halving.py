@@ -11,7 +11,7 @@ from torch import Tensor
 
 from findna.data.holdout import split_genome
 from findna.data.sampling import SamplingSettings
-from findna.evaluation.sharing.known import RunFacts
+from findna.evaluation.sharing.known import RunFacts, refuse_changed
 from findna.files import BadInput
 from findna.inference.tiles import usual_window
 from findna.model.model import Model
@@ -115,7 +115,10 @@ def _held_out(genome: Genome, run: RunFacts | None) -> HeldOut:
             f"is another genome than that of the run, {run.described['genome']['source']}",
             file=genome.source,
         )
-    sampling = SamplingSettings.parse(run.settings["sampling"], source="the settings of the run")
+    asked = run.described["settings"]["sampling"]
+    sampling = SamplingSettings.parse(asked, source="the settings of the run")
+    for name, bed in sampling.beds.items():
+        refuse_changed(bed, run.described.get(name))
     validation = ValidationSettings.parse(
         run.settings["validation"], source="the settings of the run"
     )

@@ -50,8 +50,8 @@ class RunFacts:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Every setting, defaults filled in."""
-        return dict(self.described["settings"])
+        """Every setting, defaults filled in, files named without the folders they lay in."""
+        return without_paths(self.described["settings"])
 
     @property
     def check(self) -> Mapping[str, Any]:
@@ -92,13 +92,6 @@ class Known:
 
 def known_model(path: str | Path) -> Known:
     """Read a run, a model folder or a published model; `BadInput` where there is no model yet."""
-    place = Path(path)
-    if (place / SETTINGS).is_file() and not (place / "model").is_dir():
-        raise BadInput(
-            "this run has written no model yet",
-            file=place,
-            remedy="go on with the command in its command.txt and --resume",
-        )
     folder = model_folder(path)
     run = folder.parent if folder.name == "model" else None
     facts = _run_facts(run) if run and (run / SETTINGS).is_file() else None
@@ -113,7 +106,7 @@ def _run_facts(folder: Path) -> RunFacts:
         folder / name for name in ("environment.json", "metrics.json", "command.txt")
     )
     return RunFacts(
-        without_paths(described),
+        described,
         read_json(environment) if environment.is_file() else {},
         read_metrics(folder / METRICS),
         read_json(judged) if judged.is_file() else {},
@@ -151,6 +144,16 @@ def read_regions(bed: str | Path, known: Known) -> Regions:
         ]
     told = {note[1]: note[2] for note in notes if note}
     return Regions(Path(bed).name, file_digest(bed), len(table), bases, told)
+
+
+def refuse_changed(bed: Path, digest: str | None) -> None:
+    """`BadInput` for a BED that is not what it was in training, where that is known."""
+    if digest is not None and file_digest(bed) != digest:
+        raise BadInput(
+            "is not what it was when the model was trained",
+            file=bed,
+            remedy="put that file back",
+        )
 
 
 def _refuse_other(bed: str | Path, bases: int, run: RunFacts | None) -> None:
