@@ -491,6 +491,12 @@ def test_what_does_not_fit_is_refused(genome, tmp_path):
         mutagenesis(record, [task_model(), other], device="cpu")
     with pytest.raises(BadInput, match="different questions"):
         mutagenesis(record, [task_model(), pretrained()], device="cpu")
+    species = []
+    for seed, digest in enumerate(("sha256:a", "sha256:b")):
+        species.append(pretrained(seed))
+        species[-1].provenance = {"genome_digest": digest}
+    with pytest.raises(BadInput, match="were pretrained on different genomes"):
+        mutagenesis(record, species, device="cpu")
     with pytest.raises(BadInput, match="given and given are the same weights") as twice:
         mutagenesis(record, [task_model(), task_model(seed=5), task_model()], device="cpu")
     assert "--train full" in str(twice.value.remedy)

@@ -104,6 +104,12 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_table(path)["label"].tolist() == ["1.0", "", "0.0"]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
     assert listed("-") == EXPECTED
+    bare = {"id": [b"r1", b"r2"], "seq": [b"ACGT", b"GG"]}
+    pd.DataFrame(bare).to_parquet(tmp_path / "bytes.parquet")
+    assert listed(tmp_path / "bytes.parquet") == [("r1", "ACGT"), ("r2", "GG")]
+    pd.DataFrame({"seq": [b"ACGT"], "x": [b"\xff"]}).to_parquet(tmp_path / "odd.parquet")
+    with pytest.raises(BadInput, match="record 1: holds bytes that are not UTF-8"):
+        listed(tmp_path / "odd.parquet")
     whole = path.read_bytes()
     damaged = whole[:4] + b"\xff" * 40 + whole[44:]
     for broken in (whole[:100], damaged):
@@ -164,6 +170,11 @@ def test_records_come_one_at_a_time(write: Callable[..., Path]) -> None:
         ("@r\nACGT\n+\nIIII\n@s\nAC\n", r"record s, line 5: is not a whole FASTQ"),
         ("@r\nAC*T\n+\nIIII\n", r"record r, line 2: unknown letter '\*' at position 3"),
         ("@r\n\n+\n\n", r"record r, line 2: the sequence is empty"),
+        ("@HD\tVN:1.0\nr\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\t*\n", "SAM file\n  samtools fasta"),
+        ("@SQ\tSN:chr1\tLN:9\n", "is a SAM file"),
+        ("LOCUS       NM_1  24 bp    DNA\nDEFINITION  x, y\n//\n", "GenBank or EMBL"),
+        ("ID   X56734; SV 1; linear; mRNA\n", "GenBank or EMBL"),
+        ("# made by X\nid\tsequence\na\tAC\nb\tAQ\n", r"record b, line 4: unknown letter 'Q'"),
     ],
 )
 def test_bad_files(write: Callable[..., Path], content: str | bytes, words: str) -> None:
@@ -395,6 +406,50 @@ def test_a_column_of_sequences_makes_a_table(write: Callable[..., Path], header:
 def test_a_named_column_makes_a_table(write: Callable[..., Path]) -> None:
     path = write("chrom\tstart\tend\tprobe\nchr1\t1\t9\tTTTT\n", "rows.tsv")
     assert [letters for _, letters in listed(path, sequence_column="probe")] == ["TTTT"]
+
+
+@pytest.mark.parametrize("before", ["# made by X\n", "# made by X, in May\n#\n", "#\n"])
+@pytest.mark.parametrize("header", ["id\tsequence", "id,sequence", "#id\tsequence"])
+def test_comments_before_the_header_are_passed_over(
+    write: Callable[..., Path], before: str, header: str
+) -> None:
+    cut = "," if "," in header else "\t"
+    path = write(f"{before}{header}\na{cut}ACGT\nb{cut}GG\n", "t.tsv")
+    assert listed(path) == [("a", "ACGT"), ("b", "GG")]
+
+
+def test_a_column_that_is_named_by_a_comment_sign_is_no_comment(
+    write: Callable[..., Path],
+) -> None:
+    assert listed(write("#sequence\nACGT\n", "t.csv")) == [("1", "ACGT")]
+    path = write("#probe\tscore\nACGT\t1\nGG\t2\n", "t.tsv")
+    assert listed(path, sequence_column="probe") == [("1", "ACGT"), ("2", "GG")]
+
+
+@pytest.mark.parametrize("text", [FASTA, FASTQ], ids=["FASTA", "FASTQ"])
+@pytest.mark.parametrize("column", ["sequence_column", "id_column"])
+def test_what_has_no_columns_is_said(write: Callable[..., Path], text: str, column: str) -> None:
+    with pytest.raises(BadInput, match=r"is FAST[AQ], which has no columns\n  leave"):
+        listed(write(text), **{column: "seq"})
+
+
+@pytest.mark.parametrize("cut", [",", "\t"])
+def test_rows_of_a_table_may_be_places(write: Callable[..., Path], cut: str) -> None:
+    genome = Genome.open(write(">chr1\nACGTTTGG\n", "g.fa"))
+    rows = [["id", "chrom", "start", "end", "strand"], ["a", "1", "0", "3", "+"]]
+    rows += [["b", "chr1", "5", "8", "-"]]
+    path = write("".join(cut.join(row) + "\n" for row in rows), "places.txt")
+    found = list(read_records(path, genome=genome))
+    assert [(r.id, decode(r.codes), r.start, r.end) for r in found] == [
+        ("a", "ACG", 0, 3), ("b", "CCA", 5, 8)
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match="places need the FASTA of their genome"):
+        listed(path)
+    wrong = write(path.read_text().replace("5", "9"), "wrong.txt")
+    with pytest.raises(BadInput, match="record b, line 3: chr1:9-8 is no place"):
+        listed(wrong, genome=genome)
+    named = write(f"chrom{cut}start{cut}end{cut}label\nchr1{cut}1{cut}3{cut}x\n", "p.csv")
+    assert listed(named, genome=genome) == [("chr1:1-3", "CG")]
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,23 @@ def test_bcf_is_read_as_htslib_prints_it(
         list(vcf.rows)
 
 
+@pytest.mark.parametrize("where", ["header", "row"])
+def test_a_bcf_keeps_bytes_that_are_no_text(where: str, tmp_path: Path) -> None:
+    """As Latin-1 names of diseases and submitters have them; the text form keeps them, too."""
+    said = "S\udcf6n" if where == "header" else "d"
+    header = [
+        "##fileformat=VCFv4.2", "##contig=<ID=chr1,length=99>",
+        f'##INFO=<ID=DN,Number=1,Type=String,Description="{said}">', COLUMNS,
+    ]  # fmt: skip
+    rows = [f"chr1\t{at}\t.\tA\tC\t.\t.\tDN=S{o}n" for at, o in ((5, "o"), (6, "\udcf6"), (7, "o"))]
+    text, file = tmp_path / "x.vcf", tmp_path / "x.bcf"
+    text.write_text("\n".join([*header, *rows]) + "\n", errors="surrogateescape")
+    pysam.bcftools.view("--no-version", "-Ob", "-o", str(file), str(text), catch_stdout=False)
+    with open_vcf(file) as vcf:
+        assert [row.text() for row in vcf.rows] == rows
+        assert header[2] in vcf.header
+
+
 def test_a_bcf_comes_through_any_pipe(tmp_path: Path) -> None:
     """`<(command)` of a shell is a path that can be read once."""
     whole = output(tmp_path / "y.bcf", BODY[:1]).read_bytes()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from findna.data.label_tables import (
     SPLIT_NAME,
-    first_named,
     from_label_table,
     group_column,
     holds_labels,
@@ -35,7 +34,7 @@ from findna.sequence.intervals import (
     refuse_unknown,
 )
 from findna.sequence.records import bed_records, format_of, read_records
-from findna.sequence.tables import need_column
+from findna.sequence.tables import first_named, need_column
 
 # What stands beside a FASTA and is none of its rows.
 _BESIDE = (".fai", ".gzi", ".regions.tsv")

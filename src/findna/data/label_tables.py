@@ -8,19 +8,19 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from findna.data.parts import LabelSettings, Part
 from findna.data.places import RowPlaces
 from findna.files import BadInput, log, open_bytes
 from findna.sequence.alphabet import Codes
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import LINE, refuse_unknown
+from findna.sequence.intervals import refuse_unknown
+from findna.sequence.placed import bed_of_places, place_columns, strand_words
 from findna.sequence.records import SequenceReader, bed_records
 from findna.sequence.regions import refuse_far
 from findna.sequence.tables import (
     find_id_column,
     find_sequence_column,
+    first_named,
     need_column,
     open_table,
     usual_sequence_column,
@@ -28,7 +28,6 @@ from findna.sequence.tables import (
 
 _LABEL_NAMES = ("label", "labels", "class", "target", "y", "category", "value", "score", "activity")
 _PLACE_NAMES = ("chrom", "chr", "chromosome", "start", "end", "strand", "region", "source")
-_CHROM_NAMES = ("chrom", "chr", "chromosome", "region")
 SPLIT_NAME = "split"
 
 
@@ -88,7 +87,7 @@ def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
     Coordinates whose end − start is not the length of the sequence are those of something else, or
     counted another way: they are left out, and that is said.
     """
-    named = _place_columns(table.columns)
+    named = place_columns(table.columns)
     if named is None:
         return None
     chrom, start, end = (table.column(c) for c in named)
@@ -106,35 +105,14 @@ def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
         return None
     for last, row, line in zip(ends, table.rows, table.lines, strict=True):
         refuse_far(last, file=table.file, record=str(row), line=line)
-    return RowPlaces.of(chrom, starts, ends, _strands(table))
-
-
-def _strands(table: Cells) -> list[str]:
-    """The strand of each row as a BED writes it, "." where that is not known."""
-    column = first_named(table.columns, ("strand",))
-    words = ["."] * len(table.cells) if column is None else table.column(column)
-    for word, row, line in zip(words, table.rows, table.lines, strict=True):
-        if word not in ("+", "-", ".", ""):
-            raise BadInput(
-                f"column {column} holds {word!r}",
-                file=table.file,
-                record=str(row),
-                line=line,
-                remedy="write +, - or .",
-            )
-    return [word or "." for word in words]
-
-
-def _place_columns(columns: Sequence[str]) -> tuple[str, str, str] | None:
-    """The columns of chromosome, start and end, or None if one is missing."""
-    chrom = first_named(columns, _CHROM_NAMES)
-    start, end = first_named(columns, ("start",)), first_named(columns, ("end",))
-    return (chrom, start, end) if chrom and start and end else None
+    names = list(map(str, table.rows))
+    strands = strand_words(table.columns, table.cells, names, table.lines, table.file)
+    return RowPlaces.of(chrom, starts, ends, strands)
 
 
 def _sequence_column(table: Cells, settings: LabelSettings, genome: Genome | None) -> str | None:
     """The column of sequences; None where rows are places in a genome instead."""
-    placed = genome is not None and _place_columns(table.columns) is not None
+    placed = genome is not None and place_columns(table.columns) is not None
     usual = usual_sequence_column(table.columns)
     if placed and settings.sequence_column is None and usual is None:
         return None
@@ -150,24 +128,10 @@ def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
 
 
 def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]:
-    """Sequences of the places chrom, start, end (0-based half-open) and strand of each row, by the
-    rules of a BED.
-    """
+    """Sequences of the places of each row, by the rules of a BED."""
     if genome is None:
         raise ValueError("places need a genome")
-    chrom, start, end = (table.column(c) for c in _place_columns(table.columns) or ())
-    for at, (name, first, last) in enumerate(zip(chrom, start, end, strict=True)):
-        where: Any = {"file": table.file, "record": ids[at], "line": table.lines[at]}
-        if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-            raise BadInput(
-                f"{name}:{first}-{last} is no place",
-                remedy="give a start and an end, 0-based half-open, in every row",
-                **where,
-            )
-        refuse_far(int(last), **where)
-    spans = {"start": list(map(int, start)), "end": list(map(int, end))}
-    named = {"chrom": chrom, **spans, "name": ids, "strand": _strands(table), LINE: table.lines}
-    bed = pd.DataFrame(named)
+    bed = bed_of_places(table.columns, table.cells, ids, table.lines, table.file)
     refuse_unknown(genome, bed, table.file)
     return [record.codes for record in bed_records(bed, genome, table.file)]
 
@@ -218,12 +182,6 @@ def guess_label_column(
     known = {*_PLACE_NAMES, "" if id_at is None else columns[id_at].lower()}
     left = [c for c in free if c.lower() not in known]
     return left[0] if len(left) == 1 else None
-
-
-def first_named(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The column whose lower-case name comes first in `names`."""
-    lower = {c.lower(): c for c in columns}
-    return next((lower[name] for name in names if name in lower), None)
 
 
 def named_label_column(columns: Sequence[str]) -> str | None:

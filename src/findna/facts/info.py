@@ -164,5 +164,7 @@ _FILE_FACTS: dict[str, Callable[[Path], Facts]] = {
     "bed": _bed_facts,
     "vcf": _variant_facts,
     "gff": _annotation_facts,
+    "sam": lambda path: {"kind": "alignments (SAM)", "as FASTA": "samtools fasta"},
+    "genbank": lambda path: {"kind": "GenBank or EMBL", "as FASTA": "ask the archive for it"},
     "table": _table_facts,
 }

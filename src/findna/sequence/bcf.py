@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
+from itertools import islice
 from pathlib import Path
 
 import pysam
@@ -39,21 +40,38 @@ def bcf_lines(stream: BufferedIOBase, path: str | Path) -> Iterator[Iterator[str
             file = Path(folder) / "piped.bcf"
             with file.open("wb") as copy:
                 shutil.copyfileobj(stream, copy)
-        yield _record_lines(file, path)
+        yield _record_lines(file, path, Path(folder))
 
 
-def _record_lines(file: Path, path: str | Path) -> Iterator[str]:
+def _record_lines(file: Path, path: str | Path, folder: Path) -> Iterator[str]:
+    told = 0
     try:
         with pysam.VariantFile(str(file)) as records:
-            yield from str(records.header).rstrip("\n").split("\n")
+            header = str(records.header).rstrip("\n").split("\n")
+            yield from header
+            told = len(header)
             for record in records:
                 yield str(record).removesuffix("\n")
+                told += 1
+    except UnicodeDecodeError:
+        yield from islice(_lines_as_they_are(file, folder), told, None)
     except (OSError, ValueError, NotImplementedError) as error:
         raise BadInput(
             f"the BCF is cut short or damaged ({error})",
             file=path,
             remedy="the download or copy is incomplete: fetch it again",
         ) from None
+
+
+def _lines_as_they_are(file: Path, folder: Path) -> Iterator[str]:
+    """The lines of a BCF that holds bytes which are no UTF-8; they stay as surrogates. pysam cannot
+    say such a row, so that htslib writes the whole text.
+    """
+    text = folder / "text.vcf"
+    pysam.bcftools.view("--no-version", "-Ov", "-o", str(text), str(file), catch_stdout=False)
+    with text.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+        for line in lines:
+            yield line.removesuffix("\n")
 
 
 def vcf_to_bcf(text: Path, bcf: Path) -> None:

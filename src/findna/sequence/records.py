@@ -37,13 +37,16 @@ from findna.sequence.intervals import (
     names_columns,
     refuse_unknown,
 )
+from findna.sequence.placed import bed_of_places, place_columns
 from findna.sequence.tables import (
     MISSING,
     PARQUET_MAGIC,
+    Table,
     find_id_column,
     find_sequence_column,
     names_sequences,
     open_table,
+    usual_sequence_column,
 )
 
 RecordFormat = Literal["auto", "fasta", "fastq", "table", "bed"]
@@ -79,7 +82,8 @@ def read_records(
 
     The format is told from the content (`format` overrides): FASTA, FASTQ, a table (CSV, TSV,
     parquet), or a BED, which needs `genome`; where a column is named it is a table. A table's
-    columns of sequences and of names go by their usual names unless given; without a name a row is
+    columns of sequences and of names go by their usual names unless given, and rows may be places
+    (chrom, start, end; 0-based half-open) of `genome`; without a name a row is
     called by its number, from 1, and a BED row chrom:start-end, 0-based half-open. IUPAC letters
     become N, U becomes T, and both are counted aloud at the end. A file without a byte holds no
     record. `BadInput`: an unknown letter, an empty sequence, a place off the genome, and all that
@@ -88,8 +92,9 @@ def read_records(
     with open_bytes(path) as stream:
         if format == "auto" and not stream.peek(1):
             return
-        named = sequence_column is not None or id_column is not None
-        kind = format if format != "auto" else "table" if named else format_of(stream, path)
+        kind = format if format != "auto" else format_of(stream, path)
+        if sequence_column is not None or id_column is not None:
+            kind = _with_columns(kind, path)
         refuse_without_sequences(kind, path)
         if kind == "fasta":
             yield from _fasta_records(stream, path)
@@ -98,7 +103,21 @@ def read_records(
         elif kind == "bed":
             yield from _bed_records(stream, path, genome)
         else:
-            yield from _table_records(stream, path, sequence_column, id_column)
+            yield from _table_records(stream, path, sequence_column, id_column, genome)
+
+
+def _with_columns(kind: str, path: str | Path) -> Literal["table"]:
+    """The format of a file of which a column is named."""
+    if kind not in ("fasta", "fastq"):
+        return "table"
+    raise BadInput(
+        f"is {kind.upper()}, which has no columns",
+        file=path,
+        remedy="leave --sequence-column and --id-column away",
+    )
+
+
+_ALIGNED = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 
 
 def refuse_without_sequences(kind: str, path: str | Path) -> None:
@@ -109,6 +128,11 @@ def refuse_without_sequences(kind: str, path: str | Path) -> None:
             file=path,
             remedy="findna score-variants reads it",
         )
+    if kind == "sam":
+        raise BadInput("is a SAM file", file=path, remedy="samtools fasta makes a FASTA of it")
+    if kind == "genbank":
+        problem = "looks like GenBank or EMBL"
+        raise BadInput(problem, file=path, remedy="ask the archive for FASTA")
     if kind == "gff":
         raise BadInput(
             "is a GFF or GTF: it holds features, not sequences",
@@ -122,14 +146,16 @@ _VARIANTS = re.compile(r"#?chrom\tpos\t", re.IGNORECASE)
 
 def format_of(
     stream: io.BufferedReader, path: str | Path
-) -> Literal["fasta", "fastq", "table", "bed", "vcf", "gff"]:
+) -> Literal["fasta", "fastq", "table", "bed", "vcf", "gff", "sam", "genbank"]:
     """The format of a file, by content first, since extensions lie more often; nothing is read."""
     seen = stream.peek(_SNIFFED)[:_SNIFFED]
     start = seen.removeprefix(BOM_UTF8).lstrip()
     if start.startswith(b">"):
         return "fasta"
     if start.startswith(b"@"):
-        return "fastq"
+        return "sam" if _ALIGNED.match(start) else "fastq"
+    if start.startswith((b"LOCUS  ", b"ID   ")):
+        return "genbank"
     if start.startswith((b"##fileformat=VCF", BCF_MAGIC)):
         return "vcf"
     if start.startswith(PARQUET_MAGIC):
@@ -230,16 +256,37 @@ def _fastq_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Re
 
 
 def _table_records(
-    stream: io.BufferedReader, source: str | Path, sequence: str | None, name: str | None
+    stream: io.BufferedReader,
+    source: str | Path,
+    sequence: str | None,
+    name: str | None,
+    genome: Genome | None,
 ) -> Iterator[Record]:
     reader = SequenceReader(source)
     with open_table(stream, source) as table:
+        placed = place_columns(table.columns) and usual_sequence_column(table.columns) is None
+        if placed and sequence is None and genome is not None:
+            yield from _placed_records(table, source, name, genome)
+            return
         column = find_sequence_column(table.columns, sequence, source)
         names = find_id_column(table.columns, name, source)
         for row, (line, cells) in enumerate(table.rows, 1):
             record = str(row) if names is None else cells[names]
             yield Record(record, reader.encode_cell(cells[column], record, line))
     reader.close()
+
+
+def _placed_records(
+    table: Table, source: str | Path, name: str | None, genome: Genome
+) -> Iterator[Record]:
+    """The sequences of rows that are places: chromosome, start, end (0-based half-open), strand."""
+    read = list(table.rows)
+    lines, cells = [line for line, _ in read], [row for _, row in read]
+    at = find_id_column(table.columns, name, source)
+    ids = ["." if at is None else row[at] for row in cells]
+    bed = bed_of_places(table.columns, cells, ids, lines, source)
+    refuse_unknown(genome, bed, source)
+    yield from bed_records(bed, genome, source)
 
 
 def _bed_records(

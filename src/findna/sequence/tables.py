@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ PARQUET_MAGIC = b"PAR1"
 MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "<NA>", "NULL", "null"))
 _SEQUENCE_COLUMNS = ("sequence", "seq", "dna", "dna_sequence", "rna", "sequences", "read")
 _ID_COLUMNS = ("id", "name", "seq_id", "sequence_id", "record", "identifier", "seqname")
+_SEPARATORS = "\t;,"
 _LOOKS_LIKE_DNA = re.compile(r"[ACGTUN]{10,}", re.IGNORECASE)
 
 
@@ -74,7 +76,7 @@ def open_table(stream: io.BufferedReader, source: str | Path) -> Iterator[Table]
 
 
 def _separated(text: io.TextIOWrapper, source: str | Path) -> Table:
-    header = text.readline()
+    header, before, lines = _header(text)
     if not header.strip():
         raise BadInput(
             "is empty, or its first line is",
@@ -82,12 +84,29 @@ def _separated(text: io.TextIOWrapper, source: str | Path) -> Table:
             line=1,
             remedy="begin with a line of column names, such as sequence,label",
         )
-    separator = max("\t;,", key=header.count)
+    separator = max(_SEPARATORS, key=header.count)
     columns = next(csv.reader([header], delimiter=separator))
     columns = [name.strip() for name in columns]
     columns[0] = columns[0].lstrip("#").lstrip()
     _refuse_header(columns, source)
-    return Table(tuple(columns), _separated_rows(text, separator, len(columns), source))
+    rows = _separated_rows(lines, separator, len(columns), source)
+    return Table(tuple(columns), ((line + before, cells) for line, cells in rows))
+
+
+def _header(text: io.TextIOWrapper) -> tuple[str, int, Iterator[str]]:
+    """The line that names the columns, how many comments stand before it, and the lines behind it.
+    A comment begins with # and is not cut as the line behind it is.
+    """
+    header, before = text.readline(), 0
+    while header.startswith("#") and not names_sequences(header):
+        behind = text.readline()
+        cut = max(_SEPARATORS, key=header.count)
+        marks = cut if cut in header else _SEPARATORS
+        alike = all(header.count(mark) == behind.count(mark) for mark in marks)
+        if not behind or (alike and not names_sequences(behind)):
+            return header, before, chain([behind], text)
+        header, before = behind, before + 1
+    return header, before, text
 
 
 def _refuse_header(columns: Sequence[str], source: str | Path) -> None:
@@ -106,11 +125,11 @@ def _refuse_header(columns: Sequence[str], source: str | Path) -> None:
 
 
 def _separated_rows(
-    text: io.TextIOWrapper, separator: str, width: int, source: str | Path
+    lines: Iterator[str], separator: str, width: int, source: str | Path
 ) -> Iterator[tuple[int, list[str]]]:
     # The default limit of the csv module, 131,072 letters, is shorter than sequences may be.
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(text, delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for cells in reader:
             line = reader.line_num + 1
@@ -159,9 +178,18 @@ def _parquet_rows(file: pq.ParquetFile, source: str | Path) -> Iterator[tuple[in
             columns = [batch.column(i).to_pylist() for i in range(batch.num_columns)]
             for cells in zip(*columns, strict=True):
                 row += 1
-                yield row, ["" if cell is None else str(cell) for cell in cells]
+                yield row, [_word(cell, source, row) for cell in cells]
     except (pa.ArrowInvalid, OSError) as error:
         raise _broken_parquet(error, source) from None
+
+
+def _word(cell: object, source: str | Path, row: int) -> str:
+    """A cell as text; some writers leave out that bytes are text."""
+    try:
+        return "" if cell is None else cell.decode() if isinstance(cell, bytes) else str(cell)
+    except UnicodeDecodeError:
+        problem = "holds bytes that are not UTF-8 text"
+        raise BadInput(problem, file=source, record=str(row), remedy="write text") from None
 
 
 # Columns --------------------------------------------------------------------------------------
@@ -188,7 +216,7 @@ def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str
         raise BadInput(
             f"which column holds the sequences? There are {', '.join(columns)}",
             file=source,
-            remedy="name it with --sequence-column",
+            remedy="name it with --sequence-column; places need the FASTA of their genome (-g)",
         )
     log.info("%s: sequences are read from column %s", source, columns[index])
     return index
@@ -197,6 +225,12 @@ def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str
 def usual_sequence_column(columns: Sequence[str]) -> int | None:
     """The column whose name is a usual one for sequences, or None."""
     return _usual(columns, _SEQUENCE_COLUMNS)
+
+
+def first_named(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The column whose lower-case name comes first in `names`."""
+    lower = {c.lower(): c for c in columns}
+    return next((lower[name] for name in names if name in lower), None)
 
 
 def find_id_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> int | None:

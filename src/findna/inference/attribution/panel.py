@@ -186,6 +186,13 @@ def _refuse_other_questions(names: list[str], models: list[Model]) -> None:
                 f"{names[0]} and {name} answer different questions",
                 remedy="several models are seeds of one: the same task, or all pretrained",
             )
+    taught = {m.pretraining["genome_digest"]: n for n, m in zip(names, models, strict=True)
+              if not m.config.task and "genome_digest" in m.pretraining}  # fmt: skip
+    if len(taught) > 1:
+        raise BadInput(
+            f"{' and '.join(taught.values())} were pretrained on different genomes",
+            remedy="several models are seeds of one: give those of one genome",
+        )
 
 
 def _refuse_repeated(names: list[str], models: list[Model]) -> None:

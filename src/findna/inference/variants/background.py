@@ -288,7 +288,11 @@ class Background:
         log.info("percentiles: %s took %.0f s, kept in %s", group, time.monotonic() - began, file)
 
     def _read(self, group: Stratum, file: Path) -> dict[Stratum, dict[str, Floats]]:
-        described = read_json(file)
+        try:
+            described = read_json(file)
+        except BadInput as error:
+            remedy = "remove it: it is made anew"
+            raise BadInput(error.problem, file=file, line=error.line, remedy=remedy) from None
         if not isinstance(described, dict) or described.get("identity") != self.identity:
             raise BadInput(
                 "is the background of another model, genome or setting",
