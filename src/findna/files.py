@@ -488,9 +488,16 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def plain_number(value: Any) -> Any:
+    """What JSON is to hold of a number of numpy; `TypeError` for anything else."""
+    if not hasattr(value, "item"):
+        raise TypeError(f"{type(value).__name__} is no number")
+    return value.item()
+
+
 def write_json(path: str | Path, obj: Any) -> None:
     """Write `obj` as indented JSON, atomically, over what was there; NaN is a `ValueError`."""
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False, default=plain_number)
     with atomic_file(path, overwrite=True) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Batches: two views of a set of windows for pretraining; padded sets of sequences for the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,8 @@ from torch import Tensor
 from findna.data.masking import HidingSettings, embedding_noise, hide
 from findna.data.views import View, ViewSettings, cropped, student_view, teacher_view
 from findna.data.windows import RawWindows, WindowSampler
-from findna.files import BadInput
-from findna.sequence.alphabet import PAD, encode
+from findna.sequence.alphabet import PAD
+from findna.sequence.inputs import records_from
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(codes), torch.from_numpy(lengths)
 
 
-def encode_batch(sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
+def encode_batch(sequences: Iterable[str]) -> tuple[Tensor, Tensor]:
     """Sequences as text → what `Model` reads: codes (B, longest) int64, PAD behind the shorter
     ones, and the lengths (B,) that tell valid bases from padding.
 
@@ -115,11 +115,11 @@ def encode_batch(sequences: Sequence[str]) -> tuple[Tensor, Tensor]:
     Raises:
         BadInput: an empty sequence, or a letter that is none of a nucleotide; it names the row,
             from 1.
+        TypeError: one sequence instead of several.
     """
-    for row, letters in enumerate(sequences, 1):
-        if not letters:
-            raise BadInput("the sequence is empty", record=str(row), remedy="leave it out")
-    return pad([encode(letters, record=str(row)) for row, letters in enumerate(sequences, 1)])
+    if isinstance(sequences, str):
+        raise TypeError("one sequence is no batch: give a list of sequences")
+    return pad([record.codes for record in records_from(sequences)])
 
 
 def by_length(lengths: NDArray[np.int64], max_bases: int) -> list[NDArray[np.int64]]:

@@ -60,7 +60,13 @@ def read_labelled(
         BadInput: names file, row and remedy: no such column, an empty sequence, a row without
             label, a label that is no number in a regression, one class only, names of rows instead
             of classes, a label that training rows lack.
+        TypeError: no path.
     """
+    if not isinstance(data, str | Path):
+        raise TypeError(
+            f"labelled data are a file, a folder or LabelledData, not {type(data).__name__}: write"
+            " a data frame to a file first"
+        )
     settings = settings or LabelSettings()
     refuse_stream(data, "what reads labels")
     parts = read_parts(data, settings, genome)

@@ -115,6 +115,7 @@ def evaluate(
     if models is None:
         pick_model(None)  # which says what is used
         models = (DEFAULT,)
+    models = [models] if isinstance(models, str | Path) else list(map(str, models))
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(prepared_tasks(data, suite, tasks, root, genome, settings))

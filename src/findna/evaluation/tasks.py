@@ -103,8 +103,9 @@ def prepared_tasks(
             yield prepare(task.name, rows, settings, found.notes, task.metric)
         return
     genome = Genome.of(genome)
+    assert data is not None  # else there is a suite
     if not isinstance(data, LabelledData):
-        data = read_labelled(str(data), genome=genome, settings=settings)
+        data = read_labelled(data, genome=genome, settings=settings)
     name = _safe(Path(data.source).name.split(".")[0])
     yield prepare(name, _without_leaks(data, settings), settings)
 

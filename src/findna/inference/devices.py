@@ -17,6 +17,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         BadInput: this machine has no such device.
     """
+    name = str(name)
     have = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

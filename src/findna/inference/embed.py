@@ -40,13 +40,12 @@ from findna.inference.embedding.stitching import (
 )
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import CHUNK_ROWS, described
-from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.writing import held
 from findna.model.heads import Asked, Pooling, channels, pool
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import model_name, pick_model
-from findna.sequence.alphabet import Codes, Strand
+from findna.sequence.alphabet import Codes, Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from
 from findna.sequence.records import Record
@@ -164,7 +163,7 @@ def embed(
         ValueError: another pooling or strand, "base" beside others, a window below 1.
     """
     parts = pooled_parts(pooling)
-    refuse_unknown_strand(strand)
+    refuse_unknown_strand(strand, needed=True)
     if window is not None and window < 1:
         raise ValueError(f"a window of {window} bases")
     if output is not None:

@@ -23,6 +23,7 @@ from findna.inference.attribution.files import (
     EFFECTS,
     FACTS,
     base_table,
+    no_bases,
     write_arrays,
     write_effect_track,
     write_effects,
@@ -31,8 +32,7 @@ from findna.inference.attribution.files import (
 from findna.inference.attribution.panel import AnyModel, Panel, named_models
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning
-from findna.inference.strands import refuse_unknown_strand
-from findna.sequence.alphabet import Strand
+from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from
 from findna.sequence.records import Record
@@ -67,7 +67,7 @@ class MutagenesisResult:
         if self.output is not None:
             return pd.read_parquet(self.output / EFFECTS)
         tables = [base_table(one, number) for number, one in enumerate(self.attributions or (), 1)]
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        return pd.concat(tables, ignore_index=True) if tables else no_bases()
 
 
 def mutagenesis(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -17,7 +17,12 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
 
     A CPU says it only by doing it (AVX512-BF16 and AMX do, emulation is slower), so a small
     product is timed.
+
+    Raises:
+        ValueError: another precision.
     """
+    if precision not in get_args(Precision):
+        raise ValueError(f"no such precision: {precision!r}; choose of auto, fp32, bf16")
     if precision != "auto":
         return precision
     if device.type == "cuda":

@@ -38,7 +38,6 @@ from findna.inference.calibration import (
 from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.progress import RecordProgress
 from findna.inference.rows import LengthWarning, alike, chunks, described
-from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import Tiling, cut_from, pieces, placed_in, track_sizes
 from findna.inference.writing import (
@@ -52,7 +51,7 @@ from findna.inference.writing import (
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import Model
-from findna.sequence.alphabet import Strand
+from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from
 from findna.sequence.records import Record

@@ -59,13 +59,12 @@ from findna.inference.scanning.sliding import (
     count_windows,
 )
 from findna.inference.scanning.table import table_of, tell
-from findna.inference.strands import refuse_unknown_strand
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import track_sizes
 from findna.inference.writing import held, write_tables
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import model_name, pick_model
-from findna.sequence.alphabet import Strand
+from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import TrackPiece, track_writer
 
@@ -160,9 +159,11 @@ def scan(
     Raises:
         BadInput: unknown tracks, a window and a step that do not fit, regions the genome lacks, an
             output that exists, a missing library.
-        ValueError: another strand.
+        ValueError: another strand, format or precision.
     """
     refuse_unknown_strand(strand)
+    if format not in _ENDINGS:
+        raise ValueError(f"no such format: {format!r}; choose of {', '.join(_ENDINGS)}")
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     window = usual_window(network) if window is None else window

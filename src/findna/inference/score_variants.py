@@ -18,7 +18,6 @@ import pandas as pd
 from findna.files import log
 from findna.inference.devices import pick_device
 from findna.inference.progress import RecordProgress
-from findna.inference.strands import refuse_unknown_strand
 from findna.inference.variants.background import Background
 from findna.inference.variants.input import (
     looked_ahead,
@@ -39,7 +38,7 @@ from findna.inference.variants.shards import (
 from findna.inference.writing import held
 from findna.model.model import Model, software_versions, weights_digest
 from findna.model.shipped import DEFAULT, pick_model
-from findna.sequence.alphabet import Strand
+from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.variant_files import allele_frame, refuse_output, within_format, write_scored
 from findna.sequence.variants import REASONS, SCORED, AlleleReader, Alleles, Tally, Variant, words
@@ -123,7 +122,7 @@ def score_variants(
             build: `##contig` lengths differ, or more than 10 % of at least 20 REF alleles do.
         ValueError: another strand.
     """
-    refuse_unknown_strand(strand)
+    refuse_unknown_strand(strand, needed=True)
     part = parse_shard(shard) if shard is not None else None
     _refuse_place(output, part, overwrite)
     genome = Genome.of(genome)

@@ -98,7 +98,7 @@ def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterat
     Raises:
         BadInput: sizes below 1, and all that is wrong with a BED.
     """
-    window, step = (tile, tile) if isinstance(tile, int) else tile
+    window, step = (tile, tile) if isinstance(tile, int | np.integer) else tile
     if window < 1 or step < 1:
         raise BadInput(
             f"cannot cut windows of {window} bases every {step}", remedy="both are at least 1"

@@ -12,19 +12,26 @@ from findna.model.model import Model
 Compile = Literal["auto", "on", "off"]
 
 
-def compile_layers(model: Model, wanted: Compile) -> bool:
+# Windows of one run differ in number and length, and a layer at a time counts as one function.
+_GRAPHS = 32
+
+
+def compile_layers(model: Model, wanted: Compile, bases: int = 0) -> bool:
     """Compile the layers in place where it is wanted and works; True if they now are.
 
     "auto" is a GPU: on a CPU the layers, whose time goes into matrix products, became 2 to 8 %
-    slower (docs/performance.md). One graph serves all lengths. Names and values of the weights stay
-    what they are. Where the compiler fails, the network goes on as it was, and that is said.
+    slower (docs/performance.md). One graph serves all lengths. On a GPU it is made for batches of
+    about `bases`: how a sum over rows is cut up is fixed at the first call. Names and values of the
+    weights stay what they are. Where the compiler fails, the network goes on as it was, and that is
+    said.
     """
     if wanted == "off" or (wanted == "auto" and model.device.type != "cuda"):
         return False
     try:
+        torch._dynamo.config.cache_size_limit = _GRAPHS
         for layer in model.encoder.layers:
             layer.compile(dynamic=True)
-        _try_out(model)
+        _try_out(model, bases if model.device.type == "cuda" else 0)
     except Exception as error:  # compilers fail in many ways: no C++ or Triton, an unknown card
         for layer in model.encoder.layers:
             layer._compiled_call_impl = None
@@ -36,11 +43,14 @@ def compile_layers(model: Model, wanted: Compile) -> bool:
     return True
 
 
-def _try_out(model: Model) -> None:
-    """A step over two lengths: compiling happens at the first call."""
+def _try_out(model: Model, bases: int) -> None:
+    """A step over about so many bases, and one over another length: compiling happens at the first
+    call.
+    """
+    length = max(48, min(1000, bases // 2))
     try:
-        for length in (48, 65):
-            codes = torch.zeros((2, length), dtype=torch.long, device=model.device)
+        for shape in ((max(2, bases // length), length), (2, 65)):
+            codes = torch.zeros(shape, dtype=torch.long, device=model.device)
             model.encode(codes).bases.sum().backward()
     finally:
         # What a first length left would be learned from if a second one fails.

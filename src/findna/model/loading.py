@@ -61,7 +61,8 @@ def model_folder(path: str | Path) -> Path:
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             return folder
-    if (path / "checkpoints").is_dir():
+    # An evaluation has settings as well, and never a model.
+    if (path / "settings.yaml").is_file() and not (path / "runs").is_dir():
         raise BadInput(
             "this run has written no model yet",
             file=path,

@@ -10,6 +10,7 @@ import hashlib
 import html
 import platform
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from findna.model.chordmixer import ChordMixer
 from findna.model.encoded import Encoded
 from findna.model.heads import ProjectionHead, TaskConfig, TaskHead
 from findna.model.presets import PRESETS, ModelConfig
-from findna.sequence.alphabet import ALPHABET_NAME, BASES, COMPLEMENT
+from findna.sequence.alphabet import ALPHABET_NAME, BASES, COMPLEMENT, refuse_unknown_strand
 
 Distilled = Literal["summary", "mean", "bases"]
 FORMAT_VERSION = 1
@@ -162,7 +163,11 @@ class Model(nn.Module):
     def embed(self, codes: Tensor, lengths: Tensor | None = None, strand: str = "both") -> Tensor:
         """Mean over valid bases (B, D), averaged over both strands unless ``strand`` is
         "forward".
+
+        Raises:
+            ValueError: another strand.
         """
+        refuse_unknown_strand(strand)
         embedding = self.encode(codes, lengths).mean()
         if strand == "forward":
             return embedding
@@ -175,8 +180,9 @@ class Model(nn.Module):
         """Logits of the task (B, outputs); ``strand`` None obeys the task's own setting.
 
         Raises:
-            ValueError: the model has no task head.
+            ValueError: the model has no task head; another strand.
         """
+        refuse_unknown_strand(strand or "both")
         if self.task_head is None or self.config.task is None:
             raise ValueError("this model has no task head: fine-tune it first")
         logits: Tensor = self.task_head(self.encode(codes, lengths))
@@ -293,6 +299,9 @@ def software_versions() -> dict[str, str]:
     }
 
 
+_DRAWING = threading.Lock()
+
+
 def new_model(config: ModelConfig | str, seed: int) -> Model:
     """A model with random weights drawn from ``seed``; ``config`` may be the name of a preset."""
     if isinstance(config, str):
@@ -301,7 +310,8 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
                 f"there is no preset {config!r}", remedy=f"use one of {', '.join(PRESETS)}"
             )
         config = PRESETS[config]
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+    # The generator belongs to the process: of two threads one would draw from the other's seed.
+    with _DRAWING, torch.device("cpu"), torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would seed every GPU as well, and for good.
         torch.default_generator.manual_seed(seed)
         return Model(config)

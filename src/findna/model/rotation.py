@@ -103,8 +103,9 @@ def _gathered(
     two conditions a track for every number.
     """
     length = moved.shape[1]
-    place = torch.arange(length, device=moved.device)[:, None]
-    source = (place + sign * shifts) % length
+    # A remainder of 64 bits takes a GPU longer than the memory does.
+    place = torch.arange(length, dtype=torch.int32, device=moved.device)[:, None]
+    source = ((place + sign * shifts.to(torch.int32)) % length).to(torch.int64)
     turned = moved.gather(1, source.expand(moved.shape))
     return (turned if base is None else base + turned).to(dtype)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,14 @@ _SHOWN = "ACGTN?-"
 _PROTEIN = "EFILPQZJOX*"
 # Half of the amino acids have letters that are IUPAC codes of DNA.
 _MANY_AMBIGUOUS = 0.1
+
+
+def refuse_unknown_strand(strand: str | None, *, needed: bool = False) -> None:
+    """`ValueError` for a name that is no `Strand`, which would be read as one of them; None is no
+    name where one is `needed`.
+    """
+    if (needed or strand is not None) and strand not in get_args(Strand):
+        raise ValueError(f"no such strand: {strand!r}; choose of {', '.join(get_args(Strand))}")
 
 
 def _reading_table() -> bytes:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from findna.files import BadInput, log
-from findna.sequence.alphabet import encode
+from findna.sequence.alphabet import LetterCounts, encode_counted, tell_counts
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import BEYOND_REGIONS, is_region
-from findna.sequence.records import Record, read_records
+from findna.sequence.records import Record, holds_places, placed_records, read_records
 from findna.sequence.regions import parse_region
-from findna.sequence.tables import find_id_column, find_sequence_column
+from findna.sequence.tables import MISSING, find_id_column, find_sequence_column
 
 Inputs = str | Path | pd.DataFrame | Iterable[Record | str]
 
@@ -35,7 +35,7 @@ def records_from(
             unknown letter.
     """
     if isinstance(inputs, pd.DataFrame):
-        return _rows(inputs, sequence_column, id_column)
+        return _rows(inputs, genome, sequence_column, id_column)
     if not isinstance(inputs, str | Path):
         return _numbered(inputs, genome)
     if is_region(inputs):
@@ -71,17 +71,27 @@ def region_record(text: str, genome: Genome | None) -> Record:
 
 
 def _rows(
-    frame: pd.DataFrame, sequence_column: str | None, id_column: str | None
+    frame: pd.DataFrame, genome: Genome | None, sequence_column: str | None, id_column: str | None
 ) -> Iterator[Record]:
     columns = [str(name) for name in frame.columns]
+    if sequence_column is None and genome is not None and holds_places(columns):
+        cells = frame.astype(str).to_numpy().tolist()
+        lines = range(1, len(frame) + 1)
+        yield from placed_records(columns, cells, lines, id_column, genome, _FRAME)
+        return
     at = find_sequence_column(columns, sequence_column, _FRAME)
     named = find_id_column(columns, id_column, _FRAME)
     names = range(1, len(frame) + 1) if named is None else frame.iloc[:, named]
+    counts = LetterCounts()
     for name, letters in zip(names, frame.iloc[:, at], strict=True):
-        yield _record(str(name), letters)
+        record, found = _record(str(name), letters)
+        counts += found
+        yield record
+    tell_counts(counts, _FRAME)
 
 
 def _numbered(inputs: Iterable[Record | str], genome: Genome | None) -> Iterator[Record]:
+    counts = LetterCounts()
     for row, given in enumerate(inputs, 1):
         if isinstance(given, Record):
             record = given
@@ -89,14 +99,19 @@ def _numbered(inputs: Iterable[Record | str], genome: Genome | None) -> Iterator
             # Never a letter of a sequence: a region that is mistyped is refused as a region.
             record = region_record(given, genome)
         else:
-            record = _record(str(row), given)
+            record, found = _record(str(row), given)
+            counts += found
         if not len(record.codes):
             raise BadInput("the sequence is empty", record=record.id, remedy="leave it out")
         yield record
+    tell_counts(counts, "the sequences")
 
 
-def _record(name: str, letters: object) -> Record:
-    if not isinstance(letters, str) or not letters:
-        problem = "the sequence is empty" if letters == "" else f"{letters!r} is no sequence"
+def _record(name: str, letters: object) -> tuple[Record, LetterCounts]:
+    """A record as a cell of a file would give it."""
+    bare = letters.strip() if isinstance(letters, str) else None
+    if bare is None or bare in MISSING:
+        problem = f"{letters!r} is no sequence" if bare is None else "the sequence is empty"
         raise BadInput(problem, record=name, remedy="leave it out")
-    return Record(name, encode(letters, record=name))
+    codes, counts = encode_counted(bare, record=name)
+    return Record(name, codes), counts

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
@@ -41,7 +41,6 @@ from findna.sequence.placed import bed_of_places, place_columns
 from findna.sequence.tables import (
     MISSING,
     PARQUET_MAGIC,
-    Table,
     find_id_column,
     find_sequence_column,
     names_sequences,
@@ -264,9 +263,10 @@ def _table_records(
 ) -> Iterator[Record]:
     reader = SequenceReader(source)
     with open_table(stream, source) as table:
-        placed = place_columns(table.columns) and usual_sequence_column(table.columns) is None
-        if placed and sequence is None and genome is not None:
-            yield from _placed_records(table, source, name, genome)
+        if sequence is None and genome is not None and holds_places(table.columns):
+            read = list(table.rows)
+            lines, placed = [line for line, _ in read], [row for _, row in read]
+            yield from placed_records(table.columns, placed, lines, name, genome, source)
             return
         column = find_sequence_column(table.columns, sequence, source)
         names = find_id_column(table.columns, name, source)
@@ -276,15 +276,23 @@ def _table_records(
     reader.close()
 
 
-def _placed_records(
-    table: Table, source: str | Path, name: str | None, genome: Genome
+def holds_places(columns: Sequence[str]) -> bool:
+    """Whether the rows of a table are places in a genome, and no sequences."""
+    return place_columns(columns) is not None and usual_sequence_column(columns) is None
+
+
+def placed_records(
+    columns: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    lines: Sequence[int],
+    name: str | None,
+    genome: Genome,
+    source: str | Path,
 ) -> Iterator[Record]:
     """The sequences of rows that are places: chromosome, start, end (0-based half-open), strand."""
-    read = list(table.rows)
-    lines, cells = [line for line, _ in read], [row for _, row in read]
-    at = find_id_column(table.columns, name, source)
+    at = find_id_column(columns, name, source)
     ids = ["." if at is None else row[at] for row in cells]
-    bed = bed_of_places(table.columns, cells, ids, lines, source)
+    bed = bed_of_places(columns, cells, ids, lines, source)
     refuse_unknown(genome, bed, source)
     yield from bed_records(bed, genome, source)
 

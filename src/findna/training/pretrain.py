@@ -225,7 +225,12 @@ class _Job:
         )
         self.sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)
         self.learner = SelfDistillation(
-            model, settings.distillation, accelerator, self.precision, settings.compile
+            model,
+            settings.distillation,
+            accelerator,
+            self.precision,
+            settings.compile,
+            settings.sampling.batch_bases // (accelerator.num_processes * settings.accumulate),
         )
         self.examiner = Examiner(genome, split, settings, self.learner)
         self.batches_an_epoch = max(1, int(bases_in(split.train) / self.sampler.usual_batch_bases))
@@ -279,6 +284,8 @@ class _Job:
         late = False
         while len(ended) < 2 or (len(ended) < TIMED_STEPS and not late):
             self._learn(len(ended), 10 * TIMED_STEPS)
+            if len(ended) < TIMED_STEPS // 4:
+                self._synchronise()  # steps that are asked for are not yet made
             ended.append(time.monotonic())
             (late,) = self._any_rank(ended[-1] > enough)
         self._synchronise()

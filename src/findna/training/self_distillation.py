@@ -101,7 +101,9 @@ class SelfDistillation:
         accelerator: Accelerator,
         precision: Literal["fp32", "bf16"],
         compile: Compile = "off",
+        batch_bases: int = 0,
     ) -> None:
+        """`batch_bases` is how large batches will be, for a compiler; 0 says nothing of it."""
         self.settings, self.accelerator, self.precision = settings, accelerator, precision
         self.device = accelerator.device
         self.model = model.to(self.device).train()
@@ -111,7 +113,7 @@ class SelfDistillation:
             model.projection.requires_grad_(False)
         self.teacher = Teacher(self.model)
         with autocast(self.device, precision):
-            self.compiled = compile_layers(self.model, compile)
+            self.compiled = compile_layers(self.model, compile, batch_bases)
         if self.compiled:
             for layer in self.teacher.network.encoder.layers:
                 layer.compile(dynamic=True)

@@ -96,7 +96,7 @@ def doctor(
     """
     settings = DoctorSettings.of(settings)
     genome = Genome.of(genome)
-    if isinstance(data, str | Path):
+    if data is not None and not isinstance(data, LabelledData):
         data = read_labelled(data, genome=genome, settings=settings)
     loaded = _loaded(model)
     findings: list[Finding] = []

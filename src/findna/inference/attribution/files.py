@@ -71,6 +71,11 @@ def base_table(one: Attribution, number: int) -> pd.DataFrame:
     return pd.DataFrame(columns, index=range(length))
 
 
+def no_bases() -> pd.DataFrame:
+    """The columns of `base_table` without a row."""
+    return pd.DataFrame(_SCHEMA.empty_table().to_pandas())
+
+
 def write_effects(
     folder: Path, answers: Iterable[Attribution]
 ) -> list[tuple[str, int, float, float]]:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from findna.files import STDIN, BadInput, atomic_file, refuse_existing
+from findna.files import STDIN, BadInput, atomic_file, plain_number, refuse_existing
 from findna.inference.embedding.stitching import Span
 from findna.inference.writing import write_tables
 
@@ -147,7 +147,7 @@ def _parquet_per_base(answers: Iterator[PerBase], made: Path, facts: Facts) -> i
 def _write_parquet(tables: Iterator[pa.Table], made: Path, facts: Facts) -> int:
     """One row group a table; the facts stand in the metadata of the schema, as JSON."""
     first = next(tables)
-    schema = first.schema.with_metadata({FACTS: json.dumps(facts)})
+    schema = first.schema.with_metadata({FACTS: json.dumps(facts, default=plain_number)})
     repeating = [name for name in _REPEATING if name in schema.names]
     rows = 0
     with pq.ParquetWriter(made, schema, use_dictionary=repeating) as writer:
@@ -228,7 +228,7 @@ def _array(
 def _describe(archive: ZipFile, columns: Columns, facts: Facts) -> None:
     """The describing columns as one array each, and the facts as JSON in a text array."""
     arrays = {name: _as_array(name, cells) for name, cells in columns.items()}
-    for name, array in {**arrays, FACTS: np.array(json.dumps(facts))}.items():
+    for name, array in {**arrays, FACTS: np.array(json.dumps(facts, default=plain_number))}.items():
         with archive.open(f"{name}.npy", "w") as member:
             np.lib.format.write_array(member, array, allow_pickle=False)
 

@@ -54,7 +54,7 @@ class Plan:
         return self.strand or "both"
 
 
-def pick_kinds(tracks: Sequence[Kind] | None, model: Model) -> tuple[Kind, ...]:
+def pick_kinds(tracks: Sequence[Kind] | Kind | None, model: Model) -> tuple[Kind, ...]:
     """The kinds of track that are wanted, or what suits the model (None).
 
     Raises:
@@ -63,20 +63,21 @@ def pick_kinds(tracks: Sequence[Kind] | None, model: Model) -> tuple[Kind, ...]:
     tuned = model.config.task is not None
     if tracks is None:
         return ("classes",) if tuned else ("surprise", "components")
-    unknown = [kind for kind in tracks if kind not in KINDS]
-    if unknown or not tracks:
+    asked = (tracks,) if isinstance(tracks, str) else tuple(tracks)
+    unknown = [kind for kind in asked if kind not in KINDS]
+    if unknown or not asked:
         raise BadInput(
             f"there is no track {unknown[0]!r}" if unknown else "no track is asked for",
             remedy=f"choose among {', '.join(KINDS)}",
         )
-    if "classes" in tracks and not tuned:
+    if "classes" in asked and not tuned:
         raise BadInput(
             "this model has no classes: it was pretrained, not fine-tuned",
             remedy="leave classes out, or run findna finetune on labelled sequences first",
         )
-    if "surprise" in tracks and tuned:
+    if "surprise" in asked and tuned:
         log.warning("a fine-tuned model no longer guesses bases as it learned to: trust less")
-    return tuple(kind for kind in KINDS if kind in tracks)
+    return tuple(kind for kind in KINDS if kind in asked)
 
 
 def usual_bin(asked: Integers) -> int:

@@ -86,6 +86,7 @@ def _as_bed(regions: str | Path | Sequence[str]) -> tuple[pd.DataFrame, str]:
         if not is_region(regions):
             return read_bed(regions), str(regions)
         regions = [str(regions)]
+    regions = list(regions)
     files = [text for text in regions if not is_region(text) and Path(text).exists()]
     if files:
         raise BadInput(

@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.files import BadInput, cache_folder, read_json
-from findna.inference.strands import refuse_unknown_strand
+from findna.files import BadInput, cache_folder, plain_number, read_json
 from findna.inference.tiles import usual_window
 from findna.model.model import Model, weights_digest
-from findna.sequence.alphabet import Strand
+from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 
 Vectors = NDArray[np.float32]
@@ -137,7 +136,9 @@ def fingerprint(
 
 def cached(made_from: Mapping[str, Any]) -> Path:
     """The place of an index in the cache folder."""
-    key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps(made_from, sort_keys=True, default=plain_number).encode()
+    ).hexdigest()
     return cache_folder() / "search" / key[:24]
 
 
