@@ -131,6 +131,15 @@ def test_what_is_no_labelled_data_is_named(tmp_path: Path) -> None:
         findna.evaluate(frame, tmp_path / "out")  # type: ignore[arg-type]
 
 
+def test_models_to_evaluate_are_named(model, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("sequence,label\n" + "".join(f"{r},0\n" for r in ROWS))
+    with pytest.raises(TypeError, match="folders or names, not Model"):
+        findna.evaluate(tmp_path / "t.csv", tmp_path / "out", models=[model])
+    for one in (tmp_path / "none", "none", [tmp_path / "none"]):
+        with pytest.raises(BadInput, match="none: no such model"):
+            findna.evaluate(tmp_path / "t.csv", tmp_path / "out", models=one)
+
+
 def test_nothing_has_the_columns_of_something(model) -> None:
     none, some = findna.mutagenesis([], model), findna.mutagenesis(["ACGTACGT"], model)
     assert none.effects.columns.tolist() == some.effects.columns.tolist() and none.effects.empty

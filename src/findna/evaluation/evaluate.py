@@ -72,7 +72,7 @@ def evaluate(
     data: LabelledData | str | Path | None,
     output: str | Path,
     *,
-    models: Sequence[str] | None = None,
+    models: Sequence[str | Path] | str | Path | None = None,
     suite: str | None = None,
     tasks: Sequence[str] = (),
     root: str | Path | None = None,
@@ -115,7 +115,7 @@ def evaluate(
     if models is None:
         pick_model(None)  # which says what is used
         models = (DEFAULT,)
-    models = [models] if isinstance(models, str | Path) else list(map(str, models))
+    models = _named(models)
     begun = starts(models)
     everyone = contenders(begun, settings, where, others, features)
     prepared = list(prepared_tasks(data, suite, tasks, root, genome, settings))
@@ -374,6 +374,15 @@ def _report_leakage(
         for split in ("train", "dev"):
             if share := report.share("test", split):
                 log.warning("%s: %.1f %% of test rows match %s", task.name, 100 * share, split)
+
+
+def _named(models: Sequence[str | Path] | str | Path) -> list[str]:
+    """One model or several as words; `TypeError` for what is no name, such as a model in memory."""
+    several = [models] if isinstance(models, str | Path) else list(models)
+    for model in several:
+        if not isinstance(model, str | Path):
+            raise TypeError(f"models are folders or names, not {type(model).__name__}")
+    return list(map(str, several))
 
 
 def _digests_of_splits(data: LabelledData) -> dict[str, str]:
