@@ -23,7 +23,7 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -84,6 +84,11 @@ class FullDisk(FindnaError):
             f"{path}: the disk is full; nothing half-written is left\n"
             "  free some space, or write to another disk"
         )
+
+
+def several(given: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """One path or word, or more of them, as a list: a word is no list of its letters."""
+    return [given] if isinstance(given, str | Path) else list(given)
 
 
 def printable(file: str | Path) -> str:

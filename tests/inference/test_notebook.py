@@ -140,6 +140,16 @@ def test_models_to_evaluate_are_named(model, tmp_path: Path) -> None:
             findna.evaluate(tmp_path / "t.csv", tmp_path / "out", models=one)
 
 
+def test_one_name_is_no_list_of_letters(model, genome, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"chrom": ["chr1"], "pos": [9], "ref": ["N"], "alt": ["A"]})
+    frame["ref"] = genome_letter = "ACGT"[genome.store[8] & 7]
+    frame["alt"] = "A" if genome_letter != "A" else "C"
+    found = findna.score_variants(frame, genome, model, percentiles=False, circular="chr1")  # type: ignore[arg-type]
+    assert len(found.table) == 1
+    with pytest.raises(BadInput, match=r"none\.vcf: no such file"):
+        findna.merge_shards(str(tmp_path / "none.vcf"), tmp_path / "out.vcf")
+
+
 def test_nothing_has_the_columns_of_something(model) -> None:
     none, some = findna.mutagenesis([], model), findna.mutagenesis(["ACGTACGT"], model)
     assert none.effects.columns.tolist() == some.effects.columns.tolist() and none.effects.empty

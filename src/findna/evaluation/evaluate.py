@@ -52,6 +52,7 @@ from findna.files import (
     FullDisk,
     log,
     read_json,
+    several,
     write_json,
 )
 from findna.metrics import Answers, Metric
@@ -378,11 +379,11 @@ def _report_leakage(
 
 def _named(models: Sequence[str | Path] | str | Path) -> list[str]:
     """One model or several as words; `TypeError` for what is no name, such as a model in memory."""
-    several = [models] if isinstance(models, str | Path) else list(models)
-    for model in several:
+    names = several(models)
+    for model in names:
         if not isinstance(model, str | Path):
             raise TypeError(f"models are folders or names, not {type(model).__name__}")
-    return list(map(str, several))
+    return list(map(str, names))
 
 
 def _digests_of_splits(data: LabelledData) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from findna.files import log
+from findna.files import log, several
 from findna.inference.devices import pick_device
 from findna.inference.progress import RecordProgress
 from findna.inference.variants.background import Background
@@ -123,6 +123,7 @@ def score_variants(
         ValueError: another strand.
     """
     refuse_unknown_strand(strand, needed=True)
+    circular = list(map(str, several(circular)))
     part = parse_shard(shard) if shard is not None else None
     _refuse_place(output, part, overwrite)
     genome = Genome.of(genome)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self, cast, get_args, overload
 
 import numpy as np
 
-from findna.files import BadInput, log
+from findna.files import BadInput, log, several
 from findna.sequence.alphabet import (
     Codes,
     Flags,
@@ -85,7 +85,7 @@ class Genome:
         FASTA, FILE.regions.tsv, and without one the headers. Raises `BadInput` for whatever is
         wrong with a file, naming record and line.
         """
-        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        given = several(paths)
         if not given:
             raise BadInput("no FASTA file is given")
         files = [str(path) for path in given]

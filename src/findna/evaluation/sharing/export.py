@@ -19,7 +19,7 @@ from findna.evaluation.sharing.known import (
     refuse_changed,
     without_paths,
 )
-from findna.files import BadInput, log
+from findna.files import BadInput, log, several
 from findna.model.model import WEIGHTS, weights_digest
 from findna.sequence.genome import Genome
 
@@ -92,7 +92,7 @@ def export(
         digests[1],
         found,
         read_regions(bed, known) if bed else None,
-        tuple(read_evidence(folder, digests) for folder in evaluation),
+        tuple(read_evidence(folder, digests) for folder in several(evaluation)),
     )
     output = Path(output)
     known.model.save(output, card=model_card(known, sharing), half=half, overwrite=overwrite)

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from findna.files import STDIN, BadInput, atomic_file, log
+from findna.files import STDIN, BadInput, atomic_file, log, several
 from findna.sequence.variant_files import (
     refuse_output,
     variant_format,
@@ -170,7 +170,7 @@ def merge_shards(
     """
     refuse_output(output, overwrite)
     with ExitStack() as opened:
-        files = [opened.enter_context(open_vcf(path)) for path in shards]
+        files = [opened.enter_context(open_vcf(path)) for path in several(shards)]
         parts = [_part(file) for file in files]
         _refuse_strangers(files, parts)
         in_order = [file for _, file in sorted(zip(parts, files, strict=True), key=lambda p: p[0])]
