@@ -174,6 +174,9 @@ def test_records_come_one_at_a_time(write: Callable[..., Path]) -> None:
         ("@SQ\tSN:chr1\tLN:9\n", "is a SAM file"),
         ("LOCUS       NM_1  24 bp    DNA\nDEFINITION  x, y\n//\n", "GenBank or EMBL"),
         ("ID   X56734; SV 1; linear; mRNA\n", "GenBank or EMBL"),
+        ("# made by X\nid,sequence\na,AC\nb\n", r"line 4: has 1 cells where the header has 2"),
+        ('# made by X\nid,sequence\na,"AC\n', "line 3: unexpected end of data"),
+        ("# made by X, now\nsequence\tsequence\nA\tC\n", "line 2: two columns are named"),
         ("# made by X\nid\tsequence\na\tAC\nb\tAQ\n", r"record b, line 4: unknown letter 'Q'"),
     ],
 )

@@ -88,9 +88,9 @@ def _separated(text: io.TextIOWrapper, source: str | Path) -> Table:
     columns = next(csv.reader([header], delimiter=separator))
     columns = [name.strip() for name in columns]
     columns[0] = columns[0].lstrip("#").lstrip()
-    _refuse_header(columns, source)
-    rows = _separated_rows(lines, separator, len(columns), source)
-    return Table(tuple(columns), ((line + before, cells) for line, cells in rows))
+    _refuse_header(columns, source, before + 1)
+    rows = _separated_rows(lines, separator, len(columns), source, before + 1)
+    return Table(tuple(columns), rows)
 
 
 def _header(text: io.TextIOWrapper) -> tuple[str, int, Iterator[str]]:
@@ -109,30 +109,31 @@ def _header(text: io.TextIOWrapper) -> tuple[str, int, Iterator[str]]:
     return header, before, text
 
 
-def _refuse_header(columns: Sequence[str], source: str | Path) -> None:
+def _refuse_header(columns: Sequence[str], source: str | Path, line: int) -> None:
     if any(_LOOKS_LIKE_DNA.fullmatch(name) for name in columns):
         raise BadInput(
             "the first line already holds a sequence: there is no header",
             file=source,
-            line=1,
+            line=line,
             remedy="put a line with the column names first, such as sequence,label",
         )
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
         raise BadInput(
-            f"two columns are named {twice[0]!r}", file=source, line=1, remedy="rename one"
+            f"two columns are named {twice[0]!r}", file=source, line=line, remedy="rename one"
         )
 
 
 def _separated_rows(
-    lines: Iterator[str], separator: str, width: int, source: str | Path
+    lines: Iterator[str], separator: str, width: int, source: str | Path, before: int
 ) -> Iterator[tuple[int, list[str]]]:
+    """Rows behind `before` lines of comments and header."""
     # The default limit of the csv module, 131,072 letters, is shorter than sequences may be.
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for cells in reader:
-            line = reader.line_num + 1
+            line = reader.line_num + before
             if len(cells) == width:
                 yield line, cells
             elif any(cell.strip() for cell in cells):
@@ -146,7 +147,7 @@ def _separated_rows(
         raise BadInput(
             str(error),
             file=source,
-            line=reader.line_num + 1,
+            line=reader.line_num + before,
             remedy="look for a double quote that is never closed",
         ) from None
 
