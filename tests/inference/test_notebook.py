@@ -1,6 +1,8 @@
 """What a notebook hands over: any container, any number, any thread."""
 
 import json
+import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import findna
 from findna.files import BadInput
 from findna.model.model import new_model, weights_digest
 from findna.model.presets import ModelConfig
+from findna.sequence.alphabet import encode
 from findna.sequence.genome import Genome
+from findna.sequence.records import Record
 
 SHAPE = {"width": 16, "hidden": 16, "track_size": 4, "depth": 2, "summary_tokens": 1}
 CONFIG = ModelConfig.parse({"backbone": SHAPE}, source="test")
@@ -158,3 +162,36 @@ def test_nothing_has_the_columns_of_something(model) -> None:
 def test_a_device_may_be_one_of_torch(model) -> None:
     found = findna.embed(ROWS, model, device=torch.device("cpu"))  # type: ignore[arg-type]
     np.testing.assert_array_equal(found.vectors, findna.embed(ROWS, model).vectors)
+
+
+def test_one_record_stands_for_itself(model) -> None:
+    record = Record("mine", encode(ROWS[0]))
+    found = findna.embed(record, model)
+    assert found.table["id"].tolist() == ["mine"]
+    assert np.array_equal(found.vectors, findna.embed([record], model).vectors)
+
+
+def test_no_model_is_no_panel() -> None:
+    with pytest.raises(ValueError, match="no model is given"):
+        findna.mutagenesis(ROWS, [])
+
+
+def test_a_chromosome_is_a_number_in_a_column_with_a_gap(model, tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">1\n" + "ACGT" * 100 + "\n")
+    rows = {"chrom": [1.0, None], "pos": [101.0, 101.0], "ref": ["A", "A"], "alt": ["C", "C"]}
+    table = findna.score_variants(pd.DataFrame(rows), tmp_path / "g.fa", model).table
+    assert table["chrom"].tolist() == ["1", "."] and table["pos"].tolist() == [101, 101]
+    with pytest.raises(BadInput, match=r"record 1: holds \['C', 'G'\] in one cell"):
+        findna.score_variants(
+            pd.DataFrame({"chrom": ["1"], "pos": [101], "ref": ["A"], "alt": [["C", "G"]]}),
+            tmp_path / "g.fa",
+            model,
+        )
+
+
+def test_a_genome_whose_index_is_gone_says_so(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">chr1\nACGT\n")
+    asleep = pickle.dumps(Genome.open(tmp_path / "g.fa", cache=tmp_path / "cache"))
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(BadInput, match="was changed, or the cache folder emptied"):
+        pickle.loads(asleep)

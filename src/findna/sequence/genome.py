@@ -252,7 +252,14 @@ def _placing(files: Sequence[str], regions: str | Path) -> RegionHeaders | Path:
 
 
 def _reopen(folder: Path, places: Places, files: Sequence[str]) -> Genome:
-    return Genome(read_store(folder), places, files)
+    try:
+        return Genome(read_store(folder), places, files)
+    except FileNotFoundError:
+        raise BadInput(
+            "was changed, or the cache folder emptied, since this genome was opened",
+            file=", ".join(files),
+            remedy="open it again with Genome.open",
+        ) from None
 
 
 def _group(chroms: Sequence[str]) -> dict[str, Integers]:

@@ -15,7 +15,7 @@ from findna.sequence.records import Record, holds_places, placed_records, read_r
 from findna.sequence.regions import parse_region
 from findna.sequence.tables import MISSING, find_id_column, find_sequence_column
 
-Inputs = str | Path | pd.DataFrame | Iterable[Record | str]
+Inputs = str | Path | pd.DataFrame | Record | Iterable[Record | str]
 
 _FRAME = "the data frame"
 
@@ -36,6 +36,8 @@ def records_from(
     """
     if isinstance(inputs, pd.DataFrame):
         return _rows(inputs, genome, sequence_column, id_column)
+    if isinstance(inputs, Record):
+        return _numbered([inputs], genome)
     if not isinstance(inputs, str | Path):
         return _numbered(inputs, genome)
     if is_region(inputs):

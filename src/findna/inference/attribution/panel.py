@@ -38,6 +38,8 @@ AnyModel = Model | str | Path
 def named_models(model: AnyModel | Sequence[AnyModel] | None) -> list[tuple[str, Model]]:
     """Names and models, at least one."""
     given = [model] if model is None or isinstance(model, AnyModel) else list(model)
+    if not given:
+        raise ValueError("no model is given; None stands for the one that comes with findna")
     names = [DEFAULT if m is None else "given" if isinstance(m, Model) else str(m) for m in given]
     return list(zip(names, map(pick_model, given), strict=True))
 

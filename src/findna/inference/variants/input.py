@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -40,21 +41,29 @@ def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
     names = frame["id"] if "id" in frame else ["."] * len(frame)
     columns = (frame["chrom"], frame["pos"], names, frame["ref"], frame["alt"])
     for row, cells in enumerate(zip(*columns, strict=True), 1):
-        chrom, pos, *others = ("." if pd.isna(cell) else str(cell) for cell in cells)
-        yield "\t".join((chrom, _whole(pos, row), *others, ".", ".", "."))
+        chrom, pos, *others = (_text(cell, row) for cell in cells)
+        if not (pos.isascii() and pos.isdigit()):
+            raise BadInput(
+                f"pos is {pos}, not a whole number",
+                file=_FRAME,
+                record=str(row),
+                remedy="count places from 1, as a VCF does",
+            )
+        yield "\t".join((chrom, pos, *others, ".", ".", "."))
 
 
-def _whole(pos: str, row: int) -> str:
-    """A place without the `.0` that pandas gives all of a column with a gap."""
-    text = pos.removesuffix(".0")
-    if not (text.isascii() and text.isdigit()):
+def _text(cell: Any, row: int) -> str:
+    """A cell as a VCF writes it: chromosome 1 without the `.0` of a column that has a gap."""
+    if not pd.api.types.is_scalar(cell):
         raise BadInput(
-            f"pos is {pos}, not a whole number",
+            f"holds {cell!r} in one cell",
             file=_FRAME,
             record=str(row),
-            remedy="count places from 1, as a VCF does",
+            remedy="join several ALT by commas, as text",
         )
-    return text
+    if pd.isna(cell):
+        return "."
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
