@@ -179,6 +179,9 @@ def test_an_embedding_that_lacks_rows_says_which(tmp_path):
         ("id,a\n", "no row"),
         ("", "not a table"),
         ("id,a\nx,1\ny,1,2\n", "not a table"),
+        (",id,a\n0,x,1\n1,y,2\n", "column Unnamed: 0 holds row numbers or labels"),
+        ("id,a,label\nx,1,0\ny,2,1\n", "column label holds row numbers or labels"),
+        ("id,label_x,a\nx,1,0\ny,2,1\n", "column label_x holds row numbers or labels"),
     ],
 )
 def test_a_wrong_table_is_refused_with_file_and_ids(tmp_path, text, problem):
@@ -187,6 +190,12 @@ def test_a_wrong_table_is_refused_with_file_and_ids(tmp_path, text, problem):
     with pytest.raises(BadInput, match=problem) as caught:
         open_answers(path)
     assert "wrong.csv" in str(caught.value)
+
+
+def test_a_row_without_an_id_is_refused(tmp_path):
+    frame = pd.DataFrame({"id": ["x", None], "a": [1.0, 2.0]})
+    with pytest.raises(BadInput, match="1 of 2 rows have no id"):
+        open_answers(written(frame, tmp_path / "gap.parquet"))
 
 
 @pytest.mark.parametrize(

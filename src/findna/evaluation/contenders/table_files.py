@@ -6,6 +6,7 @@ of the rows where it stands. No pickle is read.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ _SHOWN = 5
 # What `findna embed` says of a sequence beside its vector, and what it calls the vectors.
 _DESCRIBING = {"chrom", "start", "end", "strand", "length", "frac_n"}
 _VECTORS = "embedding"
+# Row numbers, which pandas writes in a column without name, and the labels of `--rows`: both are
+# numbers, and may tell the class.
+_NO_VECTOR = re.compile(r"Unnamed: |label$|label_")
 
 
 def read_numbers(path: Path) -> pd.DataFrame:
@@ -40,6 +44,8 @@ def read_numbers(path: Path) -> pd.DataFrame:
     need_column(list(frame.columns), "id", path)
     if frame.empty:
         raise BadInput("holds no row", file=path)
+    if frame["id"].isna().any():
+        raise BadInput(f"{frame['id'].isna().sum():,} of {len(frame):,} rows have no id", file=path)
     return frame.assign(id=frame["id"].astype(str))
 
 
@@ -100,6 +106,12 @@ def as_vectors(frame: pd.DataFrame, path: Path) -> Embeddings:
         columns = [column for column in columns if column not in _DESCRIBING]
     if not columns:
         raise BadInput("holds no numbers beside id", file=path)
+    if foreign := [column for column in columns if _NO_VECTOR.match(column)]:
+        raise BadInput(
+            f"column {foreign[0]} holds row numbers or labels, which are no part of a vector",
+            file=path,
+            remedy="leave it out; pandas writes no row numbers with to_csv(..., index=False)",
+        )
     if len(columns) == 1 and frame[columns[0]].dtype == object:
         frame = _unfolded(frame, columns[0], path)
         columns = [column for column in frame.columns if column != "id"]
