@@ -105,6 +105,40 @@ def test_longer_sequences_are_cut_and_it_is_said(folder, rng, caplog):
     assert HuggingFaceEmbedder(folder, max_tokens=32, device="cpu").max_tokens == 32
 
 
+def test_positions_that_begin_after_padding_are_counted(transformers, folder, tmp_path, rng):
+    place = shutil.copytree(folder, tmp_path / "roberta")
+    config = transformers.RobertaConfig(
+        vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=40, pad_token_id=1,
+    )  # fmt: skip
+    transformers.RobertaModel(config).save_pretrained(place)
+    model = HuggingFaceEmbedder(place, strand="forward", device="cpu")
+    assert model.max_tokens == 38
+    assert model.embed(sequences(rng, (36, 37, 60))).shape == (3, 16)
+
+
+def test_words_that_the_tokenizer_does_not_know_are_no_vectors(folder, rng, caplog):
+    tokenizers = pytest.importorskip("tokenizers")
+    model = HuggingFaceEmbedder(folder, strand="forward", device="cpu")
+    backend = model.tokenizer.backend_tokenizer
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()  # as k-mers are told apart
+    with pytest.raises(BadInput, match="knows no word of 2 of 2 sequences") as refused:
+        model.embed(sequences(rng, (20, 30)))
+    assert "--table" in str(refused.value)
+    model.embed(sequences(rng, (1, 30)))
+    assert "knows no word of 1 of 2 sequences" in caplog.text
+
+
+def test_a_sequence_of_which_the_tokenizer_leaves_nothing_is_refused(folder):
+    tokenizers = pytest.importorskip("tokenizers")
+    model = HuggingFaceEmbedder(folder, strand="forward", device="cpu")
+    backend = model.tokenizer.backend_tokenizer
+    backend.model = tokenizers.models.BPE({letter: 5 + n for n, letter in enumerate("ACGT")}, [])
+    backend.post_processor = tokenizers.processors.Sequence([])
+    with pytest.raises(BadInput, match="knows no word of 1 of 2 sequences"):
+        model.embed([encode("NNN"), encode("ACGT")])
+
+
 def test_it_passes_through_the_probe_and_is_computed_once(folder, rng, monkeypatch):
     model = HuggingFaceEmbedder(folder, device="cpu")
     computed = []

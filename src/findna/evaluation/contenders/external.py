@@ -134,6 +134,7 @@ class HuggingFaceEmbedder:
         """Token numbers of each text, and 1 where a token is a special one."""
         read = self.tokenizer(texts, return_special_tokens_mask=True, verbose=False)
         tokens, special = read["input_ids"], read["special_tokens_mask"]
+        self._refuse_unknown(tokens, special)
         long = sum(len(ids) > self.max_tokens for ids in tokens)
         if long:
             log.warning(
@@ -145,6 +146,27 @@ class HuggingFaceEmbedder:
             )
         cut = self.max_tokens
         return [ids[:cut] for ids in tokens], [mask[:cut] for mask in special]
+
+    def _refuse_unknown(self, tokens: list[list[int]], special: list[list[int]]) -> None:
+        """Refuse sequences whose words the tokenizer does not know: all their vectors would be one.
+
+        Some of them, such as runs of N, are told.
+        """
+        unknown = self.tokenizer.unk_token_id
+        blank = sum(
+            all(mark or id == unknown for id, mark in zip(ids, marks, strict=True))
+            for ids, marks in zip(tokens, special, strict=True)
+        )
+        told = f"its tokenizer knows no word of {blank:,} of {len(tokens):,} sequences"
+        if blank == len(tokens) or not all(tokens):
+            raise BadInput(
+                told,
+                file=self.name,
+                remedy="it may want k-mers with spaces between them, as DNABERT does: embed the"
+                " rows as its authors do, and give the vectors with --table",
+            )
+        if blank:
+            log.warning("%s: %s", self.name, told)
 
     def _hidden(self, ids: Tensor) -> Tensor:
         """The last hidden layer (B, L, D)."""
