@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from findna.data.labelled import LabelledSplit
 from findna.evaluation.contenders.kept import KeptVectors
@@ -260,5 +260,16 @@ def _limit(tokenizer: Any, model: Any) -> int:
     known = [
         getattr(tokenizer, "model_max_length", None),
         getattr(model.config, "max_position_embeddings", None),
+        *_numbered_after_padding(model),
     ]
     return min((int(n) for n in known if n is not None and n > 0), default=1 << 62)
+
+
+def _numbered_after_padding(model: nn.Module) -> Iterator[int]:
+    """Tokens that tables of positions have room for, where the first comes after that of padding,
+    as in RoBERTa and ESM.
+    """
+    for name, table in model.named_modules():
+        numbered = name.endswith("position_embeddings") and isinstance(table, nn.Embedding)
+        if numbered and table.padding_idx is not None:
+            yield table.num_embeddings - table.padding_idx - 1
