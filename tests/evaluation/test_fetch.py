@@ -59,6 +59,8 @@ class Served:
     encoding: str = ""
     status: int = 200
     busy: int = 0
+    at_most: int | None = None
+    says_range: bool = True
     silent: float = 0.0
     # What changes before the n-th request, from 0.
     changes: dict[int, dict[str, object]] = field(default_factory=dict)
@@ -86,16 +88,17 @@ class Handler(BaseHTTPRequestHandler):
         begin = self._begin(served, asked)
         if begin >= len(served.content):
             return self.send_error(416)
-        body = served.content[begin:]
+        end = begin + served.at_most if begin and served.at_most else len(served.content)
+        body = served.content[begin:end]
         self.send_response(206 if begin else 200)
         self.send_header("Content-Length", str(len(body)))
         if served.etag:
             self.send_header("ETag", served.etag)
         if served.encoding:
             self.send_header("Content-Encoding", served.encoding)
-        if begin:
+        if begin and served.says_range:
             total = len(served.content)
-            self.send_header("Content-Range", f"bytes {begin}-{total - 1}/{total}")
+            self.send_header("Content-Range", f"bytes {begin}-{begin + len(body) - 1}/{total}")
         self.end_headers()
         if served.cuts:
             served.cuts -= 1
@@ -274,6 +277,23 @@ def test_a_server_that_always_cuts_at_the_same_place_is_given_up(
         DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin"))
     assert len(served.requests) == 1 + QUICK.tries
     assert not (tmp_path / "x/data.bin").exists()
+
+
+def test_a_server_that_sends_less_than_the_rest_is_asked_on(server: Server, tmp_path: Path) -> None:
+    served = server.serve("/data.bin", cuts=1, at_most=60_000)
+    DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin"))
+    begins = (102_400, 162_400)
+    assert served.requests == [None, *(f"bytes={begin}-" for begin in begins)]
+    assert (tmp_path / "x/data.bin").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_not_said_to_be_the_rest_is_not_joined(
+    server: Server, tmp_path: Path
+) -> None:
+    served = server.serve("/data.bin", cuts=1, says_range=False)
+    DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin"))
+    assert served.requests == [None, "bytes=102400-", None]
+    assert (tmp_path / "x/data.bin").read_bytes() == CONTENT
 
 
 def test_a_file_that_changed_between_two_connections_is_not_joined(

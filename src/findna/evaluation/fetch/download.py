@@ -8,6 +8,7 @@ target, and goes on (HTTP Range) only if the server says by `If-Range` that its 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -104,10 +105,15 @@ class ResumingDownloader:
             response.raise_for_status()
             goes_on = response.status_code == 206
             have = self._arrived() if goes_on else 0
-            if goes_on and not _begins_at(response, have):
-                raise requests.ConnectionError("the server sent another part than asked for")
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
+            if goes_on:
+                begin, whole = _part_sent(response)
+                if begin != have:
+                    self.part.unlink(missing_ok=True)
+                    raise requests.ConnectionError("the server sent another part than asked for")
+                # A server may send less than the rest.
+                total = whole or total
             self._refuse_full_disk((total or have) - have)
             write_json(self.origin, {"url": url, "validator": _validator(response)})
             with self.part.open("ab" if goes_on else "wb") as file, _shown(url, have, total) as bar:
@@ -157,8 +163,12 @@ def _validator(response: requests.Response) -> str:
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
-def _begins_at(response: requests.Response, offset: int) -> bool:
-    return response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+def _part_sent(response: requests.Response) -> tuple[int | None, int | None]:
+    """Where the part begins that a server sends, and the size of the whole, each if it says so."""
+    said = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if said is None:
+        return None, None
+    return int(said[1]), None if said[2] == "*" else int(said[2])
 
 
 def _worth_another_try(error: Exception) -> bool:
