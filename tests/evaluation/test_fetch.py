@@ -446,6 +446,18 @@ def test_two_fetches_into_one_folder_do_not_meet(server: Server, tmp_path: Path)
             DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin"))
 
 
+def test_a_file_system_without_locks_is_no_obstacle(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(handle: object, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    server.serve("/data.bin")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    DataFolder(tmp_path, QUICK).fetch(one(f"{server.url}/data.bin"))
+    assert (tmp_path / "x/data.bin").read_bytes() == CONTENT
+
+
 def test_a_file_larger_than_the_disk_is_refused_before_it_comes(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

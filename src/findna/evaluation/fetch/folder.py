@@ -266,6 +266,8 @@ class DataFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BadInput("another findna fetch is at work here", file=self.path) from None
+            except OSError:
+                log.debug("%s: the file system has no locks", self.path)
             # Another one may have been at work since this began.
             self.recorded = self._read_record()
             yield
