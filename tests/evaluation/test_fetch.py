@@ -542,6 +542,23 @@ def test_a_missing_list_is_said(
     assert "no checksum is published" in caplog.text
 
 
+@pytest.mark.parametrize("body", [b"<html>log in</html>", gzip.compress(CONTENT)[:-20]])
+def test_what_is_no_whole_gzip_file_is_not_taken_for_one(
+    server: Server, tmp_path: Path, body: bytes
+) -> None:
+    """As the page of a login is sent, with a 200, for every address, that of the list, too."""
+    for path in ("/g/hg38.fa.gz", "/g/md5sum.txt", "/other.fa.gz"):
+        server.serve(path, body)
+    files = (
+        RemoteFile("x/hg38.fa.gz", (f"{server.url}/g/hg38.fa.gz",), checksum_list="md5sum.txt"),
+    )
+    instead = (RemoteFile("x/other.fa.gz", (f"{server.url}/other.fa.gz",)),)
+    with pytest.raises(BadInput, match="gives no whole gzip file") as refused:
+        DataFolder(tmp_path, QUICK).fetch(Dataset("x", "", files, instead))
+    assert str(refused.value).count("gives no whole gzip file") == 2
+    assert names_in(tmp_path) == {"md5sum.txt"}
+
+
 # The catalogue --------------------------------------------------------------------------------
 
 

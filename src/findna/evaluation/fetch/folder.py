@@ -9,8 +9,10 @@ said to be. The layout is the same everywhere, so a folder served over HTTP is a
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -193,6 +195,8 @@ class DataFolder:
         arrived = target.with_name(f".{target.name}.arrived")
         arrived.unlink(missing_ok=True)
         _retrieve(url, arrived, known, self._downloader(target))
+        if known is None and file.path.endswith(".gz"):
+            _refuse_no_gzip(arrived, url)
         entry = {
             "url": url,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -313,6 +317,19 @@ def _retrieve(url: str, arrived: Path, known: str | None, downloader: ResumingDo
     if known and not by_pooch and not _matches(arrived, known):
         arrived.unlink()
         raise Unavailable(url, f"gives another file than expected ({known})")
+
+
+def _refuse_no_gzip(arrived: Path, url: str) -> None:
+    """`Unavailable` and nothing there for what no checksum tells from the page of a login, or from
+    the beginning of the file.
+    """
+    try:
+        with gzip.open(arrived) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        arrived.unlink()
+        raise Unavailable(url, f"gives no whole gzip file ({error})") from None
 
 
 def _matches(path: Path, checksum: str) -> bool:
