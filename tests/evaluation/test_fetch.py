@@ -844,6 +844,22 @@ def test_species_come_from_a_table_or_are_asked_for(tmp_path: Path) -> None:
     table.write_text("id,species\n" + "".join(lines))
     rows = build_mtcdna(taxa, tmp_path / "out", SMALL, species=table)
     assert set(rows["genus"]) == {"Genusa", "Genusb"}
+    table.write_text("id,species\n" + "".join(lines).replace("Genusa kind0", "Genusa  kind0", 1))
+    again = build_mtcdna(taxa, tmp_path / "out", SMALL, species=table, overwrite=True)
+    assert again["species"].tolist() == rows["species"].tolist()
+    table.write_text("id,species\n" + "".join([*lines, "b4,Genusb another\n"]))
+    with pytest.raises(BadInput, match="b4: is of two species, Genusb kind1 and Genusb another"):
+        build_mtcdna(taxa, tmp_path / "out", SMALL, species=table, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["Mus sp. mitochondrion", "Mus cf. musculus", "Mus aff. caroli"])
+def test_a_specimen_of_no_named_species_is_asked_for(
+    taxa: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    with taxa["mouse"].open("a") as file:
+        file.write(f">new {name}\n{'ACGT' * 20}\n")
+    with pytest.raises(BadInput, match="record new: its header names no species"):
+        build_mtcdna(taxa, tmp_path / "out", SMALL)
 
 
 def test_real_mitogenome_headers_are_understood(

@@ -30,7 +30,10 @@ COLUMNS = ("id", "species", "genus", "class", "label", "sequence")
 PARTS = ("train", "dev", "test")
 _FOLDS = 5
 # After the name of a record: genus and species, as in ">NC_012920.1 Homo sapiens mitochondrion".
-_BINOMIAL = re.compile(r"\S+\s+(?:UNVERIFIED: )?(?P<genus>[A-Z][a-z]+) (?P<epithet>[a-z-]{2,})\b")
+# A specimen of no named species ("Mus sp.", "Mus cf. musculus") may be of one that has a name here.
+_BINOMIAL = re.compile(
+    r"\S+\s+(?:UNVERIFIED: )?(?P<genus>[A-Z][a-z]+) (?!(?:sp|cf|aff)\b)(?P<epithet>[a-z-]{2,})\b"
+)
 
 
 class MitogenomeSettings(Settings):
@@ -141,12 +144,16 @@ def _species(record: str, header: str, path: Path, named: Mapping[str, str] | No
 def _species_table(path: Path) -> dict[str, str]:
     table = read_table(path)
     names, kinds = (
-        table.iloc[:, need_column(list(table.columns), column, path)].str.strip()
+        table.iloc[:, need_column(list(table.columns), column, path)].str.split().str.join(" ")
         for column in ("id", "species")
     )
     if (kinds == "").any():
         raise BadInput("a species is empty", file=path, record=str(names[kinds == ""].iloc[0]))
-    return dict(zip(names, kinds, strict=True))
+    found: dict[str, str] = {}
+    for name, kind in zip(names, kinds, strict=True):
+        if found.setdefault(name, kind) != kind:
+            raise BadInput(f"is of two species, {found[name]} and {kind}", file=path, record=name)
+    return found
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
