@@ -973,6 +973,19 @@ def test_verb_asks_which_genome_is_which(tmp_path: Path, served_suite: Server) -
     assert "-g ce11=FILE -g hg38=FILE" in str(refused.value)
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_genome_of_a_build_that_nothing_is_cut_from_is_refused(
+    tmp_path: Path, nowhere: str, dry: tuple[str, ...]
+) -> None:
+    task = "genomic_benchmarks/human_nontata_promoters"
+    plan = ("--build", "-o", tmp_path / "d", "--mirror", nowhere, *dry)
+    for given, name in (("HG38=mine.fa", "HG38"), ("build=38/mine.fa", "build")):
+        result = call(task, *plan, "-g", given)
+        assert result.exit_code == 3 and f"cut from '{name}'" in result.stderr
+        assert "is cut from hg38" in result.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_dry_run_and_list_open_no_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,12 @@ import findna
 from findna.cli.running import Overwrite, no_stream, resolved, verb
 from findna.evaluation.fetch.catalogue import MODEL, MTCDNA, Dataset, catalogue, datasets
 from findna.evaluation.fetch.folder import DataFolder
-from findna.evaluation.fetch.suites import FetchSettings, Sources, genomes_to_fetch
+from findna.evaluation.fetch.suites import (
+    FetchSettings,
+    Sources,
+    genomes_to_fetch,
+    refuse_unneeded,
+)
 from findna.files import cache_folder
 
 
@@ -87,7 +92,9 @@ def fetch(
     )
     if dry_run:
         folder = DataFolder(output or cache_folder() / "data", settings.download, mirror=mirror)
-        _say_rows(_plan(folder, datasets(names), sources, build=build))
+        wanted = datasets(names)
+        refuse_unneeded(wanted, sources)
+        _say_rows(_plan(folder, wanted, sources, build=build))
         return
     findna.fetch(
         names,

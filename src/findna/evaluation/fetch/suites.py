@@ -75,7 +75,9 @@ def fetch(
     place = Path(output) if output else cache_folder() / "data"
     folder = DataFolder(place, settings.download, mirror=mirror, overwrite=overwrite)
     wanted = datasets(names)
-    if not build:
+    if build:
+        refuse_unneeded(wanted, sources or Sources())
+    else:
         refuse_unbuilt(wanted)
     for dataset in wanted:
         folder.fetch(dataset)
@@ -93,6 +95,18 @@ def refuse_unbuilt(wanted: Iterable[Dataset]) -> None:
             remedy="bring FASTA files of whole mitogenomes, for example from NCBI Nucleotide:"
             " Gopherus[Organism] AND mitochondrion[Filter] AND 5001:30000[Sequence Length]; then"
             " findna fetch mtcdna --build --taxon turtle=turtles.fa --taxon mouse=mice.fa",
+        )
+
+
+def refuse_unneeded(wanted: Iterable[Dataset], sources: Sources) -> None:
+    """Refuse genomes of builds that nothing is cut from: in their place others would be fetched."""
+    needed = {build for dataset in wanted for build in _builds(dataset).values()}
+    unneeded = sorted(set(sources.genomes) - needed - {""})
+    if unneeded:
+        raise BadInput(
+            f"nothing that is asked for is cut from {unneeded[0]!r}, as -g calls a genome",
+            remedy=f"what is asked for is cut from {', '.join(sorted(needed)) or 'no genome'}; a"
+            " path with = in it needs its build before it: -g BUILD=FASTA",
         )
 
 
