@@ -139,6 +139,21 @@ def test_a_sequence_of_which_the_tokenizer_leaves_nothing_is_refused(folder):
         model.embed([encode("NNN"), encode("ACGT")])
 
 
+@pytest.mark.parametrize("kind", ["decoder", "vocabulary"])
+def test_a_model_that_cannot_read_a_sequence_is_refused(transformers, folder, tmp_path, kind):
+    place = shutil.copytree(folder, tmp_path / "mute")
+    if kind == "decoder":
+        sizes = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        config = transformers.T5Config(vocab_size=10, decoder_start_token_id=0, **sizes)
+        transformers.T5ForConditionalGeneration(config).save_pretrained(place)
+    else:
+        shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        config = transformers.BertConfig(vocab_size=6, intermediate_size=16, **shape)
+        transformers.BertModel(config).save_pretrained(place)
+    with pytest.raises(BadInput, match="mute: cannot read a sequence"):
+        HuggingFaceEmbedder(place, device="cpu")
+
+
 def test_it_passes_through_the_probe_and_is_computed_once(folder, rng, monkeypatch):
     model = HuggingFaceEmbedder(folder, device="cpu")
     computed = []

@@ -32,7 +32,7 @@ from findna.evaluation.contenders.kept import KeptVectors
 from findna.files import BadInput, log
 from findna.inference.devices import pick_device
 from findna.model.model import weights_digest
-from findna.sequence.alphabet import Codes, Strand, decode, reverse_complement
+from findna.sequence.alphabet import Codes, Strand, decode, encode, reverse_complement
 
 Embeddings = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -73,7 +73,7 @@ class HuggingFaceEmbedder:
 
         Raises:
             BadInput: transformers is not installed, there is no such model, it needs code that is
-                not trusted or a package that is not here.
+                not trusted or a package that is not here, or it cannot read a sequence.
         """
         library = _transformers()
         source = str(name_or_folder)
@@ -94,6 +94,16 @@ class HuggingFaceEmbedder:
         self.max_tokens = max_tokens or _limit(self.tokenizer, self.model)
         self.digest = self._digest()
         self._kept = KeptVectors()
+        self._refuse_mute()
+
+    def _refuse_mute(self) -> None:
+        """Read one sequence before time is spent: models that also want what a decoder has said, or
+        whose tokenizer is that of another, cannot.
+        """
+        try:
+            self.embed([encode("ACGTACGT")])
+        except (ValueError, TypeError, IndexError, RuntimeError) as error:
+            raise BadInput(f"cannot read a sequence: {error}", file=self.name) from error
 
     def _digest(self) -> str:
         """Of all that vectors depend on: weights, words of the tokenizer, what is read and how."""
