@@ -223,6 +223,25 @@ def test_a_file_that_is_none_is_refused(tmp_path, ending):
         open_answers(path)
 
 
+@pytest.mark.parametrize("ending", ["npz", "parquet"])
+def test_a_damaged_file_is_refused(tmp_path, ending):
+    vectors = np.random.default_rng(0).normal(size=(2000, 20)).round(1)
+    ids = [f"r{n}" for n in range(2000)]
+    path = tmp_path / f"x.{ending}"
+    if ending == "npz":
+        np.savez_compressed(path, id=ids, vectors=vectors)
+    else:
+        columns = [f"v{n}" for n in range(20)]
+        pd.DataFrame(vectors, columns=columns).assign(id=ids).to_parquet(path, compression="gzip")
+    whole = path.read_bytes()
+    noise = np.random.default_rng(1)
+    for twentieth in range(1, 16):
+        begin = len(whole) * twentieth // 20
+        path.write_bytes(whole[:begin] + noise.bytes(40) + whole[begin + 40 :])
+        with pytest.raises(BadInput, match=rf"x\.{ending}: is not a"):
+            open_answers(path)
+
+
 # ---------------------------------------------------------------- predictions
 
 

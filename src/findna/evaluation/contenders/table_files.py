@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             frame: pd.DataFrame = pq.read_table(pa.BufferReader(stream.read())).to_pandas()
             # Pandas makes an index again of what was one.
             return frame.reset_index() if frame.index.name == "id" else frame
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise BadInput(f"is not a whole parquet file: {error}", file=path) from None
 
 
@@ -76,7 +77,7 @@ def _read_npz(path: Path) -> pd.DataFrame:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             named = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInput(f"is not an npz file of plain arrays: {error}", file=path) from None
     others = [name for name in named if name != "id"]
     if _VECTORS in others:
