@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from findna.cli import app
+from findna.files import BadInput
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.model import new_model
 from findna.model.presets import ModelConfig
@@ -58,6 +59,18 @@ def test_one_command_gives_table_and_picture(task: Path, model: Path, tmp_path: 
     assert found["task"].unique().tolist() == ["task"]
     said = _call("info", out).stdout
     assert "kind\tevaluation" in said and "state\thas tables" in said
+
+
+@pytest.mark.parametrize(("asked", "read"), [("forward", "forward"), ("auto", "both")])
+def test_a_hugging_face_model_reads_the_strands_that_ours_read(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, read: str
+) -> None:
+    def embedder(name: str, *, strand: str = "both", **_: object) -> None:
+        raise BadInput(f"{name} reads {strand}")
+
+    monkeypatch.setattr("findna.cli.evaluate.HuggingFaceEmbedder", embedder)
+    result = _call("evaluate", task, "-o", tmp_path / "out", "--hf", "dna", "--strand", asked)
+    assert f"dna reads {read}" in result.output
 
 
 def test_data_without_a_suite_is_ones_own_task(task: Path, model: Path, tmp_path: Path) -> None:

@@ -134,7 +134,12 @@ def evaluate(
         features=[
             *(given for given in answers if isinstance(given, EmbeddingTable)),
             *(
-                HuggingFaceEmbedder(name, trust_remote_code=trust_remote_code, device=device)
+                HuggingFaceEmbedder(
+                    name,
+                    trust_remote_code=trust_remote_code,
+                    strand=settings.vector_strand(),
+                    device=device,
+                )
                 for name in hugging_face or ()
             ),
         ],

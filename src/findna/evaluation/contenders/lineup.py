@@ -74,6 +74,12 @@ class ContenderSettings(ProtocolSettings):
             precision=self.precision,
         )
 
+    def vector_strand(self) -> Strand:
+        """What probes read: vectors of both strands tell where something stands, as those of the
+        given one do.
+        """
+        return "forward" if self.strand == "forward" else "both"
+
 
 def starts(models: Sequence[str]) -> tuple[Start, ...]:
     """Random weights of every shape that takes part, and then the pretrained models.
@@ -171,8 +177,7 @@ def contenders(
         KmerContender(),
         CnnContender(device=str(device)),
     ]
-    # Vectors of both strands tell where something stands as those of the given one do.
-    strand: Strand = "forward" if settings.strand == "forward" else "both"
+    strand = settings.vector_strand()
     networks = (NetworkFeatures(start, device, strand, settings.precision) for start in begun)
     vectors = [*networks, *features]
     probes: Mapping[Mode, list[Contender]] = {
