@@ -960,6 +960,8 @@ def test_verb_builds_from_a_given_genome(served_suite: Server, tmp_path: Path) -
     task = "genomic_benchmarks/human_nontata_promoters"
     result = call(task, "--build", "-o", tmp_path / "d", "-g", tmp_path / "mine.fa")
     assert result.exit_code == 0, result.stderr
+    again = call(task, "--build", "-o", tmp_path / "d")
+    assert again.exit_code == 3 and "--overwrite" in again.stderr
     assert not (tmp_path / "d" / "genomes").exists()
 
 

@@ -17,9 +17,9 @@ from findna.evaluation.fetch.catalogue import (
 )
 from findna.evaluation.fetch.download import DownloadSettings
 from findna.evaluation.fetch.folder import DataFolder
-from findna.evaluation.fetch.genomic_benchmarks import build_task, refuse_other_build
+from findna.evaluation.fetch.genomic_benchmarks import SPLITS, build_task, refuse_other_build
 from findna.evaluation.fetch.mitogenomes import MitogenomeSettings, build_mtcdna
-from findna.files import BadInput, cache_folder, log
+from findna.files import BadInput, cache_folder, log, refuse_existing
 from findna.sequence.genome import Genome
 from findna.settings import Settings
 
@@ -156,6 +156,9 @@ def _builds(dataset: Dataset) -> dict[str, str]:
 def _build_benchmark(dataset: Dataset, folder: DataFolder, sources: Sources) -> Path:
     task = dataset.name.removeprefix(f"{GENOMIC_BENCHMARKS}/")
     place = folder.path / dataset.name
+    # Before a genome is fetched for nothing.
+    for split in SPLITS:
+        refuse_existing(place / f"{split}.csv.gz", folder.overwrite)
     builds = _builds(dataset)
     opened = {b: _opened(b, set(builds.values()), folder, sources) for b in set(builds.values())}
     genomes = {name: opened[build] for name, build in builds.items()}
