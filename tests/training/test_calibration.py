@@ -19,7 +19,7 @@ from findna.model.heads import Calibration, ProjectionConfig, TaskConfig
 from findna.model.loading import load_model
 from findna.model.model import new_model
 from findna.model.presets import ModelConfig
-from findna.report.page import write_report
+from findna.report.run import write_report
 from findna.sequence.records import Record
 from findna.training import calibration as calibrating
 from findna.training.calibration import (

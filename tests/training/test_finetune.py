@@ -21,7 +21,7 @@ from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
 from findna.model.shipped import DEFAULT
-from findna.report.page import write_report
+from findna.report.run import write_report
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record
 from findna.training import fit as fitting

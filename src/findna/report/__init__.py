@@ -1,5 +1,5 @@
 """The report of a run: one HTML file that needs nothing else to be read."""
 
-from findna.report.page import write_report
+from findna.report.run import write_report
 
 __all__ = ["write_report"]
