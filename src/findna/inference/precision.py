@@ -9,10 +9,12 @@ from typing import Literal, get_args
 
 import torch
 
+# What is asked for, and what is computed in.
 Precision = Literal["auto", "fp32", "bf16"]
+ResolvedPrecision = Literal["fp32", "bf16"]
 
 
-def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+def resolve_precision(precision: Precision, device: torch.device) -> ResolvedPrecision:
     """What "auto" means here: bf16 where the hardware multiplies it faster than fp32.
 
     A CPU says it only by doing it (AVX512-BF16 and AMX do, emulation is slower), so a small
@@ -55,8 +57,6 @@ def _product_time(dtype: torch.dtype, side: int) -> float:
     return min(times)
 
 
-def autocast(
-    device: torch.device, precision: Literal["fp32", "bf16"]
-) -> AbstractContextManager[None]:
+def autocast(device: torch.device, precision: ResolvedPrecision) -> AbstractContextManager[None]:
     """Matrix products in bf16 with fp32 weights, or everything in fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -14,7 +14,6 @@ and places are read where validation is clearly better for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from findna.data.parts import TaskKind
 from findna.data.splits import strata_of, stratified_holdout
 from findna.files import log
 from findna.inference.answers import scores_of
-from findna.inference.precision import autocast
+from findna.inference.precision import ResolvedPrecision, autocast
 from findna.model.heads import PLACED_PARTS, TaskConfig
 from findna.model.model import Model
 from findna.sequence.alphabet import Strand
@@ -56,7 +55,7 @@ def begin(
     valid: LabelledSplit | None,
     settings: FinetuneSettings,
     *,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
     strands: Sequence[Strand] = (),
 ) -> Model:
     """The network with a head for `task`, as training finds it.
@@ -101,7 +100,7 @@ def _after_an_epoch(
     train: LabelledSplit,
     valid: LabelledSplit,
     settings: FinetuneSettings,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
 ) -> Model:
     """The first of two, as it is, unless the other answers `valid` with a clearly lower loss once
     both were trained.
@@ -128,7 +127,7 @@ def _losses(
     model: Model,
     rows: LabelledSplit,
     settings: FinetuneSettings,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
 ) -> Floats:
     """The loss of each row (n,), as those of probes are counted."""
     task = task_of(model)

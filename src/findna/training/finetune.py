@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from findna.data.splits import (
 )
 from findna.files import BadInput, log, write_json
 from findna.inference.answers import scores_of
-from findna.inference.precision import Precision, resolve_precision
+from findna.inference.precision import Precision, ResolvedPrecision, resolve_precision
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
@@ -166,7 +166,7 @@ class _Job:
         self, data: LabelledData, start: Model, settings: FinetuneSettings, device: torch.device
     ) -> None:
         self.data, self.start, self.settings, self.device = data, start, settings, device
-        self.precision: Literal["fp32", "bf16"] = resolve_precision(settings.precision, device)
+        self.precision: ResolvedPrecision = resolve_precision(settings.precision, device)
         if settings.class_weights == "balanced" and data.kind not in ("binary", "multiclass"):
             raise BadInput(
                 f"a {data.kind} task has no classes to balance", remedy="use --class-weights none"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from findna.data.parts import TaskKind
 from findna.data.ragged import Ragged
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.inference.answers import scores_of, task_outputs
-from findna.inference.precision import autocast
+from findna.inference.precision import ResolvedPrecision, autocast
 from findna.metrics import Answers, primary_metric, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
@@ -57,7 +56,7 @@ def fit(
     valid: LabelledSplit | None,
     settings: FinetuneSettings,
     *,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
     note: Note,
     stop_after: int | None = None,
     after_epoch: Callable[[Model], None] | None = None,
@@ -140,7 +139,7 @@ class _Training:
         task: TaskConfig,
         train: LabelledSplit,
         settings: FinetuneSettings,
-        precision: Literal["fp32", "bf16"],
+        precision: ResolvedPrecision,
     ) -> None:
         self.model, self.task, self.settings, self.precision = model, task, settings, precision
         self.rows = Ragged(train.codes, model.device)
@@ -216,7 +215,7 @@ def _check(
     model: Model,
     task: TaskConfig,
     valid: LabelledSplit,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
     weights: ClassWeights,
 ) -> tuple[float, float]:
     """Primary metric (−inf where it is not defined) and negative loss of the validation rows."""
@@ -232,7 +231,7 @@ def _check(
 
 
 def logits_of(
-    model: Model, split: LabelledSplit, precision: Literal["fp32", "bf16"]
+    model: Model, split: LabelledSplit, precision: ResolvedPrecision
 ) -> NDArray[np.float64]:
     """Logits (n, outputs) of a split."""
     with autocast(model.device, precision):
@@ -243,7 +242,7 @@ def _threshold(
     model: Model,
     task: TaskConfig,
     valid: LabelledSplit,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
 ) -> float:
     scores = scores_of(logits_of(model, valid, precision), task)
     return choose_threshold(valid.labels.astype(np.int64), scores[:, 1])

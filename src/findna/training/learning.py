@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ from findna.data.splits import (
 )
 from findna.files import log
 from findna.inference.answers import scores_of
+from findna.inference.precision import ResolvedPrecision
 from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
@@ -61,7 +62,6 @@ from findna.training.thresholds import LEAST_ANSWERED, choose_threshold, leaves_
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-Precision = Literal["fp32", "bf16"]
 
 FEW_ROWS, MANY_ROWS = 1_000, 5_000
 PARTS = 3
@@ -85,7 +85,7 @@ class Learned:
     held: OutOfFold
     taught: int
     chosen_by: str
-    precision: Precision
+    precision: ResolvedPrecision
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class Learner:
         settings: FinetuneSettings,
         *,
         device: torch.device,
-        precision: Precision,
+        precision: ResolvedPrecision,
         note: Callable[..., None],
     ) -> None:
         """`note` receives bases read, and the numbers of every epoch and of every probe."""
@@ -197,7 +197,7 @@ class Learner:
         by, taught = rounds.chosen_by, int(rounds.teaching.sum())
         return Learned(model, best.choice, tuple(tried), held, taught, by, precision)
 
-    def precision_of(self, choice: Choice) -> Precision:
+    def precision_of(self, choice: Choice) -> ResolvedPrecision:
         """In which a choice answers: a probe is fitted to what single precision reads, and may
         weigh channels that hardly vary.
         """
@@ -357,7 +357,7 @@ class Learner:
     # -------------------------------------------------------- thresholds
 
     def _choose_threshold(
-        self, model: Model, heard: Sequence[Heard], rounds: Rounds, precision: Precision
+        self, model: Model, heard: Sequence[Heard], rounds: Rounds, precision: ResolvedPrecision
     ) -> None:
         if self.data.kind != "binary":
             return
@@ -367,7 +367,7 @@ class Learner:
         self.set_threshold(model, found, rounds.rows.where(rounds.teaching), precision)
 
     def set_threshold(
-        self, model: Model, threshold: float, taught: LabelledSplit, precision: Precision
+        self, model: Model, threshold: float, taught: LabelledSplit, precision: ResolvedPrecision
     ) -> None:
         """Give a binary model a threshold, moved as far as is needed for the rows that taught it to
         be answered with either class; other models have none.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from findna.data.holdout import Split, split_genome
 from findna.data.sampling import digests_of_beds
 from findna.data.windows import WindowSampler
 from findna.files import BadInput, log, refuse_stream
-from findna.inference.precision import resolve_precision
+from findna.inference.precision import ResolvedPrecision, resolve_precision
 from findna.inference.progress import StepProgress
 from findna.model.model import Model
 from findna.sequence.genome import Genome
@@ -220,7 +220,7 @@ class _Job:
         self.known_before = known_before
         self.accelerator, self.began = accelerator, began
         self.main = accelerator.is_main_process
-        self.precision: Literal["fp32", "bf16"] = agreed(
+        self.precision: ResolvedPrecision = agreed(
             accelerator, resolve_precision(settings.precision, accelerator.device)
         )
         self.sampler = WindowSampler(genome, split.train, settings.sampling, settings.seed)

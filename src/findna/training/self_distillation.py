@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from findna.data.batches import PretrainBatch
-from findna.inference.precision import autocast
+from findna.inference.precision import ResolvedPrecision, autocast
 from findna.model.compiled import Compile, compile_layers
 from findna.model.model import Distilled, Model
 from findna.settings import Settings
@@ -99,7 +99,7 @@ class SelfDistillation:
         model: Model,
         settings: DistillationSettings,
         accelerator: Accelerator,
-        precision: Literal["fp32", "bf16"],
+        precision: ResolvedPrecision,
         compile: Compile = "off",
         batch_bases: int = 0,
     ) -> None:

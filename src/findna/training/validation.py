@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from findna.data.masking import HidingSettings, hide
 from findna.data.starts import fixed_windows
-from findna.inference.precision import autocast
+from findna.inference.precision import ResolvedPrecision, autocast
 from findna.model.model import Distilled, Model, reverse_complement
 from findna.resampling import percentile_interval, resample_counts
 from findna.sequence.alphabet import codes_of
@@ -124,7 +124,7 @@ def masked_score(
     network: Model,
     data: HeldOut,
     *,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
     batch_bases: int = 32_768,
     resamples: int = 1000,
 ) -> MaskedScore:
@@ -140,7 +140,7 @@ def masked_sums(
     network: Model,
     data: HeldOut,
     *,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
     batch_bases: int = 32_768,
 ) -> NDArray[np.float64]:
     """Of each window, or where there are few of each part of one (n, 3): sum of cross-entropies in
@@ -182,7 +182,7 @@ def health(
     data: HeldOut,
     *,
     student_temperature: float,
-    precision: Literal["fp32", "bf16"],
+    precision: ResolvedPrecision,
     target: Distilled = "summary",
 ) -> dict[str, float]:
     """Figures that show a collapse before the loss does, on visible windows.

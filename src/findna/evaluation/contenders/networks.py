@@ -20,7 +20,7 @@ from torch import Tensor
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.files import log
 from findna.inference.answers import scores_of
-from findna.inference.precision import resolve_precision
+from findna.inference.precision import ResolvedPrecision, resolve_precision
 from findna.inference.rows import LengthWarning
 from findna.model.model import Model, new_model
 from findna.model.presets import ModelConfig
@@ -110,7 +110,7 @@ class FinetuneContender:
             raise failed
         return best
 
-    def _begun(self, data: LabelledData, seed: int, precision: Any) -> Model:
+    def _begun(self, data: LabelledData, seed: int, precision: ResolvedPrecision) -> Model:
         """What every rate begins with; validation chooses what the head reads."""
         settings, train = self._settings(seed), data.splits["train"]
         return begin(
@@ -133,7 +133,7 @@ class FinetuneContender:
         data: LabelledData,
         seed: int,
         setting: Mapping[str, Any],
-        precision: Any,
+        precision: ResolvedPrecision,
     ) -> FinetunedNetwork:
         weights: list[dict[str, Tensor]] = []
 
@@ -159,7 +159,7 @@ class FinetunedNetwork:
 
     fitted: Fit
     setting: dict[str, Any]
-    precision: Any
+    precision: ResolvedPrecision
     weights: list[dict[str, Tensor]]
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from findna.files import BadInput, log
+from findna.inference.precision import ResolvedPrecision
 from findna.inference.scanning.browser import KINDS, Kind, Track
 from findna.inference.scanning.sliding import flank_of
 from findna.model.model import Model
@@ -36,7 +36,7 @@ class Plan:
     strand: Strand | None
     batch_bases: int | None
     seed: int
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: ResolvedPrecision = "fp32"
 
     @property
     def flank(self) -> int:
