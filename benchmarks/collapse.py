@@ -19,8 +19,8 @@ from typing import Any
 import pandas as pd
 import torch
 
+from findna.files import read_json_lines
 from findna.training.pretrain import pretrain
-from findna.training.run_state import read_metrics
 
 # The two ways a self-distilling network gives one answer to everything (Caron et al. 2021, section
 # 5.3): without centring one prototype wins, without sharpening all of them share.
@@ -100,7 +100,7 @@ def checks_of(name: str, given: argparse.Namespace) -> list[dict[str, Any]]:
             "fires": str(row["verdict"]).startswith("COLLAPSING"),
             "verdict": row["verdict"],
         }
-        for row in read_metrics(folder / "metrics.jsonl")
+        for row in read_json_lines(folder / "metrics.jsonl")
         if "verdict" in row
     ]
 

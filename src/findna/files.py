@@ -270,6 +270,19 @@ def read_json(path: str | Path) -> Any:
         raise BadInput("is not JSON: it holds bytes that are not text", file=path) from None
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """All objects of a file of one a line, none without it; a last line that was cut off by a crash
+    is left out.
+    """
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
 def file_digest(path: str | Path) -> str:
     """`sha256:` and the hexadecimal digest of the bytes of a file."""
     with open(path, "rb") as stream:
@@ -325,7 +338,7 @@ def atomic_folder(
     is somebody else's and refused, and so is the current one. Errors as for `atomic_file`.
     """
     target = Path(path).resolve()
-    if _taken(target):
+    if not is_free(target):
         if not overwrite:
             raise _exists(path)
         if known_by and not (target / known_by).exists():
@@ -366,7 +379,7 @@ def _move_folder(temporary: Path, target: Path, overwrite: bool) -> None:
     if overwrite and target.is_dir() and _exchange(temporary, target):
         return
     aside = _beside(target)
-    if overwrite and _taken(target):
+    if overwrite and not is_free(target):
         os.rename(target, aside)
     try:
         os.rename(temporary, target)
@@ -424,8 +437,9 @@ def claimed(file: Path) -> Iterator[None]:
         yield
 
 
-def _taken(target: Path) -> bool:
-    return target.exists() and not (target.is_dir() and not any(target.iterdir()))
+def is_free(place: Path) -> bool:
+    """Whether nothing is there but perhaps an empty folder."""
+    return not place.exists() or (place.is_dir() and not any(place.iterdir()))
 
 
 def _exists(path: str | Path) -> OutputExists:
@@ -493,6 +507,12 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text`, atomically, over what was there."""
+    with atomic_file(path, overwrite=True) as made:
+        made.write_text(text, encoding="utf-8")
+
+
 def plain_number(value: Any) -> Any:
     """What JSON is to hold of a number of numpy; `TypeError` for anything else."""
     if not hasattr(value, "item"):
@@ -503,8 +523,7 @@ def plain_number(value: Any) -> Any:
 def write_json(path: str | Path, obj: Any) -> None:
     """Write `obj` as indented JSON, atomically, over what was there; NaN is a `ValueError`."""
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False, default=plain_number)
-    with atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def command_line() -> str:

@@ -14,7 +14,7 @@ import findna.training.finetune as finetuning
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.labels import read_labelled
 from findna.data.splits import Fold
-from findna.files import BadInput
+from findna.files import BadInput, read_json_lines
 from findna.inference.answers import scores_of
 from findna.inference.predict import predict
 from findna.metrics import Answers, value
@@ -32,7 +32,7 @@ from findna.training.folds import FoldAnswer, KeptFolds, usual_threshold
 from findna.training.learning import Learner
 from findna.training.pretrain import pretrain
 from findna.training.rates import trained_parts
-from findna.training.run_state import METRICS, read_metrics
+from findna.training.run_state import METRICS
 from findna.training.stopping import NonFiniteLoss
 from findna.training.tasks import row_losses, task_for, task_of
 from findna.training.thresholds import choose_threshold
@@ -127,14 +127,14 @@ def test_the_run_folder_holds_everything(run):
 
 
 def test_the_learning_curve_names_what_it_is(run):
-    rows = read_metrics(run.folder / "metrics.jsonl")
+    rows = read_json_lines(run.folder / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert {"stage", "validation_loss", "validation_mcc"} <= set(rows[0])
 
 
 def test_the_chosen_epoch_is_best_on_validation_and_its_weights_are_kept(run):
-    rows = read_metrics(run.folder / "metrics.jsonl")
+    rows = read_json_lines(run.folder / "metrics.jsonl")
     best = max(rows, key=lambda r: (r["validation_mcc"], -r["validation_loss"]))
     assert run.metrics["chosen"]["epoch"] == best["epoch"]
     model = load_model(run.folder)
@@ -456,7 +456,7 @@ def test_one_file_is_judged_by_cross_validation_and_refitted(tmp_path, caplog):
     table = pd.read_csv(tmp_path / "run" / "predictions.tsv", sep="\t")
     assert table["row"].tolist() == [*range(1, 61), *range(1, 61)]
     assert set(table["fold"]) == {1, 2, 3} and table["repeat"].tolist() == [1] * 60 + [2] * 60
-    stages = [row["stage"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    stages = [row["stage"] for row in read_json_lines(tmp_path / "run" / "metrics.jsonl")]
     # In each fold three parts choose in turn, and then all of its rows teach.
     assert stages.count("fold") == 6 * (3 + 1) * 4
     assert stages.count("all rows") == done.metrics["chosen"]["epoch"]
@@ -602,7 +602,7 @@ def test_a_cross_validation_that_was_stopped_goes_on_as_one_run(tmp_path, monkey
     for name in ("metrics.json", "predictions.tsv", "confusion.tsv"):
         assert (cut / name).read_text() == (whole / name).read_text()
     lines = [
-        [{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(run / METRICS)]
+        [{k: v for k, v in row.items() if k != "seconds"} for row in read_json_lines(run / METRICS)]
         for run in (cut, whole)
     ]
     assert lines[0] == lines[1]

@@ -8,6 +8,7 @@ import torch
 from labelled_rows import gc_data, gc_split, relabelled, small_model, stranded_data
 
 from findna.data.labelled import LabelledData
+from findna.files import read_json_lines
 from findna.inference import precision
 from findna.inference.answers import scores_of
 from findna.metrics import Answers, value
@@ -25,7 +26,6 @@ from findna.training.learning import (
     trainings,
 )
 from findna.training.probe import FrozenRows
-from findna.training.run_state import read_metrics
 from findna.training.tasks import task_of
 
 AUTO = {"epochs": 4, "batch_rows": 8, "learning_rate": 3e-3, "strand": "both", "precision": "fp32"}
@@ -355,7 +355,7 @@ def test_a_probe_run_trains_nothing_by_steps(tmp_path):
     assert done.metrics["chosen"]["train"] == "probe" and done.metrics["chosen"]["epoch"] == 0
     assert set(done.metrics["chosen"]) >= {"pooling", "strength", "strand", "threshold"}
     assert done.metrics["metrics"]["auroc"]["value"] > 0.9
-    assert all("epoch" not in row for row in read_metrics(tmp_path / "run" / "metrics.jsonl"))
+    assert all("epoch" not in row for row in read_json_lines(tmp_path / "run" / "metrics.jsonl"))
 
 
 @pytest.mark.parametrize(("train", "answers_in"), [("full", "bf16"), ("probe", "fp32")])

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from findna.cli import app
 from findna.data.holdout import split_genome
 from findna.data.windows import WindowSampler
-from findna.files import BadInput
+from findna.files import BadInput, read_json_lines
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import TaskConfig
 from findna.model.loading import load_model
@@ -38,7 +38,7 @@ from findna.training import pretrain as pretrain_module
 from findna.training.examination import Examiner
 from findna.training.pretrain import PretrainResult, pretrain
 from findna.training.recipes import PretrainSettings, seconds
-from findna.training.run_state import Run, load_checkpoint, read_metrics
+from findna.training.run_state import Run, load_checkpoint
 from findna.training.seen import pretraining_of, seen_part
 from findna.training.self_distillation import SelfDistillation
 from findna.training.starting import preset_of, starting_model
@@ -119,7 +119,7 @@ def test_run_folder_holds_what_it_promises(genome: Genome, tmp_path: Path) -> No
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert names >= {"settings.yaml", "command.txt", "environment.json", "metrics.jsonl", "model"}
-    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
     assert (
         rows[-1]["step"] == 6 and {"mask_loss", "token_information", "verdict"} <= rows[-1].keys()
     )
@@ -131,7 +131,7 @@ def test_checks_are_as_many_as_asked_for(
 ) -> None:
     small = {"validation": {"bases": 512, "final_bases": 512, "checks": checks}}
     pretrain(genome, tmp_path / "run", settings(steps=steps, **small), device="cpu")
-    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
     assert [row["step"] for row in rows if "mask_loss" in row] == at
 
 
@@ -186,11 +186,11 @@ def test_stop_and_resume_equal_one_run_bit_for_bit(
     assert load_checkpoint(Run(tmp_path / "cut", True))[1]["step"] == 4
     pretrain(genome, tmp_path / "cut", settings(steps=8), device="cpu", resume=True)
     assert same(tmp_path / "whole", tmp_path / "cut")
-    rows = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    rows = read_json_lines(tmp_path / "cut" / "metrics.jsonl")
     steps = [row["step"] for row in rows]
     assert steps == sorted(steps)
     pretrain(genome, tmp_path / "cut", settings(steps=8), device="cpu", resume=True)
-    again = read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    again = read_json_lines(tmp_path / "cut" / "metrics.jsonl")
     assert [row["step"] for row in again] == steps
 
 
@@ -408,7 +408,7 @@ def test_the_clock_of_the_command_runs_while_a_genome_is_indexed(
     call += [tmp_path / "small.yaml", "--regions", "0-based", "--device", "cpu"]
     done = CliRunner().invoke(app, [str(word) for word in call])
     assert done.exit_code == 0, done.stderr
-    assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["seconds"] == 3600
+    assert read_json_lines(tmp_path / "run" / "metrics.jsonl")[-1]["seconds"] == 3600
     with pytest.raises(BadInput, match="does not fit the length"):
         pretrain(tmp_path / "g.fa", tmp_path / "two", settings(), regions="1-based", device="cpu")
 
@@ -425,7 +425,7 @@ def test_the_clock_goes_on_where_a_run_is_resumed(
             pretrain(genome, tmp_path / "run", given, device="cpu")
     clock.now += 3600
     pretrain(genome, tmp_path / "run", given, device="cpu", resume=True)
-    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    rows = read_json_lines(tmp_path / "run" / "metrics.jsonl")
     assert [row["seconds"] for row in rows] == [40, 80, 80]
 
 

@@ -11,14 +11,13 @@ import pytest
 import torch
 import yaml
 
-from findna.files import BadInput, FindnaError, FullDisk
+from findna.files import BadInput, FindnaError, FullDisk, read_json_lines
 from findna.training import run_state
 from findna.training.run_state import (
     MetricsLog,
     Run,
     load_checkpoint,
     open_run,
-    read_metrics,
     refuse_start,
     save_checkpoint,
     until,
@@ -206,17 +205,17 @@ def test_metrics_are_plain_json_and_cut_at_the_checkpoint(tmp_path: Path) -> Non
     log = MetricsLog(tmp_path / "metrics.jsonl")
     for step in range(1, 5):
         log.write(step=step, loss=torch.tensor(1.0 / step), bad=float("nan"))
-    rows = read_metrics(tmp_path / "metrics.jsonl")
+    rows = read_json_lines(tmp_path / "metrics.jsonl")
     assert rows[1] == {"step": 2, "loss": 0.5, "bad": None}
     MetricsLog(tmp_path / "metrics.jsonl", until(2))
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    assert [row["step"] for row in read_json_lines(tmp_path / "metrics.jsonl")] == [1, 2]
     # The closing check stands at the last step and is made again.
     log.write(step=2, by_length={"70": {"loss": float("inf")}})
-    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["by_length"] == {"70": {"loss": None}}
+    assert read_json_lines(tmp_path / "metrics.jsonl")[-1]["by_length"] == {"70": {"loss": None}}
     MetricsLog(tmp_path / "metrics.jsonl", until(2))
-    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    assert [row["step"] for row in read_json_lines(tmp_path / "metrics.jsonl")] == [1, 2]
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2, "lo')
-    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1}]
+    assert read_json_lines(tmp_path / "metrics.jsonl") == [{"step": 1}]

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from findna.evaluation.settings import EvaluateSettings
-from findna.files import BadInput, atomic_file, claimed, make_folder
+from findna.files import BadInput, claimed, make_folder, write_text
 from findna.inference.precision import Precision, resolve_precision
 from findna.training.run_state import COMMAND, SETTINGS, described_in, differences, note_start
 
@@ -74,8 +74,7 @@ def open_folder(
             "settings": settings.model_dump(mode="json"),
             "digests": {**known, **digests},
         }
-        with atomic_file(folder / SETTINGS, overwrite=True) as made:
-            made.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+        write_text(folder / SETTINGS, yaml.safe_dump(described, sort_keys=False))
         note_start(folder, device)
         yield folder
 

@@ -14,7 +14,7 @@ from findna.evaluation.results import read_runs, tidy
 from findna.evaluation.settings import EvaluateSettings
 from findna.evaluation.suites.registry import published_for, suites
 from findna.evaluation.summary import summary
-from findna.files import atomic_file
+from findna.files import write_text
 from findna.training.judgement import write_table
 
 _STRONGEST = ("finetune", "linear", "knn")
@@ -65,8 +65,7 @@ def tabulate(
     for title, lines in (("Models", map(_told, begun)), ("Not run", failed)):
         if listed := "\n".join(f"* {line}" for line in lines):
             text += f"\n## {title}\n\n{listed}\n"
-    with atomic_file(folder / "table.md", overwrite=True) as made:
-        made.write_text(text, encoding="utf-8")
+    write_text(folder / "table.md", text)
     return EvaluateResult(folder, found.table, results, published, tuple(failed), left)
 
 

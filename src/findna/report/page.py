@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from findna.files import atomic_file
+from findna.files import write_text
 from findna.report.figures import Chart, draw_chart
 
 
@@ -29,8 +29,7 @@ def write_page(file: Path, title: str, folder: str, verdict: str, parts: Sequenc
     pages = Environment(loader=loader, autoescape=select_autoescape(["j2", "html"]))
     template = pages.get_template("page.html.j2")
     text = template.render(title=title, folder=folder, verdict=verdict, parts=parts)
-    with atomic_file(file, overwrite=True) as made:
-        made.write_text(text, encoding="utf-8")
+    write_text(file, text)
     return file
 
 

@@ -1,6 +1,5 @@
 """What the folder of a run says about itself."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from findna.files import BadInput, read_json
+from findna.files import BadInput, read_json, read_json_lines
 
 Row = Mapping[str, Any]
 
@@ -59,7 +58,7 @@ def read_run(folder: Path) -> RunFiles:
     return RunFiles(
         folder,
         _read_settings(settings),
-        _read_lines(folder / "metrics.jsonl"),
+        read_json_lines(folder / "metrics.jsonl"),
         read_json(environment) if environment.is_file() else {},
         commands.read_text(encoding="utf-8").splitlines() if commands.is_file() else [],
     )
@@ -73,14 +72,3 @@ def _read_settings(path: Path) -> Row:
     if not isinstance(found, Mapping):
         raise BadInput("holds no settings", file=path)
     return found
-
-
-def _read_lines(path: Path) -> list[Row]:
-    """Rows of a metrics file; a last line cut off by a crash is left out."""
-    rows: list[Row] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows

@@ -31,13 +31,15 @@ from findna.files import (
     BadInput,
     FindnaError,
     OutputExists,
-    atomic_file,
     atomic_folder,
     claimed,
     command_line,
     full_disk_told,
+    is_free,
     read_json,
+    read_json_lines,
     write_json,
+    write_text,
 )
 from findna.model.model import software_versions
 
@@ -89,7 +91,7 @@ def open_run(
     resumed, only_begun = resume and can_go_on(folder), resume and _only_begun(folder)
     if resumed or only_begun:
         _same_settings(folder, settings)
-    elif resume and not _free(folder):
+    elif resume and not is_free(folder):
         _refuse_foreign(folder, any)
         raise BadInput(
             "there is no checkpoint to resume from",
@@ -128,8 +130,7 @@ def _half_saved(checkpoint: Path) -> bool:
 
 
 def _describe(folder: Path, settings: Mapping[str, Any], device: torch.device | str) -> None:
-    with atomic_file(folder / SETTINGS, overwrite=True) as made:
-        made.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
+    write_text(folder / SETTINGS, yaml.safe_dump(dict(settings), sort_keys=False))
     note_start(folder, device)
 
 
@@ -156,7 +157,7 @@ def refuse_start(folder: Path, *, overwrite: bool, resume: bool) -> None:
 
 def refuse_taken(folder: Path, overwrite: bool) -> None:
     """`OutputExists` for a folder that holds something, a run of ours without `overwrite`."""
-    if _free(folder):
+    if is_free(folder):
         return
     _refuse_foreign(folder, all)
     if not overwrite:
@@ -167,16 +168,12 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
 def _refuse_foreign(folder: Path, enough: Callable[[Iterable[bool]], bool]) -> None:
     """Refuse what holds something and is no run: `enough` of its two files say that it is one."""
     ours = enough((folder / name).is_file() for name in (SETTINGS, COMMAND))
-    if not _free(folder) and not ours:
+    if not is_free(folder) and not ours:
         raise OutputExists(
             "was not written by findna and is not overwritten",
             file=folder,
             remedy="choose another --output",
         )
-
-
-def _free(folder: Path) -> bool:
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def can_go_on(folder: Path) -> bool:
@@ -254,9 +251,8 @@ class MetricsLog:
         """Of a run that goes on, the lines are kept that `keep` says are not written again."""
         self.file = file
         if keep is not None:
-            rows = [row for row in read_metrics(file) if keep(row)]
-            with atomic_file(file, overwrite=True) as made:
-                made.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            rows = [row for row in read_json_lines(file) if keep(row)]
+            write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def write(self, **numbers: Any) -> None:
         """Append one line."""
@@ -273,19 +269,6 @@ def until(step: int) -> Callable[[Mapping[str, Any]], bool]:
     steps, and not the closing check, which is made again.
     """
     return lambda row: row.get("step", 0) <= step and CLOSING_KEY not in row
-
-
-def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """All rows of a metrics file; a last line that was cut off by a crash is left out."""
-    if not file.exists():
-        return []
-    rows = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
 
 
 def _plain(value: Any) -> Any:

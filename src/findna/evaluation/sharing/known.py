@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
 
-from findna.files import BadInput, file_digest, open_bytes, read_json
+from findna.files import BadInput, file_digest, open_bytes, read_json, read_json_lines
 from findna.model.loading import load_model, model_folder
 from findna.model.model import Model
 from findna.sequence.intervals import bases_in, merge, read_bed
-from findna.training.run_state import METRICS, SETTINGS, described_in, read_metrics
+from findna.training.run_state import METRICS, SETTINGS, described_in
 
 # Places on the machine that trained a model: what is given away names the file alone.
 _PATHS = (
@@ -108,7 +108,7 @@ def _run_facts(folder: Path) -> RunFacts:
     return RunFacts(
         described,
         read_json(environment) if environment.is_file() else {},
-        read_metrics(folder / METRICS),
+        read_json_lines(folder / METRICS),
         read_json(judged) if judged.is_file() else {},
         len(commands.read_text(encoding="utf-8").splitlines()) if commands.is_file() else 1,
     )

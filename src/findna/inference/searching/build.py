@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.files import BadInput, OutputExists, atomic_folder, log, sweep, write_json
+from findna.files import BadInput, OutputExists, atomic_folder, is_free, log, sweep, write_json
 from findna.inference.devices import pick_device, usual_batch_bases
 from findna.inference.embed import embeddings
 from findna.inference.progress import RecordProgress
@@ -117,7 +117,7 @@ def open_index(
     if isinstance(index, SearchIndex):
         return _fitting(index, plan)
     folder = cached(plan.made_from) if index is None else Path(index)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if is_free(folder):
         if index is None:
             sweep(folder.parent, ".tmp-*")
         try:
