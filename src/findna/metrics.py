@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from findna.data.labelled import decide
+from findna.data.labelled import Labels, decide
 from findna.data.parts import TaskKind
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ class Answers:
 
     kind: TaskKind
     classes: tuple[str, ...]
-    labels: NDArray[np.int64] | NDArray[np.float64]
+    labels: Labels
     scores: Floats
     threshold: float | Floats = 0.5
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labelled import LabelledData, LabelledSplit, Labels
 from findna.data.parts import TaskKind
 from findna.data.similarity import (
     Bools,
@@ -42,7 +42,7 @@ def joined_groups(one: Ints, other: Ints) -> Ints:
 # ---------------------------------------------------------------- stratified parts
 
 
-def strata_of(labels: NDArray[np.int64] | NDArray[np.float64], kind: str) -> Ints:
+def strata_of(labels: Labels, kind: str) -> Ints:
     """Stratum (n,) of each row: its class, its combination of labels (where few rows have that, the
     rarest label in it), or the tenth its first target falls into.
     """

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, log_softmax, softmax
 
+from findna.data.labelled import Labels
 from findna.data.parts import TaskKind
 from findna.inference.answers import scores_of
 from findna.inference.calibration import recalibrated
@@ -26,7 +27,6 @@ from findna.model.heads import Calibration, TaskConfig
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Labels = NDArray[np.int64] | NDArray[np.float64]
 
 FEWEST_ROWS = 100
 _BINS, _ROWS_A_BIN = 15, 20

@@ -107,7 +107,8 @@ def fit(
     if best is None:
         raise ValueError("no epoch was trained")
     if task.kind == "binary" and valid is not None:
-        threshold = _threshold(best.model, task, valid, precision)
+        scores = scores_of(logits_of(best.model, valid, precision), task)
+        threshold = choose_threshold(valid.labels, scores[:, 1])
         best.model.config = retasked(best.model, threshold=threshold)
     return best
 
@@ -236,16 +237,6 @@ def logits_of(
     """Logits (n, outputs) of a split."""
     with autocast(model.device, precision):
         return task_outputs(model, split.codes)
-
-
-def _threshold(
-    model: Model,
-    task: TaskConfig,
-    valid: LabelledSplit,
-    precision: ResolvedPrecision,
-) -> float:
-    scores = scores_of(logits_of(model, valid, precision), task)
-    return choose_threshold(valid.labels.astype(np.int64), scores[:, 1])
 
 
 def _noted(

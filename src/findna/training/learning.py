@@ -361,7 +361,7 @@ class Learner:
     ) -> None:
         if self.data.kind != "binary":
             return
-        labels = np.concatenate([h.labels for h in heard]).astype(np.int64)
+        labels = np.concatenate([h.labels for h in heard])
         scores = np.concatenate([h.scores[:, 1] for h in heard])
         found = choose_threshold(labels, scores, LEAST_ANSWERED)
         self.set_threshold(model, found, rounds.rows.where(rounds.teaching), precision)
@@ -376,7 +376,7 @@ class Learner:
             return
         some = taught.where(drawn(len(taught), _ROWS_LOOKED_AT, self.settings.seed))
         scores = scores_of(logits_of(model, some, precision), task_of(model))[:, 1]
-        low, high = leaves_open(some.labels.astype(np.int64), scores)
+        low, high = leaves_open(some.labels, scores)
         model.config = retasked(model, threshold=float(np.clip(threshold, low, high)))
 
 

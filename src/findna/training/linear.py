@@ -121,7 +121,7 @@ def tuned(
     if kind != "binary":
         return best
     said = best.model.scores(dev_features)[:, 1]
-    return replace(best, threshold=choose_threshold(dev_labels.astype(np.int64), said))
+    return replace(best, threshold=choose_threshold(dev_labels, said))
 
 
 def until_worse(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from findna.data.labelled import LabelledData, LabelledSplit
+from findna.data.labelled import LabelledData, LabelledSplit, Labels
 from findna.data.parts import TaskKind
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
@@ -81,7 +81,7 @@ def common_places(lengths: NDArray[np.int64]) -> int:
     return longest if aligned else 0
 
 
-def targets_of(labels: NDArray[np.int64] | NDArray[np.float64], task: TaskConfig) -> Tensor:
+def targets_of(labels: Labels, task: TaskConfig) -> Tensor:
     """What logits are compared with: class (n,), 0/1 (n, K), or standardised values (n, T)."""
     if task.kind == "multiclass":
         return torch.from_numpy(labels.astype(np.int64))
@@ -100,9 +100,7 @@ def row_losses(logits: Tensor, targets: Tensor, kind: TaskKind) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
 
 
-def row_weights(
-    labels: NDArray[np.int64] | NDArray[np.float64], how: ClassWeights
-) -> NDArray[np.float64]:
+def row_weights(labels: Labels, how: ClassWeights) -> NDArray[np.float64]:
     """Weight (n,) of each row: 1, or such that all classes that are there weigh the same together;
     1 on average.
     """

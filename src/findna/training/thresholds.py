@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 
+from findna.data.labelled import Labels
+from findna.data.parts import TaskKind
 from findna.metrics import mcc_of
 from findna.training.calibration import fit_calibration
 
@@ -17,7 +19,7 @@ LEAST_ANSWERED = 0.5
 _ROWS_OF_THE_CURVE = 1000
 
 
-def choose_threshold(labels: Ints, positive_scores: Floats, least: float = 0) -> float:
+def choose_threshold(labels: Labels, positive_scores: Floats, least: float = 0) -> float:
     """Threshold for `score >= threshold` with the best MCC to be expected of rows like these.
 
     Of few rows the best MCC is luck: where it lies jumps by a row. Each row therefore counts as
@@ -45,6 +47,11 @@ def choose_threshold(labels: Ints, positive_scores: Floats, least: float = 0) ->
     return float(between[np.where(lacks <= lacks.min(), mcc, -np.inf).argmax()])
 
 
+def threshold_for(kind: TaskKind, labels: Labels, scores: Floats) -> float:
+    """`choose_threshold` of a binary task, by scores (n, K); 0.5 of any other."""
+    return choose_threshold(labels, scores[:, 1]) if kind == "binary" else 0.5
+
+
 def _curve(truth: Floats, scores: Floats) -> Floats:
     """Probability (n,) of 1 by a logistic curve of the logits of ranks.
 
@@ -55,7 +62,7 @@ def _curve(truth: Floats, scores: Floats) -> Floats:
     return np.asarray(expit(step.scale[0] * logits + step.shift[0]))
 
 
-def leaves_open(labels: Ints, scores: Floats) -> tuple[float, float]:
+def leaves_open(labels: Labels, scores: Floats) -> tuple[float, float]:
     """Lowest and highest threshold that answer each class for `LEAST_ANSWERED` of as many rows as
     it has, at least one.
 

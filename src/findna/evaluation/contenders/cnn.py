@@ -39,7 +39,7 @@ from findna.sequence.alphabet import PAD, VOCABULARY
 from findna.settings import Settings
 from findna.training.finetune_settings import FinetuneSettings
 from findna.training.tasks import row_losses, targets_of, task_for
-from findna.training.thresholds import choose_threshold
+from findna.training.thresholds import threshold_for
 
 Floats = NDArray[np.float64]
 Weights = dict[str, Tensor]
@@ -187,7 +187,8 @@ def _train(
                 best = score, epoch, {k: v.clone() for k, v in model.state_dict().items()}
     score, epoch, weights = cast(tuple[tuple[float, float], int, Weights], best)
     model.load_state_dict(weights)
-    threshold = _threshold(_logits(model, checked, width), dev, task)
+    scores = scores_of(_logits(model, checked, width), task)
+    threshold = threshold_for(task.kind, dev.labels, scores) if np.isfinite(score[1]) else 0.5
     return LearnedCnn(task, width, weights, epoch, score, threshold, rate, device)
 
 
@@ -244,9 +245,3 @@ def _score(logits: Floats, dev: LabelledSplit, task: TaskConfig) -> tuple[float,
     answers = Answers(task.kind, task.classes, dev.labels, scores_of(logits, task))
     found = value(primary_metric(task.kind), answers)
     return (-np.inf if found is None else round(found, 9)), -float(losses.mean())
-
-
-def _threshold(logits: Floats, dev: LabelledSplit, task: TaskConfig) -> float:
-    if task.kind != "binary" or not np.isfinite(logits).all():
-        return 0.5
-    return choose_threshold(dev.labels.astype(np.int64), scores_of(logits, task)[:, 1])

@@ -31,7 +31,7 @@ from findna.inference.precision import Precision, autocast, resolve_precision
 from findna.model.heads import Pooling
 from findna.sequence.alphabet import Codes, Strand
 from findna.training.linear import mean_loss, tuned
-from findna.training.thresholds import choose_threshold
+from findna.training.thresholds import threshold_for
 
 Floats = NDArray[np.float64]
 
@@ -262,7 +262,8 @@ class NeighbourProbe(_Probe):
                 loss = mean_loss(data.kind, dev.labels, scores)
                 if best is None or loss < lowest:
                     lowest = loss
-                    best = LearnedNeighbours(memory, k, _threshold(data, dev, scores))
+                    threshold = threshold_for(data.kind, dev.labels, scores)
+                    best = LearnedNeighbours(memory, k, threshold)
         if best is None:
             raise ValueError("there is nothing to choose from")
         return best
@@ -325,9 +326,3 @@ def _answers(data: LabelledData, rows: LabelledSplit) -> Floats:
     if data.kind in ("binary", "multiclass"):
         return np.eye(len(data.classes))[rows.labels.astype(np.int64)]
     return rows.labels.astype(np.float64)
-
-
-def _threshold(data: LabelledData, dev: LabelledSplit, scores: Floats) -> float:
-    if data.kind != "binary":
-        return 0.5
-    return choose_threshold(dev.labels.astype(np.int64), scores[:, 1])

@@ -181,7 +181,7 @@ def _threshold(said: _Said, data: LabelledData) -> float:
     if not any(id in said.places for id in dev.ids):
         log.info("%s: holds no validation row: 0.5 is the threshold", said.path)
         return 0.5
-    found = choose_threshold(dev.labels.astype(np.int64), said.scores(dev)[:, 1])
+    found = choose_threshold(dev.labels, said.scores(dev)[:, 1])
     log.info("%s: %.3g is the threshold, chosen on validation rows", said.path, found)
     return found
 
