@@ -197,22 +197,24 @@ def _binary_curve(
     return metric
 
 
-def _mean_curve(
+def _mean_over(
     rule: Callable[[Floats, Floats, Floats], Floats],
 ) -> Callable[[Answers, Floats], Floats]:
-    """Mean over classes of one class against the rest; a class without rows makes it undefined."""
+    """Mean over classes of one class against the rest, or over targets; where one of them is
+    undefined, as a class without rows is, so is the mean.
+    """
 
     def metric(answers: Answers, counts: Floats) -> Floats:
-        truth = _indicator(answers)
+        truth = _truth(answers)
         each = [rule(truth[:, k], answers.scores[:, k], counts) for k in range(truth.shape[1])]
         return np.asarray(np.mean(each, axis=0))
 
     return metric
 
 
-def _indicator(answers: Answers) -> Floats:
-    """0/1 (n, K) of the labels of any classification task."""
-    if answers.kind == "multilabel":
+def _truth(answers: Answers) -> Floats:
+    """0/1 (n, K) of the labels of a classification task, or the values (n, T)."""
+    if answers.kind in ("multilabel", "regression"):
         return answers.labels.astype(np.float64)
     return np.eye(len(answers.classes))[answers.labels.astype(np.int64)]
 
@@ -260,17 +262,6 @@ def _centred(x: Floats, counts: Floats) -> tuple[Floats, Floats]:
     return centred, np.where(squares > 1e-26 * (counts * x**2).sum(1), squares, 0)
 
 
-def _over_targets(
-    rule: Callable[[Floats, Floats, Floats], Floats],
-) -> Callable[[Answers, Floats], Floats]:
-    def metric(answers: Answers, counts: Floats) -> Floats:
-        truth = answers.labels.astype(np.float64)
-        each = [rule(truth[:, t], answers.scores[:, t], counts) for t in range(truth.shape[1])]
-        return np.asarray(np.mean(each, axis=0))
-
-    return metric
-
-
 # ---------------------------------------------------------------- small arithmetic
 
 
@@ -310,21 +301,21 @@ _METRICS: dict[TaskKind, dict[str, Callable[[Answers, Floats], Floats]]] = {
     },
     "multiclass": {
         **_BY_TABLE,
-        "auroc_macro_one_vs_rest": _mean_curve(_auroc_of),
-        "auprc_macro_one_vs_rest": _mean_curve(_auprc_of),
+        "auroc_macro_one_vs_rest": _mean_over(_auroc_of),
+        "auprc_macro_one_vs_rest": _mean_over(_auprc_of),
     },
     "multilabel": {
         "exact_match": _exact_match,
         "accuracy_macro": _over_labels(_accuracy_of),
         "macro_f1": _over_labels(_positive_f1_of),
         "mcc_macro": _over_labels(mcc_of),
-        "auroc_macro": _mean_curve(_auroc_of),
-        "auprc_macro": _mean_curve(_auprc_of),
+        "auroc_macro": _mean_over(_auroc_of),
+        "auprc_macro": _mean_over(_auprc_of),
     },
     "regression": {
-        "r2": _over_targets(_r2_of),
-        "pearson": _over_targets(_pearson_of),
-        "spearman": _over_targets(_spearman_of),
+        "r2": _mean_over(_r2_of),
+        "pearson": _mean_over(_pearson_of),
+        "spearman": _mean_over(_spearman_of),
     },
 }
 _PRIMARY: dict[TaskKind, str] = {
@@ -384,7 +375,7 @@ def why_undefined(answers: Answers) -> str:
         return "no rows"
     if answers.kind == "regression":
         return _why_undefined_values(answers)
-    rows = _indicator(answers).sum(0)
+    rows = _truth(answers).sum(0)
     full = [c for c, k in zip(answers.classes, rows, strict=True) if k == len(answers)]
     if answers.kind != "multilabel" and full:
         return f"only class {full[0]} in these {len(answers)} rows"
