@@ -24,13 +24,13 @@ from sklearn.preprocessing import StandardScaler
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.evaluation.contenders.kept import KeptVectors
-from findna.evaluation.contenders.linear import LearnedLinear
+from findna.evaluation.contenders.linear import LearnedLinear, learned_linear
 from findna.evaluation.contenders.networks import Start
 from findna.inference.embed import Embeddings, embeddings
 from findna.inference.precision import Precision, autocast, resolve_precision
 from findna.model.heads import Pooling
 from findna.sequence.alphabet import Codes, Strand
-from findna.training.linear import mean_loss, tuned
+from findna.training.linear import mean_loss
 from findna.training.thresholds import threshold_for
 
 Floats = NDArray[np.float64]
@@ -203,29 +203,13 @@ class LinearProbe(_Probe):
         self, data: LabelledData, seed: int, settled: Mapping[str, Any] | None = None
     ) -> LearnedLinear:
         """The entry of the grid with the lowest loss on validation rows."""
-        train, dev = data.splits["train"], data.splits["dev"]
         parts = (settled["vectors"],) if settled else self.source.parts
         strengths = (settled["C"],) if settled else self.strengths
-        tried = {
-            part: tuned(
-                self.source.vectors(train, seed, part),
-                train.labels,
-                self.source.vectors(dev, seed, part),
-                dev.labels,
-                data.kind,
-                len(data.classes),
-                strengths,
-            )
-            for part in parts
-        }
-        part = min(tried, key=lambda name: tried[name].loss)
-        best = tried[part]
-        return LearnedLinear(
-            lambda rows: self.source.vectors(rows, seed, part),
-            best.model,
-            best.threshold,
-            {"vectors": part, "C": best.strength},
-        )
+
+        def features(rows: LabelledSplit, vectors: str) -> Embeddings:
+            return self.source.vectors(rows, seed, vectors)
+
+        return learned_linear(data, features, [{"vectors": part} for part in parts], strengths)
 
 
 # ---------------------------------------------------------------- neighbours

@@ -5,8 +5,9 @@ Validation rows choose k, whether a word and its reverse complement are one, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -17,9 +18,8 @@ from pydantic import Field
 
 from findna.data.labelled import LabelledData, LabelledSplit
 from findna.data.similarity import kmer_counts
-from findna.evaluation.contenders.linear import LearnedLinear
+from findna.evaluation.contenders.linear import LearnedLinear, learned_linear
 from findna.settings import Settings
-from findna.training.linear import Tuned, tuned
 
 Counts: TypeAlias = scipy.sparse.csr_matrix
 
@@ -56,41 +56,20 @@ class KmerContender:
         self, data: LabelledData, seed: int, settled: Mapping[str, Any] | None = None
     ) -> LearnedLinear:
         """The entry of the grid with the lowest loss on "dev"; nothing is drawn by `seed`."""
-        settings = self.settings if settled is None else _only(settled)
-        tried = list(_tried(data, settings))
-        (k, canonical), best = min(tried, key=lambda one: one[1].loss)
-        chosen = {"k": k, "canonical": canonical, "C": best.strength}
-        return LearnedLinear(
-            lambda rows: word_shares(rows, k, canonical), best.model, best.threshold, chosen
-        )
-
-
-def _only(settled: Mapping[str, Any]) -> WordSettings:
-    return WordSettings(
-        ks=(settled["k"],), canonical=(settled["canonical"],), strengths=(settled["C"],)
-    )
-
-
-def _tried(data: LabelledData, settings: WordSettings) -> Iterator[tuple[tuple[int, bool], Tuned]]:
-    """The best strength of each word length and treatment of strands."""
-    train, dev = data.splits["train"], data.splits["dev"]
-    for k in settings.ks:
-        # Counting costs as much as fitting: once for both treatments of strands.
-        counts = [_counted(rows, k) for rows in (train, dev)]
-        for canonical in settings.canonical:
-            learning, choosing = (_shares(each, k, canonical) for each in counts)
-            yield (
-                (k, canonical),
-                tuned(
-                    learning,
-                    train.labels,
-                    choosing,
-                    dev.labels,
-                    data.kind,
-                    len(data.classes),
-                    settings.strengths,
-                ),
+        settings = self.settings
+        if settled is not None:
+            settings = WordSettings(
+                ks=(settled["k"],), canonical=(settled["canonical"],), strengths=(settled["C"],)
             )
+        # Counting costs as much as fitting: once for both treatments of strands.
+        counted = lru_cache(maxsize=2)(_counted)
+
+        def features(rows: LabelledSplit, k: int, canonical: bool) -> Counts:
+            return _shares(counted(rows, k), k, canonical)
+
+        each = product(settings.ks, settings.canonical)
+        choices = [{"k": k, "canonical": canonical} for k, canonical in each]
+        return learned_linear(data, features, choices, settings.strengths)
 
 
 def word_shares(rows: LabelledSplit, k: int, canonical: bool) -> Counts:
