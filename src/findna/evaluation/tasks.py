@@ -76,7 +76,42 @@ def prepared_tasks(
             "either labelled data or a suite is evaluated",
             remedy="give DATA, or --suite gue --task tf/0",
         )
-    if suite is None and (tasks or root):
+    if suite is not None:
+        yield from _of_suite(suite, tasks, root, genome, settings)
+    elif data is not None:
+        _refuse_what_suites_have(tasks, root, settings)
+        genome = Genome.of(genome)
+        if not isinstance(data, LabelledData):
+            data = read_labelled(data, genome=genome, settings=settings)
+        name = _safe(Path(data.source).name.split(".")[0])
+        yield prepare(name, _without_leaks(data, settings), settings)
+
+
+def _of_suite(
+    suite: str,
+    tasks: Sequence[str],
+    root: str | Path | None,
+    genome: Genome | str | Path | None,
+    settings: EvaluateSettings,
+) -> Iterator[Prepared]:
+    if genome is not None:
+        raise BadInput(
+            "a genome is for labelled intervals of your own, and a suite has sequences",
+            remedy="leave -g away; --pretraining-genome is what the model was pretrained on",
+        )
+    where = Path(root) if root else cache_folder() / "data"
+    for task in tasks_of(suite, tasks):
+        found = read_task(task, where, settings, dev_as_train=settings.dev_as_train)
+        # Row 1 of one task is not row 1 of the next.
+        rows = _without_leaks(found.data, settings).named(task.name)
+        yield prepare(task.name, rows, settings, found.notes, task.metric)
+
+
+def _refuse_what_suites_have(
+    tasks: Sequence[str], root: str | Path | None, settings: EvaluateSettings
+) -> None:
+    """What says something of a suite, where labelled data were given."""
+    if tasks or root:
         kind = next((task for task in tasks if task in get_args(TaskKind)), None)
         raise BadInput(
             "tasks and their place are those of a suite, and labelled data were given",
@@ -84,30 +119,11 @@ def prepared_tasks(
             if kind
             else "name a suite, or leave them out",
         )
-    if suite is None and settings.dev_as_train:
+    if settings.dev_as_train:
         raise BadInput(
             "dev rows are taken as training rows for tasks of a suite only",
             remedy="leave --dev-as-train away, and call the dev file of your own data train",
         )
-    if suite is not None and genome is not None:
-        raise BadInput(
-            "a genome is for labelled intervals of your own, and a suite has sequences",
-            remedy="leave -g away; --pretraining-genome is what the model was pretrained on",
-        )
-    if suite is not None:
-        where = Path(root) if root else cache_folder() / "data"
-        for task in tasks_of(suite, tasks):
-            found = read_task(task, where, settings, dev_as_train=settings.dev_as_train)
-            # Row 1 of one task is not row 1 of the next.
-            rows = _without_leaks(found.data, settings).named(task.name)
-            yield prepare(task.name, rows, settings, found.notes, task.metric)
-        return
-    genome = Genome.of(genome)
-    assert data is not None  # else there is a suite
-    if not isinstance(data, LabelledData):
-        data = read_labelled(data, genome=genome, settings=settings)
-    name = _safe(Path(data.source).name.split(".")[0])
-    yield prepare(name, _without_leaks(data, settings), settings)
 
 
 def _without_leaks(data: LabelledData, settings: EvaluateSettings) -> LabelledData:
