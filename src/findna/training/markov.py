@@ -19,6 +19,7 @@ from findna.sequence.alphabet import N, codes_of
 from findna.sequence.genome import Genome
 
 CHUNK = 1 << 20
+_MOST_READ = 1 << 25
 SMOOTHING = (0.1, 1.0, 10.0)
 Codes = NDArray[np.uint8]
 Places = NDArray[np.int64]
@@ -36,19 +37,17 @@ class Yardsticks:
     fitted_bases: int
 
 
-def yardsticks(
-    genome: Genome, runs: Places, places: Places, *, largest_k: int = 6, most: int = 1 << 25
-) -> Yardsticks:
+def yardsticks(genome: Genome, runs: Places, places: Places, *, largest_k: int = 6) -> Yardsticks:
     """Fit on ``runs`` and judge at ``places``.
 
     Args:
-        runs: (K, 2) half-open store offsets to count on; at most about ``most`` bases, spread
-            evenly, are read.
+        runs: (K, 2) half-open store offsets to count on; at most about 32 Mb, spread evenly, are
+            read.
         places: (n,) store offsets of known bases.
         largest_k: k is the best of 1 to this by the loss at ``places``, and so is the smoothing:
             the benefit of every doubt goes to the Markov model.
     """
-    read = list(_read(genome, _spread(runs, most)))
+    read = list(_read(genome, _spread(runs)))
     targets = codes_of(genome.store[places]).astype(np.int64)
     counted = np.zeros(4, dtype=np.int64)
     for codes in read:
@@ -69,17 +68,17 @@ def yardsticks(
     return Yardsticks(letters, best[0], best[1], best[2], int(counted.sum()))
 
 
-def _spread(runs: Places, most: int) -> list[tuple[int, int]]:
-    """Pieces of the runs, evenly thinned to about ``most`` bases."""
+def _spread(runs: Places) -> list[tuple[int, int]]:
+    """Pieces of the runs, evenly thinned to about `_MOST_READ` bases."""
     pieces = [
         (at, min(at + CHUNK, int(end)))
         for start, end in runs
         for at in range(int(start), int(end), CHUNK)
     ]
     bases = sum(end - start for start, end in pieces)
-    if bases <= most:
+    if bases <= _MOST_READ:
         return pieces
-    keep = np.linspace(0, len(pieces) - 1, max(1, int(len(pieces) * most / bases)))
+    keep = np.linspace(0, len(pieces) - 1, max(1, int(len(pieces) * _MOST_READ / bases)))
     return [pieces[i] for i in np.unique(keep.astype(int))]
 
 

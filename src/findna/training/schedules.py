@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import math
 
+_LAST_RATE = 0.01  # as a share of the highest
 
-def warmup_cosine(step: int, total: int, warmup: float, floor: float = 0.01) -> float:
+
+def warmup_cosine(step: int, total: int, warmup: float) -> float:
     """Factor of the learning rate: linear up over ``warmup * total`` steps, then a cosine down to
-    ``floor``.
+    a hundredth.
     """
     rising = max(1, round(warmup * total))
     if step < rising:
         return (step + 1) / rising
-    return cosine(step - rising, max(1, total - rising), 1.0, floor)
+    return cosine(step - rising, max(1, total - rising), 1.0, _LAST_RATE)
 
 
 def cosine(step: int, total: int, first: float, last: float) -> float:

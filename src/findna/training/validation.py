@@ -35,6 +35,8 @@ EMBEDDED = 512  # windows over which ranks, entropies and agreement are measured
 # network is. With fewer than so many parts nothing is said of a collapse.
 ENOUGH, LEAST = 32, 8
 SHORTEST_PART = 64  # bp
+_BASES_AT_ONCE = 32_768  # through a network
+_RESAMPLES = 1000
 
 
 class ValidationSettings(Settings):
@@ -120,35 +122,24 @@ class MaskedScore:
     count: int
 
 
-def masked_score(
-    network: Model,
-    data: HeldOut,
-    *,
-    precision: ResolvedPrecision,
-    batch_bases: int = 32_768,
-    resamples: int = 1000,
-) -> MaskedScore:
+def masked_score(network: Model, data: HeldOut, *, precision: ResolvedPrecision) -> MaskedScore:
     """Cross-entropy in nats and accuracy over the MASK positions of ``data``."""
-    table = masked_sums(network, data, precision=precision, batch_bases=batch_bases)
-    low, high = ratio_interval(table[:, 0], table[:, 2], resamples)
+    table = masked_sums(network, data, precision=precision)
+    low, high = ratio_interval(table[:, 0], table[:, 2], _RESAMPLES)
     whole, correct, count = (float(x) for x in table.sum(0))
     return MaskedScore(whole / count, correct / count, low, high, int(count))
 
 
 @torch.no_grad()
 def masked_sums(
-    network: Model,
-    data: HeldOut,
-    *,
-    precision: ResolvedPrecision,
-    batch_bases: int = 32_768,
+    network: Model, data: HeldOut, *, precision: ResolvedPrecision
 ) -> NDArray[np.float64]:
     """Of each window, or where there are few of each part of one (n, 3): sum of cross-entropies in
     nats, right answers, MASK positions.
     """
     sums = []
     each = _parts_a_window(*data.codes.shape)
-    rows = max(1, batch_bases // data.codes.shape[1])
+    rows = max(1, _BASES_AT_ONCE // data.codes.shape[1])
     for codes, targets, hidden in zip(
         data.codes.split(rows), data.targets.split(rows), data.hidden.split(rows), strict=True
     ):
@@ -203,7 +194,7 @@ def health(
     parts: list[tuple[Tensor, ...]] = []
     codes = in_parts(data.targets[:EMBEDDED]).to(student.device)
     asked = in_parts(data.hidden[:EMBEDDED]).to(student.device)
-    rows = max(1, 32_768 // codes.shape[1])
+    rows = max(1, _BASES_AT_ONCE // codes.shape[1])
     for piece, hidden in zip(codes.split(rows), asked.split(rows), strict=True):
         with autocast(student.device, precision):
             seen = student.encode(piece)

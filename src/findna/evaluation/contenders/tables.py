@@ -53,17 +53,17 @@ _SUM_TOLERANCE = 0.01
 # ---------------------------------------------------------------- the contenders
 
 
-def open_answers(path: str | Path, name: str | None = None) -> EmbeddingTable | PredictionTable:
+def open_answers(path: str | Path) -> EmbeddingTable | PredictionTable:
     """A file of predictions, which are a contender, or of embeddings, which the probes read.
 
-    Without a `name` the contender is called after the file.
+    The contender is called after the file.
 
     Raises:
         BadInput: no column id; embeddings with an id twice or a cell that is no finite number.
     """
     path = Path(path)
     bare = path.name.lstrip(".").split(".")[0]
-    name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", bare) or "table"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", bare) or "table"
     frame = read_numbers(path)
     if any(column.startswith(("p_", "prediction")) for column in frame.columns):
         return PredictionTable(name, path, frame)
