@@ -498,7 +498,7 @@ def test_what_is_trained_and_what_chooses_hangs_on_the_splits():
         assert cost._validation_share(data, settings) == chooses
 
 
-def linear_seconds(model, data, rows, settings, device):
+def linear_seconds(trial, rows):
     """A machine on which rows, batches and bases cost the same wherever they stand."""
     bases, batches = int(rows.lengths.sum()), len(rows) / 8
     return 1e-2 * len(rows) + 1e-5 * bases, 1e-1 * batches + 1e-4 * bases
@@ -507,7 +507,7 @@ def linear_seconds(model, data, rows, settings, device):
 @pytest.mark.parametrize("place", [0, 80, 159])
 @pytest.mark.parametrize("longest", [101, 2_000, 200_000])
 def test_a_long_row_costs_the_same_wherever_it_stands(monkeypatch, place, longest):
-    monkeypatch.setattr(cost, "_seconds", linear_seconds)
+    monkeypatch.setattr(cost._Trial, "_fit", linear_seconds)
     lengths = [101] * 160
     lengths[place] = longest
     data = task(train=rows_of(lengths), test=rows_of([101] * 20))
@@ -521,7 +521,7 @@ def test_a_long_row_costs_the_same_wherever_it_stands(monkeypatch, place, longes
 
 
 def test_lengths_of_all_kinds_cost_what_their_bases_cost(monkeypatch):
-    monkeypatch.setattr(cost, "_seconds", linear_seconds)
+    monkeypatch.setattr(cost._Trial, "_fit", linear_seconds)
     lengths = RANDOM.integers(30, 3000, 500).tolist()
     data = task(train=rows_of(lengths), dev=rows_of([50] * 10), test=rows_of([101] * 20))
     settings = DoctorSettings(epochs=3, batch_rows=8, train="full", strand="both")

@@ -52,60 +52,92 @@ def cost_of_finetuning(
     """Train on a few batches of short rows and of long ones, and scale up by rows and by bases; the
     model is left as it is.
     """
-    where, train = pick_device(device), _taught(data, settings)
-    size = batch_rows(len(train), settings)
-    short = _short(train, _SHORT * size)
-    long = _with_long(train, _short(train, _LONG * size), settings.batch_bases)
+    where = pick_device(device)
+    trial = _Trial(model, data, settings, where)
     runs, searches = _trainings(data, settings), _searches(data, settings)
-    seconds = 0.0
-    if runs:
-        seconds += runs * _training(model, data, settings, where, (train, short, long))
+    seconds = runs * trial.training() if runs else 0.0
     if searches:
-        reading, search = _probing(model, data, settings, where, (train, short, long))
+        reading, search = trial.probing()
         seconds += reading + searches * search
-    longest = int(train.lengths.max())
+    longest = int(trial.train.lengths.max())
     cut = settings.batch_bases if longest > settings.batch_bases else None
     return Cost(seconds, _memory(where), runs, searches, _SHORT + _LONG, where.type, cut)
 
 
-def _training(
-    model: Model,
-    data: LabelledData,
-    settings: FinetuneSettings,
-    where: torch.device,
-    rows: tuple[LabelledSplit, LabelledSplit, LabelledSplit],
-) -> float:
-    """Seconds of one training run of all rows, by what short and long ones take."""
-    train, short, long = rows
-    size = batch_rows(len(train), settings)
-    # What is loaded or compiled at the first use is no cost of a batch.
-    _seconds(model, data, _short(train, _LONG * size), settings, where)
-    quick, slow = (_seconds(model, data, some, settings, where) for some in (short, long))
-    begun = _line(_Work.of(short, 1), quick[0], _Work.of(long, 1), slow[0])
-    epoch = _line(_Work.of(short, size), quick[1], _Work.of(long, size), slow[1])
-    known = min(1.0, MOST_ROWS / len(train))
-    beginning = begun(_Work(known * len(train), known * int(train.lengths.sum())))
-    once = epoch(_Work.of(train, size)) * (1 + _CHECKING * _validation_share(data, settings))
-    epochs = settings.epochs + raced_rows(len(train), settings) / len(train)
-    return beginning + epochs * once
+class _Trial:
+    """Parts of a fine-tuning, timed on some of its rows, and scaled up to all of them."""
 
+    def __init__(
+        self, model: Model, data: LabelledData, settings: FinetuneSettings, device: torch.device
+    ) -> None:
+        self.model, self.data, self.settings, self.device = model, data, settings, device
+        self.precision = resolve_precision(settings.precision, device)
+        self.train = _taught(data, settings)
+        self.size = batch_rows(len(self.train), settings)
+        self.short = _short(self.train, _SHORT * self.size)
+        few = _short(self.train, _LONG * self.size)
+        self.long = _with_long(self.train, few, settings.batch_bases)
 
-def _probing(
-    model: Model,
-    data: LabelledData,
-    settings: FinetuneSettings,
-    where: torch.device,
-    rows: tuple[LabelledSplit, LabelledSplit, LabelledSplit],
-) -> tuple[float, float]:
-    """Seconds of reading all rows with the network as it is, once, and of one search for a probe of
-    what was read, by what short and long ones take.
-    """
-    train, short, long = rows
-    in_turn = len(train) < FEW_ROWS and not _dev_chooses(data, settings)
-    _probe_seconds(model, data, _short(train, len(long)), settings, where, in_turn)
-    quick, slow = (_probe_seconds(model, data, s, settings, where, in_turn) for s in (short, long))
-    reading = _line(_Work.of(short, 1), quick[0], _Work.of(long, 1), slow[0])
-    return reading(_Work.of(train, 1)), quick[1] * max(1.0, len(train) / len(short))
+    def training(self) -> float:
+        """Seconds of one training run of all rows, by what short and long ones take."""
+        train, short, long = self.train, self.short, self.long
+        # What is loaded or compiled at the first use is no cost of a batch.
+        self._fit(_short(train, _LONG * self.size))
+        quick, slow = self._fit(short), self._fit(long)
+        begun = _line(_Work.of(short, 1), quick[0], _Work.of(long, 1), slow[0])
+        epoch = _line(_Work.of(short, self.size), quick[1], _Work.of(long, self.size), slow[1])
+        known = min(1.0, MOST_ROWS / len(train))
+        beginning = begun(_Work(known * len(train), known * int(train.lengths.sum())))
+        share = _validation_share(self.data, self.settings)
+        once = epoch(_Work.of(train, self.size)) * (1 + _CHECKING * share)
+        epochs = self.settings.epochs + raced_rows(len(train), self.settings) / len(train)
+        return beginning + epochs * once
+
+    def probing(self) -> tuple[float, float]:
+        """Seconds of reading all rows with the network as it is, once, and of one search for a
+        probe of what was read, by what short and long ones take.
+        """
+        self._probe(_short(self.train, len(self.long)))
+        quick, slow = self._probe(self.short), self._probe(self.long)
+        reading = _line(_Work.of(self.short, 1), quick[0], _Work.of(self.long, 1), slow[0])
+        more = max(1.0, len(self.train) / len(self.short))
+        return reading(_Work.of(self.train, 1)), quick[1] * more
+
+    def _fit(self, rows: LabelledSplit) -> tuple[float, float]:
+        """Seconds of the beginning and of one epoch over the rows."""
+        settings, precision = self.settings, self.precision
+        task = task_for(self.data, self.data.splits["train"], settings.strands[0], settings)
+        # What costs most of all that may be tried.
+        dearest = "full" if settings.train == "auto" else settings.train
+        once = settings.model_copy(update={"epochs": 1, "train": dearest, "batch_rows": self.size})
+        took: list[float] = []
+
+        def note(**numbers: float) -> None:
+            took.append(float(numbers["seconds"]))
+
+        began = time.monotonic()
+        begun = begin(self.model.to(self.device), task, rows, None, once, precision=precision)
+        beginning = time.monotonic() - began
+        fit(begun, rows, None, once, precision=precision, note=note, stop_after=1)
+        return beginning, sum(took)
+
+    def _probe(self, rows: LabelledSplit) -> tuple[float, float]:
+        """Seconds of reading the rows, and of a search for a probe."""
+        alone = self.settings.model_copy(update={"train": "probe"})
+        learner = Learner(
+            self.model,
+            self.data,
+            alone,
+            device=self.device,
+            precision=self.precision,
+            note=_unnoted,
+        )
+        in_turn = len(self.train) < FEW_ROWS and not _dev_chooses(self.data, self.settings)
+        began = time.monotonic()
+        learner.read(rows)
+        read = time.monotonic()
+        learner.learn(rows, np.arange(len(rows)), None if in_turn else rows)
+        return read - began, time.monotonic() - read
 
 
 # ---------------------------------------------------------------- which rows are measured
@@ -177,51 +209,6 @@ def _line(short: _Work, quick: float, long: _Work, slow: float) -> Callable[[_Wo
         return work.things * max(0.0, a_thing + a_base * (work.each - short.each))
 
     return seconds
-
-
-def _seconds(
-    model: Model,
-    data: LabelledData,
-    rows: LabelledSplit,
-    settings: FinetuneSettings,
-    device: torch.device,
-) -> tuple[float, float]:
-    """Seconds of the beginning and of one epoch over the rows."""
-    task = task_for(data, data.splits["train"], settings.strands[0], settings)
-    precision = resolve_precision(settings.precision, device)
-    # What costs most of all that may be tried.
-    dearest = "full" if settings.train == "auto" else settings.train
-    size = batch_rows(len(_taught(data, settings)), settings)
-    once = settings.model_copy(update={"epochs": 1, "train": dearest, "batch_rows": size})
-    took: list[float] = []
-
-    def note(**numbers: float) -> None:
-        took.append(float(numbers["seconds"]))
-
-    began = time.monotonic()
-    begun = begin(model.to(device), task, rows, None, once, precision=precision)
-    beginning = time.monotonic() - began
-    fit(begun, rows, None, once, precision=precision, note=note, stop_after=1)
-    return beginning, sum(took)
-
-
-def _probe_seconds(
-    model: Model,
-    data: LabelledData,
-    rows: LabelledSplit,
-    settings: FinetuneSettings,
-    device: torch.device,
-    in_turn: bool,
-) -> tuple[float, float]:
-    """Seconds of reading the rows, and of a search for a probe, by parts `in_turn` or once."""
-    precision = resolve_precision(settings.precision, device)
-    alone = settings.model_copy(update={"train": "probe"})
-    learner = Learner(model, data, alone, device=device, precision=precision, note=_unnoted)
-    began = time.monotonic()
-    learner.read(rows)
-    read = time.monotonic()
-    learner.learn(rows, np.arange(len(rows)), None if in_turn else rows)
-    return read - began, time.monotonic() - read
 
 
 def _unnoted(*numbers: float, **more: object) -> None:
