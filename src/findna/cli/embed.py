@@ -1,6 +1,5 @@
 """`findna embed`: one vector for every sequence."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +8,7 @@ import findna
 from findna.cli.running import (
     BatchBases,
     Device,
+    GenomeOfBed,
     IdColumn,
     Overwrite,
     SequenceColumn,
@@ -35,7 +35,7 @@ def embed(
         ),
     ],
     model: SomeModel = None,
-    genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    genome: GenomeOfBed = None,
     pooling: Annotated[
         str,
         typer.Option(

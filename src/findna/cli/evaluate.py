@@ -7,7 +7,7 @@ import typer
 
 import findna
 from findna.cli.positives import Negatives, positives_alone
-from findna.cli.running import Device, Output, Overwrite, resolved, verb
+from findna.cli.running import Device, GenomeOfBed, Output, Overwrite, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.contenders.external import HuggingFaceEmbedder
 from findna.evaluation.contenders.tables import EmbeddingTable, PredictionTable, open_answers
@@ -73,7 +73,7 @@ def evaluate(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with an --hf model.")
     ] = False,
-    genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    genome: GenomeOfBed = None,
     negatives: Negatives = None,
     pretraining_genome: Annotated[
         Path | None,

@@ -8,7 +8,7 @@ import typer
 import findna
 from findna.cli.positives import Negatives, positives_alone
 from findna.cli.reporting import reported
-from findna.cli.running import Device, Output, Overwrite, refuse_both, resolved, verb
+from findna.cli.running import Device, GenomeOfBed, Output, Overwrite, refuse_both, resolved, verb
 from findna.data.labelled import LabelledData
 from findna.evaluation.negatives.draw import TASK, with_negatives, write_task
 from findna.files import log
@@ -37,7 +37,7 @@ def finetune(
             " model that comes with findna.",
         ),
     ] = None,
-    genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    genome: GenomeOfBed = None,
     negatives: Negatives = None,
     device: Device = "auto",
     resume: Annotated[

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 import findna
-from findna.cli.running import BatchBases, Device, IdColumn, Overwrite, SequenceColumn, verb
+from findna.cli.running import (
+    BatchBases,
+    Device,
+    GenomeOfBed,
+    IdColumn,
+    Overwrite,
+    SequenceColumn,
+    verb,
+)
 from findna.sequence.alphabet import Strand
 
 
@@ -29,7 +37,7 @@ def predict(
             help=".tsv, .csv or .parquet; .bw or .bedgraph for a track; - is a TSV on stdout.",
         ),
     ],
-    genome: Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")] = None,
+    genome: GenomeOfBed = None,
     tile: Annotated[
         str | None,
         typer.Option(

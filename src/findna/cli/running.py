@@ -55,6 +55,7 @@ BatchBases = Annotated[
         help="Bases a batch, which bounds memory; what suits the device if not given.",
     ),
 ]
+GenomeOfBed = Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")]
 SequenceColumn = Annotated[
     str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
 ]
