@@ -96,6 +96,12 @@ def printable(file: str | Path) -> str:
     return "standard input" if str(file) == STDIN else str(file)
 
 
+def first_of(names: Iterable[object], most: int = 5) -> str:
+    """The first names for a message, and dots where there are more."""
+    shown = list(map(str, names))
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+
+
 # Reading --------------------------------------------------------------------------------------
 
 _SPREADSHEET = (

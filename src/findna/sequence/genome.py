@@ -15,7 +15,7 @@ from typing import NamedTuple, Self, cast, get_args, overload
 
 import numpy as np
 
-from findna.files import BadInput, log, several
+from findna.files import BadInput, first_of, log, several
 from findna.sequence.alphabet import (
     Codes,
     Flags,
@@ -197,7 +197,7 @@ class Genome:
         found = self._find(chrom)
         if found is None:
             raise BadInput(
-                f"has no chromosome {chrom!r}; it has {_first_five(self._records)}",
+                f"has no chromosome {chrom!r}; it has {first_of(self._records)}",
                 file=self.source,
                 remedy="write the name as the FASTA does, or give the FASTA it belongs to",
             )
@@ -212,8 +212,8 @@ class Genome:
         found = {chrom: name for chrom in asked if (name := self._find(chrom)) is not None}
         if asked and not found:
             raise BadInput(
-                f"names no chromosome of {self.source}: {_first_five(asked)} here, "
-                f"{_first_five(self._records)} there",
+                f"names no chromosome of {self.source}: {first_of(asked)} here, "
+                f"{first_of(self._records)} there",
                 file=source,
                 remedy="both must come from the same genome build and naming",
             )
@@ -282,8 +282,3 @@ def _unique_aliases(chroms: Iterable[str]) -> dict[str, str]:
     for chrom in chroms:
         names.setdefault(_alias(chrom), []).append(chrom)
     return {alias: same[0] for alias, same in names.items() if len(same) == 1}
-
-
-def _first_five(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

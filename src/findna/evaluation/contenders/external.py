@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from findna.data.labelled import LabelledSplit
 from findna.evaluation.contenders.kept import KeptVectors
-from findna.files import BadInput, log
+from findna.files import BadInput, first_of, log
 from findna.inference.devices import pick_device
 from findna.model.model import weights_digest
 from findna.sequence.alphabet import Codes, Strand, decode, encode, reverse_complement
@@ -261,7 +261,7 @@ def _tell_missing(names: Iterable[str], model: str) -> None:
             "%s: its files lack %d weights, which are random now: %s",
             model,
             len(missing),
-            ", ".join(missing[:3]) + (", ..." * (len(missing) > 3)),
+            first_of(missing, 3),
         )
 
 

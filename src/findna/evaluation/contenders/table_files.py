@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from findna.files import BadInput, open_bytes
+from findna.files import BadInput, first_of, open_bytes
 from findna.sequence.tables import need_column
 
 Floats = NDArray[np.float64]
 Embeddings = NDArray[np.float32]
 
-_SHOWN = 5
 # What `findna embed` says of a sequence beside its vector, and what it calls the vectors.
 _DESCRIBING = {"chrom", "start", "end", "strand", "length", "frac_n"}
 _VECTORS = "embedding"
@@ -145,11 +143,5 @@ def refuse_rows(frame: pd.DataFrame, wrong: NDArray[np.bool_], problem: str, pat
     if wrong.any():
         ids = frame["id"][wrong].tolist()
         raise BadInput(
-            f"{problem} in {len(ids):,} of {len(frame):,} rows: {listed(ids)}", file=path
+            f"{problem} in {len(ids):,} of {len(frame):,} rows: {first_of(ids)}", file=path
         )
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, for an error."""
-    shown = ", ".join(names[:_SHOWN])
-    return f"{shown}, ..." if len(names) > _SHOWN else shown

@@ -35,13 +35,12 @@ from findna.evaluation.contenders.table_files import (
     Embeddings,
     Floats,
     as_vectors,
-    listed,
     numbers_of,
     read_numbers,
     refuse_rows,
 )
 from findna.evaluation.protocol import Learned
-from findna.files import BadInput, log
+from findna.files import BadInput, first_of, log
 from findna.training.thresholds import choose_threshold
 
 Ints = NDArray[np.int64]
@@ -153,7 +152,7 @@ class PredictionTable:
             return self._by_seed[0]
         if seed not in self._by_seed:
             raise BadInput(
-                f"holds predictions for {listed([*map(str, self._by_seed)])}, not for seed {seed}",
+                f"holds predictions for {first_of(self._by_seed)}, not for seed {seed}",
                 file=self.path,
                 remedy="add them, or evaluate the seeds that are there",
             )
@@ -200,8 +199,8 @@ def _columns(data: LabelledData, columns: list[str], path: Path) -> list[str]:
         given = [column for column in columns if column.startswith("p_")]
     lacking, foreign = set(wanted) - set(given), set(given) - set(wanted)
     if lacking or foreign:
-        problems = [f"lacks {listed(sorted(lacking))}"] if lacking else []
-        problems += [f"has {listed(sorted(foreign))}, which the task has not"] if foreign else []
+        problems = [f"lacks {first_of(sorted(lacking))}"] if lacking else []
+        problems += [f"has {first_of(sorted(foreign))}, which the task has not"] if foreign else []
         raise BadInput(
             "; ".join(problems),
             file=path,
@@ -225,7 +224,7 @@ def _places(ids: list[str], path: Path) -> dict[str, int]:
     twice = [id for id, times in Counter(ids).items() if times > 1]
     if twice:
         raise BadInput(
-            f"{len(twice):,} ids stand there more than once: {listed(twice)}",
+            f"{len(twice):,} ids stand there more than once: {first_of(twice)}",
             file=path,
             remedy="one line for each row; predictions of several seeds have a column seed",
         )
@@ -237,9 +236,9 @@ def _found(places: Mapping[str, int], ids: Sequence[str], path: Path) -> Ints:
     lacking = [id for id in ids if id not in places]
     if lacking:
         raise BadInput(
-            f"lacks {len(lacking):,} of {len(ids):,} rows: {listed(lacking)}",
+            f"lacks {len(lacking):,} of {len(ids):,} rows: {first_of(lacking)}",
             file=path,
-            remedy=f"the table calls its rows {listed(list(places))}; --rows FILE writes the rows"
+            remedy=f"the table calls its rows {first_of(places)}; --rows FILE writes the rows"
             " with their names",
         )
     return np.array([places[id] for id in ids], np.int64)

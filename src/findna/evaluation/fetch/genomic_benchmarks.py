@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from findna.evaluation.fetch.catalogue import ASSEMBLIES, INTERVALS
-from findna.files import BadInput, atomic_file, log
+from findna.files import BadInput, atomic_file, first_of, log
 from findna.sequence.alphabet import decode
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import LINE, refuse_off_the_end
@@ -26,7 +26,6 @@ from findna.sequence.tables import need_column, read_table
 
 SPLITS = ("train", "test")
 COLUMNS = ("id", "region", "start", "end", "strand", "class", "label", "sequence")
-_SHOWN = 5
 _WriteRow = Callable[[Iterable[object]], object]
 
 
@@ -140,8 +139,7 @@ def _tell(
 ) -> None:
     total, rows, outside = counts
     if len(lacking):
-        names = lacking.unique().tolist()
-        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        shown = first_of(lacking.unique())
         log.warning(
             "%s: %d of %d intervals are on contigs that %s lacks (%s): left out",
             source, len(lacking), total, genome.source, shown,

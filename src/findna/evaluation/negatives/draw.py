@@ -30,7 +30,7 @@ from findna.evaluation.negatives.matching import (
     either_strand,
     shares_of,
 )
-from findna.files import BadInput, atomic_file, log, open_bytes, refuse_stream
+from findna.files import BadInput, atomic_file, first_of, log, open_bytes, refuse_stream
 from findna.sequence.alphabet import Codes, codes_of, decode, reverse_complement, soft_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import BED_COLUMNS, read_bed, subtract, to_store
@@ -116,7 +116,7 @@ def matched_negatives(
             source,
             f"{len(unmatched):,}",
             f"{len(starts):,}",
-            ", ".join(str(row + 1) for row in unmatched[:10]) + (", ..." * (len(unmatched) > 10)),
+            first_of(unmatched + 1, 10),
         )
     return _answer(genome, wanted, starts, unmatched)
 
