@@ -139,7 +139,7 @@ def test_checks_are_as_many_as_asked_for(
 def test_what_counts_steps_is_not_ended_by_the_clock(
     given: dict[str, Any], genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("findna.training.pretrain.seconds", lambda _: 0.0)
+    monkeypatch.setattr("findna.training.job.seconds", lambda _: 0.0)
     assert pretrain(genome, tmp_path / "run", settings(**given), device="cpu").finished
 
 
@@ -336,7 +336,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.patch = 0.0, monkeypatch
-        for module in ("pretrain", "examination"):
+        for module in ("pretrain", "job", "examination"):
             name = f"findna.training.{module}.time"
             monkeypatch.setattr(name, SimpleNamespace(monotonic=lambda: self.now))
 
@@ -376,7 +376,7 @@ def test_slow_steps_are_timed_for_a_tenth_of_a_budget(
     clock = Clock(monkeypatch)
     clock.slow(SelfDistillation, "step", lambda: 4)
     clock.slow(examination, "health", lambda: 1)
-    monkeypatch.setattr("findna.training.pretrain.FEW_STEPS", 10)
+    monkeypatch.setattr("findna.training.job.FEW_STEPS", 10)
     small = {"validation": {"bases": 512, "final_bases": 512}}
     result = pretrain(
         genome, tmp_path / "run", settings(steps=None, budget="100s", **small), device="cpu"
@@ -542,7 +542,7 @@ def by_torchrun(genome: Genome, out: Path, given: PretrainSettings, before: str 
     script = out.parent / f"{out.name}.py"
     script.write_text(
         "import json, os, signal, sys\n"
-        "from findna.training import pretrain as module\n"
+        "from findna.training import job, pretrain as module\n"
         "from findna.training.recipes import PretrainSettings\n"
         "settings = PretrainSettings.parse(json.loads(sys.argv[3]), source='x')\n"
         f"{before}\n"
@@ -578,14 +578,14 @@ def test_processes_stop_together_and_compute_alike(genome: Genome, tmp_path: Pat
     """One of two is asked to stop, and would compute in another precision."""
     second = """
 first = os.environ['RANK'] == '0'
-module.resolve_precision = lambda *_: 'fp32' if first else 'bf16'
-learn = module._Job._learn
-def asked(job, step, steps):
-    assert job.learner.precision == 'fp32'
+job.resolve_precision = lambda *_: 'fp32' if first else 'bf16'
+learn = job.PretrainJob._learn
+def asked(self, step, steps):
+    assert self.learner.precision == 'fp32'
     if step == 2 and not first:
         os.kill(os.getpid(), signal.SIGTERM)
-    return learn(job, step, steps)
-module._Job._learn = asked
+    return learn(self, step, steps)
+job.PretrainJob._learn = asked
 def told():
     module.pretrain(sys.argv[1], sys.argv[2], settings, device='auto')
 try:
@@ -605,12 +605,12 @@ def test_processes_leave_the_timing_together(genome: Genome, tmp_path: Path) -> 
     second = """
 import time, types
 first = os.environ['RANK'] == '0'
-learn, gone = module._Job._learn, [0]
-def slow(job, step, steps):
+learn, gone = job.PretrainJob._learn, [0]
+def slow(self, step, steps):
     gone[0] += 0 if first else 2
-    return learn(job, step, steps)
-module._Job._learn = slow
-module.time = types.SimpleNamespace(monotonic=lambda: time.monotonic() + gone[0])
+    return learn(self, step, steps)
+job.PretrainJob._learn = slow
+job.time = types.SimpleNamespace(monotonic=lambda: time.monotonic() + gone[0])
 """
     small = {"validation": {"bases": 512, "final_bases": 512}}
     by_torchrun(genome, tmp_path / "two", settings(steps=None, budget="40s", **small), second)
