@@ -60,11 +60,13 @@ def begin(
 ) -> Model:
     """The network with a head for `task`, as training finds it.
 
-    The head reads what `settings.pooling` says; of "auto" what `valid`, or else a fifth of the
-    training rows in whole groups, are answered best by: a probe's answers, and with more than
-    `MOST_ROWS` rows and a `valid` those after an epoch of training, too. `strands`, if any, are
-    readings of the strands to choose from, the preferred one first; the task says which otherwise.
+    The head reads what `settings.pooling` names. For "auto" it reads what answers `valid` best, or,
+    without `valid`, a fifth of the training rows in whole groups. A probe decides that; with more
+    than `MOST_ROWS` rows and a `valid`, so does an epoch of training. `strands` are the readings of
+    the strands to choose from, the preferred one first; if empty, the task says how they are read.
     """
+    if valid is not None and not len(valid):
+        valid = None
     if settings.begin == "zeros":
         model = start.with_task(task, settings.seed).to(start.device)
         some = train.where(drawn(len(train), _ROWS_TO_STANDARDISE, settings.seed))
@@ -83,11 +85,11 @@ def begin(
     with autocast(start.device, precision):
         # Of wide readings the weakest regularisations take longest, and overfit.
         probing = frozen.prefer(held, strands, task, STRENGTHS[:3])
-        learn = ~held if valid is not None and len(valid) else np.ones(len(rows), np.bool_)
+        learn = np.ones(len(rows), np.bool_) if valid is None else ~held
         begun = frozen.beginning(probing, learn, task)
-        raced = valid is not None and len(valid) and raced_rows(len(train), settings)
         # A probe that prefers places is not in doubt about them.
-        if valid is None or not raced or PLACED_PARTS & set(probing.parts):
+        sure = PLACED_PARTS & set(probing.parts)
+        if valid is None or sure or not raced_rows(len(train), settings):
             return begun
         places = Probing(strands[-1], PLACED, probing.strength)
         rival = frozen.beginning(places, learn, task)
@@ -102,8 +104,8 @@ def _after_an_epoch(
     settings: FinetuneSettings,
     precision: ResolvedPrecision,
 ) -> Model:
-    """The first of two, as it is, unless the other answers `valid` with a clearly lower loss once
-    both were trained.
+    """Of two untrained models the first, unless after an epoch of training the second answers
+    `valid` with a clearly lower loss.
     """
     named = settings.train if settings.train in ("head", "last") else "full"
     settings = settings.model_copy(update={"epochs": 1, "train": named})
@@ -129,18 +131,18 @@ def _losses(
     settings: FinetuneSettings,
     precision: ResolvedPrecision,
 ) -> Floats:
-    """The loss of each row (n,), as those of probes are counted."""
+    """The loss of each row (n,), by the same rule as for probes."""
     task = task_of(model)
     scores = scores_of(logits_of(model, rows, precision), task)
     return losses_of_rows(task.kind, rows.labels, scores, settings.class_weights)
 
 
 def _unnoted(**numbers: object) -> None:
-    """A race is no part of the run."""
+    """Nothing: an epoch that only compares two models is not logged as part of the run."""
 
 
 def raced_rows(rows: int, settings: FinetuneSettings) -> int:
-    """Of so many training rows, how many are trained on to tell what is read, at most."""
+    """How many of `rows` training rows are, at most, trained on just to decide what is read."""
     open_to_choose = settings.begin == "probe" and len(settings.readings) > 1
     return 2 * min(rows, _RACED_ROWS) if open_to_choose and rows > MOST_ROWS else 0
 
@@ -148,23 +150,23 @@ def raced_rows(rows: int, settings: FinetuneSettings) -> int:
 def _rows(
     train: LabelledSplit, valid: LabelledSplit | None, kind: TaskKind, seed: int
 ) -> tuple[LabelledSplit, Bools]:
-    """Rows for a probe, and which of them (n,) choose."""
+    """Rows for a probe, and which of them (n,) are held back to choose by."""
     few = train.where(drawn(len(train), MOST_ROWS, seed))
-    if len(few) == 1 and (valid is None or not len(valid)):
-        valid = few  # it has to do both
-    if valid is None or not len(valid):
+    if valid is None and len(few) == 1:
+        valid = few  # the one row has to teach and to choose
+    if valid is None:
         each = np.arange(len(few))
         groups = each if few.groups is None else few.groups
         held = stratified_holdout(strata_of(few.labels, kind), groups, 1 / _PARTS, seed)
-        # Of a row a class none can be spared.
+        # Where every class has one row only, none can be spared.
         return few, held if held.any() else each == 0
     judges = valid.where(drawn(len(valid), MOST_ROWS, seed))
     return few.and_then(judges), np.arange(len(few) + len(judges)) >= len(few)
 
 
 def drawn(rows: int, most: int, seed: int) -> Bools:
-    """At most so many of the rows (n,), by chance: of rows whose classes take turns, every second
-    one would be of one class.
+    """A random choice (n,) of at most `most` rows. Evenly spaced ones would not do: where classes
+    alternate, every second row is of one class.
     """
     order = np.random.Generator(np.random.Philox(key=[seed, rows])).permutation(rows)
     return np.isin(np.arange(rows), order[:most])
