@@ -327,34 +327,13 @@ class _Job:
     # -------------------------------------------------------- what is written
 
     def _described(self, learned: Learned, judgement: Judgement | None) -> dict[str, Any]:
-        task, seed = task_of(learned.model), self.settings.seed
+        """What metrics.json holds; figures are said aloud."""
+        task = task_of(learned.model)
         if learned.tried:
             log.info("%s", words_of_choice(learned.choice, learned.tried, task.kind))
-        judged = judgement.metrics(seed) if judgement else {}
-        if judgement:
-            rows = f"{len(judgement.rows):,} rows"
-            log.info("%s, %s, 95 %% intervals in brackets:", judgement.protocol, rows)
-        few = word_on_groups(judgement.groups) if judgement else None
-        if few:
-            log.warning("%s", few)
-        for name, metric in judged.items():
-            log.info("%s: %s", name, metric)
-        p_values = judgement.p_values(seed) if judgement else {}
-        for name, p in p_values.items():
-            log.info("%s: permutation p-value %s", name, "undefined" if p is None else f"{p:.4f}")
-        honesty = judgement.honesty() if judgement else {}
-        log.info("calibration: %s%s", self.calibration, in_words(honesty))
         return {
             "task": {"kind": task.kind, "classes": list(task.classes)},
-            "protocol": judgement.protocol if judgement else "not judged: no test split, no folds",
-            "rows": self.sizes,
-            "metrics": {name: metric.as_dict() for name, metric in judged.items()},
-            "permutation_p_values": p_values,
-            "calibration": {"what": self.calibration, **honesty},
-            "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups"
-            + (f"; {few}" if few else "")
-            if judgement
-            else None,
+            **(self._judged(judgement) if judgement else self._not_judged()),
             "chosen": {
                 **learned.choice.as_dict(),
                 "epochs": self.settings.epochs,
@@ -363,7 +342,43 @@ class _Job:
                 "answers_in": learned.precision,
             },
             "tried": figures(learned.tried, task.kind),
-            "seed": seed,
+            "seed": self.settings.seed,
+        }
+
+    def _judged(self, judgement: Judgement) -> dict[str, Any]:
+        seed = self.settings.seed
+        metrics = judgement.metrics(seed)
+        rows = f"{len(judgement.rows):,} rows"
+        log.info("%s, %s, 95 %% intervals in brackets:", judgement.protocol, rows)
+        few = word_on_groups(judgement.groups)
+        if few:
+            log.warning("%s", few)
+        for name, metric in metrics.items():
+            log.info("%s: %s", name, metric)
+        p_values = judgement.p_values(seed)
+        for name, p in p_values.items():
+            log.info("%s: permutation p-value %s", name, "undefined" if p is None else f"{p:.4f}")
+        honesty = judgement.honesty()
+        log.info("calibration: %s%s", self.calibration, in_words(honesty))
+        intervals = f"95 % percentile bootstrap, {RESAMPLES} resamples of rows or groups"
+        return {
+            "protocol": judgement.protocol,
+            "rows": self.sizes,
+            "metrics": {name: metric.as_dict() for name, metric in metrics.items()},
+            "permutation_p_values": p_values,
+            "calibration": {"what": self.calibration, **honesty},
+            "intervals": f"{intervals}; {few}" if few else intervals,
+        }
+
+    def _not_judged(self) -> dict[str, Any]:
+        log.info("calibration: %s", self.calibration)
+        return {
+            "protocol": "not judged: no test split, no folds",
+            "rows": self.sizes,
+            "metrics": {},
+            "permutation_p_values": {},
+            "calibration": {"what": self.calibration},
+            "intervals": None,
         }
 
     def _write(
