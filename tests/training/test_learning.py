@@ -15,7 +15,15 @@ from findna.metrics import Answers, value
 from findna.model.loading import load_model
 from findna.training import learning
 from findna.training.beginning import begin
-from findna.training.choices import Candidate, Choice, Heard, Tried, figures, in_words, most_chosen
+from findna.training.choices import (
+    Candidate,
+    Choice,
+    HeldAnswers,
+    Tried,
+    figures,
+    in_words,
+    most_chosen,
+)
 from findna.training.finetune import FinetuneSettings, finetune
 from findna.training.fit import logits_of
 from findna.training.learning import (
@@ -227,15 +235,15 @@ def test_few_rows_choose_in_turn_and_then_all_teach(few):
     assert all("validation_mcc" not in note for note in notes)
 
 
-def test_the_winner_is_the_best_of_those_heard_on_all_parts(few):
+def test_the_winner_is_the_best_of_those_that_answered_all_parts(few):
     _, learned, _ = few
-    heard = [one for one in learned.tried if len(one.heard) == 3]
-    assert len(heard) == 2
-    best = max(heard, key=lambda one: (one.ranking, -one.loss))
+    answers = [one for one in learned.tried if len(one.answers) == 3]
+    assert len(answers) == 2
+    best = max(answers, key=lambda one: (one.ranking, -one.loss))
     assert best.choice == learned.choice
-    for one in heard:
+    for one in answers:
         each = [
-            value("auroc", Answers("binary", ("a", "b"), h.labels, h.scores)) for h in one.heard
+            value("auroc", Answers("binary", ("a", "b"), h.labels, h.scores)) for h in one.answers
         ]
         assert one.ranking == pytest.approx(np.mean(each))
 
@@ -261,9 +269,9 @@ def test_what_wins_is_what_is_kept(monkeypatch, wins):
     data = gc_data(train=40, dev=16, test=0)
     original = Learner._candidate
 
-    def favoured(self, choice, heard):
+    def favoured(self, choice, answers):
         return learning.replace(
-            original(self, choice, heard), ranking=1.0 if choice.train == wins else 0.1
+            original(self, choice, answers), ranking=1.0 if choice.train == wins else 0.1
         )
 
     monkeypatch.setattr(Learner, "_candidate", favoured)
@@ -427,11 +435,11 @@ def test_most_chosen_by_hand():
 
 
 def test_figures_by_hand():
-    heard = Heard(np.zeros((2, 1)), np.zeros((2, 2)), np.array([0, 1]))
+    answers = HeldAnswers(np.zeros((2, 1)), np.zeros((2, 2)), np.array([0, 1]))
     tried = [
-        Candidate(Choice("full", "both", 4), (heard,), 0.75, 0.5),
-        Candidate(Choice("full", "both", 6), (heard, heard), 0.25, 1.5),
-        Candidate(Choice("last", "both", 6), (heard,), -np.inf, 0.5),
+        Candidate(Choice("full", "both", 4), (answers,), 0.75, 0.5),
+        Candidate(Choice("full", "both", 6), (answers, answers), 0.25, 1.5),
+        Candidate(Choice("last", "both", 6), (answers,), -np.inf, 0.5),
     ]
     assert figures(tried, "binary") == [
         {"train": "full", "strand": "both", "auroc": 0.5, "loss": 1.0, "parts": 3},

@@ -37,9 +37,9 @@ _ROUNDING = 1e-9  # of the largest logit
 class OutOfFold:
     """Logits (repeats, n, outputs) of rows that the network did not learn from, and their labels.
 
-    `what` names the rows in a sentence. `alike` (repeats, n) says which answers come from what the
-    model is, where folds trained various things: logits of a probe and of a network do not spread
-    alike. None: all of them.
+    `what` names the rows in a sentence. Folds may have trained different things, and the logits of
+    a probe and of a network do not spread alike: `alike` (repeats, n) marks the answers of folds
+    that trained the same kind of thing as the final model; None means all of them.
     """
 
     logits: Floats
@@ -49,7 +49,7 @@ class OutOfFold:
 
     @property
     def of_the_model(self) -> Bools:
-        """`alike`, whole."""
+        """`alike`, with None filled in."""
         return np.ones(self.logits.shape[:2], np.bool_) if self.alike is None else self.alike
 
 
@@ -84,7 +84,8 @@ def fit_calibration(
 ) -> Calibration:
     """The most probable calibration for logits (repeats, n, outputs) of rows with `labels`.
 
-    Those count that `counts` (repeats, n) names, all if None; repeats of a row share its weight.
+    Only answers marked in `counts` (repeats, n) count, or all if None; the repeats of a row share
+    its weight.
     """
     counts = np.ones(logits.shape[:2], np.bool_) if counts is None else counts
     there = counts.any(0)

@@ -59,7 +59,7 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class HeldAnswers:
     """Logits (m, outputs) of the held rows of one round, their scores (m, K) and labels."""
 
     logits: Floats
@@ -76,7 +76,7 @@ class Candidate:
     """
 
     choice: Choice
-    heard: tuple[Heard, ...]
+    answers: tuple[HeldAnswers, ...]
     ranking: float
     loss: float
     model: Model | None = None
@@ -89,7 +89,7 @@ class Candidate:
     @property
     def parts(self) -> int:
         """Rounds whose held rows it answered."""
-        return len(self.heard)
+        return len(self.answers)
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Tried:
 
 
 def most_chosen(choices: Sequence[Choice]) -> Choice:
-    """What most choices train, with the strand, epoch, parts and strength of those that do: the
-    most frequent one of each, of epochs the median.
+    """What most choices train. Strand, parts and strength are the most frequent ones, and the epoch
+    the median, among the choices that train it.
     """
     train = _most([one.train for one in choices])
     same = [one for one in choices if one.train == train]
@@ -128,8 +128,8 @@ def _most(found: Sequence[Any]) -> Any:
 
 
 def figures(tried: Sequence[Candidate | Tried], kind: TaskKind) -> list[dict[str, Any]]:
-    """Mean validation figures of each thing that was trained and reading of the strands, and the
-    number of parts they are means over.
+    """Mean validation figures for each combination of what was trained and how strands were read,
+    with the number of parts they are means over.
     """
     by_way: dict[tuple[Trained, Strand], list[Candidate | Tried]] = {}
     for one in tried:

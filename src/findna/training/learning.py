@@ -7,7 +7,7 @@ there are:
 
     validation rows given      they choose, once
     fewer than FEW_ROWS        three parts of the rows choose in turn, each after learning from the
-                               other two; both networks are heard on the first part only, the
+                               other two; both networks answer the first part only, the
                                better one and the probe on all. What is chosen then learns from
                                all rows
     otherwise                  a part of the rows chooses, once
@@ -52,7 +52,7 @@ from findna.model.model import Model
 from findna.sequence.alphabet import Strand
 from findna.training.beginning import begin, drawn
 from findna.training.calibration import OutOfFold
-from findna.training.choices import RANKING, Candidate, Choice, Heard, Trained, Tried
+from findna.training.choices import RANKING, Candidate, Choice, HeldAnswers, Trained, Tried
 from findna.training.finetune_settings import BATCH_ROWS, FinetuneSettings
 from findna.training.fit import Fit, fit, logits_of
 from findna.training.linear import mean_loss
@@ -90,9 +90,10 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Rounds:
-    """Rows, and which of them (n,) choose in each round; `in_turn` once each, else one part once.
+    """Rows, and for each round which of them (n,) are held back to choose by.
 
-    There may be none, where every row has to teach.
+    `in_turn`: every row is held back once; else there is one round. There is no round at all where
+    every row has to teach.
     """
 
     rows: LabelledSplit
@@ -192,19 +193,19 @@ class Learner:
         model = best.model if best.model and not rounds.in_turn else None
         model = model or self.again(rounds.rows.where(rounds.teaching), best.choice, **stage)
         precision = self.precision_of(best.choice)
-        self._choose_threshold(model, best.heard, rounds, precision)
-        held = _out_of_fold(best.heard, rounds.what)
+        self._choose_threshold(model, best.answers, rounds, precision)
+        held = _out_of_fold(best.answers, rounds.what)
         by, taught = rounds.chosen_by, int(rounds.teaching.sum())
         return Learned(model, best.choice, tuple(tried), held, taught, by, precision)
 
     def precision_of(self, choice: Choice) -> ResolvedPrecision:
-        """In which a choice answers: a probe is fitted to what single precision reads, and may
-        weigh channels that hardly vary.
+        """The precision in which a choice answers. A probe needs fp32: it was fitted to features of
+        that precision, and may give large weights to channels that hardly vary.
         """
         return "fp32" if choice.train == "probe" else self.precision
 
     def again(self, rows: LabelledSplit, choice: Choice, **stage: Any) -> Model:
-        """Learn what was chosen, from these rows, which know their groups, and to its epoch."""
+        """Learn what was chosen from `rows`, whose groups are set, up to the chosen epoch."""
         if choice.train == "probe":
             task = self._task(rows, choice.strand)
             return self._frozen(rows, task).model(choice.probing(), task)
@@ -246,29 +247,29 @@ class Learner:
     # -------------------------------------------------------- candidates
 
     def _probed(self, rounds: Rounds, **stage: Any) -> Candidate:
-        """The best probe, heard in every round."""
+        """The best probe, with its answers in every round."""
         strands = self.settings.strands
         tasks = [self._task(rounds.rows.where(~held), strands[0]) for held in rounds.held]
         frozen = self._frozen(rounds.rows, self._task(rounds.rows, strands[0]))
         probing, said = frozen.choose(rounds.held, strands, tasks)
-        heard = [
-            Heard(logits, scores_of(logits, task), rounds.rows.labels[held])
+        answers = [
+            HeldAnswers(logits, scores_of(logits, task), rounds.rows.labels[held])
             for logits, task, held in zip(said, tasks, rounds.held, strict=True)
         ]
-        found = self._candidate(Choice.of(probing), heard)
+        found = self._candidate(Choice.of(probing), answers)
         self.note(0, **stage, train="probe", strand=probing.strand, validation_loss=found.loss)
         return found
 
     def _raced(self, rounds: Rounds, networks: Sequence[Trained], **stage: Any) -> list[Candidate]:
-        """Networks on the first round, the better one, which comes first, on all."""
+        """All networks on the first round; the best one, which comes first, on every round."""
         first, *others = range(len(rounds.held))
         raced = self._networks(rounds, first, networks, **stage)
         best = max(reversed(raced), key=lambda one: one.figures)
         rest = [one for one in raced if one is not best]
         same = (best.choice.train,)
         more = [self._networks(rounds, at, same, best.choice, **stage)[0] for at in others]
-        heard = [each for one in (best, *more) for each in one.heard]
-        return [replace(self._candidate(best.choice, heard), model=best.model), *rest]
+        answers = [each for one in (best, *more) for each in one.answers]
+        return [replace(self._candidate(best.choice, answers), model=best.model), *rest]
 
     def _networks(
         self,
@@ -278,8 +279,8 @@ class Learner:
         settled: Choice | None = None,
         **stage: Any,
     ) -> list[Candidate]:
-        """Networks that learned from all rows but those that are held in one round, and read what
-        the probe that they begin as reads, or what is settled.
+        """Networks that learned from all rows but those held back in one round. They read what the
+        probe they begin as reads, or what `settled` says.
         """
         held, found = rounds.held[at], []
         learn, choose = rounds.rows.where(~held), rounds.rows.where(held)
@@ -291,22 +292,22 @@ class Learner:
         for train in networks:
             fitted = self._fitted(begun, learn, judges, train, self.settings.epochs, **stage)
             logits = logits_of(fitted.model, choose, self.precision)
-            heard = Heard(logits, scores_of(logits, task), choose.labels)
+            answers = HeldAnswers(logits, scores_of(logits, task), choose.labels)
             choice = Choice(train, task.strand, fitted.epoch, task.pooling)
-            found.append(replace(self._candidate(choice, [heard]), model=fitted.model))
+            found.append(replace(self._candidate(choice, [answers]), model=fitted.model))
         return found
 
-    def _candidate(self, choice: Choice, heard: Sequence[Heard]) -> Candidate:
+    def _candidate(self, choice: Choice, answers: Sequence[HeldAnswers]) -> Candidate:
         kind, classes, weights = self.data.kind, self.data.classes, self.settings.class_weights
-        found = [value(RANKING[kind], Answers(kind, classes, h.labels, h.scores)) for h in heard]
+        found = [value(RANKING[kind], Answers(kind, classes, h.labels, h.scores)) for h in answers]
         ranks = [rank for rank in found if rank is not None]
-        loss = float(np.mean([mean_loss(kind, h.labels, h.scores, weights) for h in heard]))
-        return Candidate(choice, tuple(heard), float(np.mean(ranks)) if ranks else -np.inf, loss)
+        loss = float(np.mean([mean_loss(kind, h.labels, h.scores, weights) for h in answers]))
+        return Candidate(choice, tuple(answers), float(np.mean(ranks)) if ranks else -np.inf, loss)
 
     def _begun(
         self, learn: LabelledSplit, judges: LabelledSplit | None, settled: Choice | None = None
     ) -> Model:
-        """What training begins with; what is read is chosen, or was settled by a choice."""
+        """The model that training begins with. What it reads is chosen here, unless `settled`."""
         settings, strands = self.settings, self.settings.strands
         if settled:
             settings = settings.model_copy(update={"pooling": settled.parts})
@@ -349,28 +350,32 @@ class Learner:
         return frozen
 
     def read(self, rows: LabelledSplit) -> None:
-        """Let the network be asked once about rows of which parts are learned later, as folds are:
-        what it says as it stands does not hang on what is learned.
+        """Compute the frozen network's features of `rows` once, before parts of them are learned as
+        folds: they do not depend on what is learned.
         """
         self._frozen(rows, self._task(rows, self.settings.strands[0]))
 
     # -------------------------------------------------------- thresholds
 
     def _choose_threshold(
-        self, model: Model, heard: Sequence[Heard], rounds: Rounds, precision: ResolvedPrecision
+        self,
+        model: Model,
+        answers: Sequence[HeldAnswers],
+        rounds: Rounds,
+        precision: ResolvedPrecision,
     ) -> None:
         if self.data.kind != "binary":
             return
-        labels = np.concatenate([h.labels for h in heard])
-        scores = np.concatenate([h.scores[:, 1] for h in heard])
+        labels = np.concatenate([h.labels for h in answers])
+        scores = np.concatenate([h.scores[:, 1] for h in answers])
         found = choose_threshold(labels, scores, LEAST_ANSWERED)
         self.set_threshold(model, found, rounds.rows.where(rounds.teaching), precision)
 
     def set_threshold(
         self, model: Model, threshold: float, taught: LabelledSplit, precision: ResolvedPrecision
     ) -> None:
-        """Give a binary model a threshold, moved as far as is needed for the rows that taught it to
-        be answered with either class; other models have none.
+        """Give a binary model a threshold, moved as far as needed for both classes to be answered
+        among the rows that taught it; other models have none.
         """
         if self.data.kind != "binary":
             return
@@ -380,6 +385,6 @@ class Learner:
         model.config = retasked(model, threshold=float(np.clip(threshold, low, high)))
 
 
-def _out_of_fold(heard: Sequence[Heard], what: str) -> OutOfFold:
-    logits = np.concatenate([each.logits for each in heard])[None]
-    return OutOfFold(logits, np.concatenate([each.labels for each in heard]), what)
+def _out_of_fold(answers: Sequence[HeldAnswers], what: str) -> OutOfFold:
+    logits = np.concatenate([each.logits for each in answers])[None]
+    return OutOfFold(logits, np.concatenate([each.labels for each in answers]), what)

@@ -127,8 +127,8 @@ def tuned(
 def until_worse(
     strengths: Sequence[float], ask: Callable[[float], Said], loss_of: Callable[[Said], float]
 ) -> dict[float, Said]:
-    """What is said with each strength, the strongest regularisation first, until one has a higher
-    loss than the one before it.
+    """The result of `ask` for each strength, the strongest regularisation first, up to the first
+    one with a higher loss than all before it.
 
     Validation loss falls and then rises with C, and the weakest regularisations take the longest
     (measured: docs/performance.md).
@@ -171,8 +171,8 @@ def losses_of_rows(
 
 
 def clearly_lower(losses: Floats, others: Floats) -> bool:
-    """Whether losses (n,) are lower than others of the same rows by more than a standard error of
-    the mean difference; by two where rows are too few to know the error well.
+    """Whether `losses` (n,) are lower than `others`, of the same rows, by more than one standard
+    error of the mean difference; two, where rows are too few to estimate it well.
     """
     gains = others - losses
     errors = 1 if len(gains) >= _ROWS_THAT_TELL else 2

@@ -62,8 +62,8 @@ class Probing:
 
 
 class PooledRows:
-    """What a network that stays as it is says of rows, each strand read once, when it is asked
-    for: any part of these rows is then taken from it, whatever is learned of that part.
+    """Pooled vectors of rows by a frozen network, computed once a strand when first asked for. Any
+    subset of the rows is then looked up, whatever is learned from it.
     """
 
     def __init__(self, model: Model, rows: LabelledSplit) -> None:
@@ -84,7 +84,7 @@ class PooledRows:
 
 
 class FrozenRows:
-    """What heads may read of rows, by strand, from a network that stays as it is."""
+    """What heads may read of rows from a frozen network, and the probes fitted to it."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class FrozenRows:
         readings: Sequence[tuple[Pooling, ...]] = READINGS,
         known: PooledRows | None = None,
     ) -> None:
-        """`weights` count all rows alike, or all classes; `readings` are to choose from beside
-        the pooling of the task. `known` is what was read of these rows, and others, before.
+        """`weights` let all rows count alike, or all classes. `readings` may be chosen beside the
+        pooling of the task. `known` holds vectors of these and other rows, computed before.
         """
         self.start, self.labels, self.weights = start, rows.labels, weights
         self.readings = tuple(dict.fromkeys([task.pooling, *readings]))
@@ -156,7 +156,7 @@ class FrozenRows:
         held: Sequence[Bools],
         tasks: Sequence[TaskConfig],
     ) -> dict[Probing, tuple[Floats, list[Floats]]]:
-        """What probes of one reading are asked, one a strength, until weaker ones are worse."""
+        """Losses and logits of probes of one reading, up to the strength that makes them worse."""
         asked = until_worse(
             strengths,
             lambda strength: self._asked(Probing(strand, parts, strength), held, tasks),
@@ -262,8 +262,8 @@ class _Head:
 
     @torch.no_grad()
     def begin(self, model: Model) -> None:
-        """As first weights of a task head that keeps its own mean and deviation; a channel that
-        hardly varies, which single precision alone could read, begins with nothing.
+        """Write as the first weights of a task head, which keeps its own mean and deviation. A
+        channel that hardly varies, which only single precision resolves, begins at 0.
         """
         head = task_head_of(model)
         mean, deviation = (b.cpu().double().numpy() for b in (head.mean, head.deviation))
@@ -275,7 +275,7 @@ class _Head:
 
     @torch.no_grad()
     def write(self, model: Model) -> None:
-        """Into the task head of a model."""
+        """Write into the task head of a model, mean and deviation included."""
         head = task_head_of(model)
         for mine, its in (
             (self.mean, head.mean),
