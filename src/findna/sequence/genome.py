@@ -65,7 +65,7 @@ class Genome:
         self.total = int(self.lengths.sum())
         self.files = tuple(files)
         self.source = ", ".join(files)
-        self._records = _group(self.chroms)
+        self._records = by_chromosome(self.chroms)
         self._aliases = _unique_aliases(self._records)
         self._warned = False
 
@@ -262,12 +262,12 @@ def _reopen(folder: Path, places: Places, files: Sequence[str]) -> Genome:
         ) from None
 
 
-def _group(chroms: Sequence[str]) -> dict[str, Integers]:
-    """Chromosome -> record numbers, both in file order."""
+def by_chromosome(chroms: Iterable[str]) -> dict[str, Integers]:
+    """Chromosome -> numbers of the records, rows or variants on it, both in their order."""
     groups: dict[str, list[int]] = {}
-    for record, chrom in enumerate(chroms):
-        groups.setdefault(chrom, []).append(record)
-    return {chrom: np.array(records, dtype=np.int64) for chrom, records in groups.items()}
+    for number, chrom in enumerate(chroms):
+        groups.setdefault(chrom, []).append(number)
+    return {chrom: np.array(numbers, dtype=np.int64) for chrom, numbers in groups.items()}
 
 
 def _alias(chrom: str) -> str:

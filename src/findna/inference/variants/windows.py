@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from findna.files import BadInput
 from findna.sequence.alphabet import Codes, N, codes_of, decode, encode
-from findna.sequence.genome import Genome
+from findna.sequence.genome import Genome, by_chromosome
 from findna.sequence.variants import Variant
 
 Ints = NDArray[np.int64]
@@ -171,7 +171,7 @@ def check_references(genome: Genome, variants: Sequence[Variant], circles: Circl
     Raises:
         ValueError: one is not what stands there: its score would be that of another genome.
     """
-    for chrom, rows in _by_chromosome(variants):
+    for chrom, rows in by_chromosome(v.chrom for v in variants).items():
         lengths = np.array([len(variants[row].ref) for row in rows])
         starts = np.array([variants[row].start for row in rows])
         begins = np.cumsum(lengths) - lengths
@@ -199,7 +199,7 @@ def haplotypes(
     # A deletion needs as many more bases on the right as it takes away.
     reach = window + int((ref_lengths - alt_lengths).max(initial=0))
     read = np.empty((len(variants), reach), np.uint8)
-    for chrom, rows in _by_chromosome(variants):
+    for chrom, rows in by_chromosome(v.chrom for v in variants).items():
         read[rows] = bases_at(genome, chrom, starts[rows, None] + np.arange(reach), circles)
     alt = read[:, :window].copy()
     for row, variant in enumerate(variants):
@@ -214,11 +214,3 @@ def _put(alt: Codes, read: Codes, left: int, variant: Variant) -> None:
     if len(variant.ref) != len(variant.alt):
         follow = left + len(variant.ref)
         alt[end:] = read[follow : follow + len(alt) - end]
-
-
-def _by_chromosome(variants: Sequence[Variant]) -> list[tuple[str, Ints]]:
-    """Each chromosome with the rows of its variants."""
-    rows: dict[str, list[int]] = {}
-    for row, variant in enumerate(variants):
-        rows.setdefault(variant.chrom, []).append(row)
-    return [(chrom, np.array(of, np.int64)) for chrom, of in rows.items()]
