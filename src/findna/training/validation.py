@@ -22,7 +22,7 @@ from findna.data.starts import fixed_windows
 from findna.inference.precision import ResolvedPrecision, autocast
 from findna.model.model import Distilled, Model, reverse_complement
 from findna.resampling import percentile_interval, resample_counts
-from findna.sequence.alphabet import codes_of
+from findna.sequence.alphabet import Codes, codes_of
 from findna.sequence.genome import Genome
 from findna.settings import Settings
 from findna.training.markov import yardsticks
@@ -80,9 +80,15 @@ def held_out(
     """Draw windows of ``length`` from the held-out ``runs`` and hide bases in them, once."""
     count = max(1, bases // length)
     starts = fixed_windows(genome, runs, length, count, seed, max_n)
-    codes = codes_of(genome.store[starts[:, None] + np.arange(length)]).astype(np.int64)
-    settings = HidingSettings(fixed_rate=hidden, mask=1.0, random=0.0)
-    done = hide(torch.from_numpy(codes), seed, 0, np.arange(count), settings)
+    codes = codes_of(genome.store[starts[:, None] + np.arange(length)])
+    return masked(codes, starts, hidden, seed)
+
+
+def masked(codes: Codes, starts: NDArray[np.int64], share: float, seed: int) -> HeldOut:
+    """Windows (n, L) with a share of their known bases shown as MASK, the same ones every time."""
+    settings = HidingSettings(fixed_rate=share, mask=1.0, random=0.0)
+    rows = np.arange(len(codes))
+    done = hide(torch.from_numpy(codes.astype(np.int64)), seed, 0, rows, settings)
     return HeldOut(done.codes, done.targets, done.hidden, starts)
 
 

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from findna.data.masking import HidingSettings, hide
 from findna.data.similarity import kmers, lengths_of
 from findna.model.model import Model
 from findna.sequence.alphabet import Codes
-from findna.training.validation import HeldOut, masked_score
+from findna.training.validation import masked, masked_score
 
 _BASES = 1 << 17
 _FEWEST_BASES = 1000
@@ -54,7 +52,8 @@ def knowledge_of(model: Model, rows: Sequence[Codes]) -> Knowledge | None:
     letters, neighbours = entropies(windows)
     if not np.isfinite(letters):
         return None
-    score = masked_score(model, _hidden(windows), precision="fp32")
+    data = masked(np.stack(windows), chosen, _HIDDEN, _SEED)
+    score = masked_score(model, data, precision="fp32")
     return Knowledge(score.loss, score.low, score.high, letters, neighbours)
 
 
@@ -75,12 +74,3 @@ def _entropy(counts: np.ndarray) -> float:
         return float("nan")
     shares = counts[counts > 0] / total
     return float(-(shares * np.log(shares)).sum())
-
-
-def _hidden(windows: Sequence[Codes]) -> HeldOut:
-    """The windows with 15 % of their known bases shown as MASK, the same ones every time."""
-    codes = torch.from_numpy(np.stack(windows).astype(np.int64))
-    rows = np.arange(len(windows), dtype=np.int64)
-    settings = HidingSettings(fixed_rate=_HIDDEN, mask=1.0, random=0.0)
-    done = hide(codes, _SEED, 0, rows, settings)
-    return HeldOut(done.codes, done.targets, done.hidden, rows)
