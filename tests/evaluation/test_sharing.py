@@ -453,6 +453,13 @@ def test_one_of_several_models_under_a_name_is_told_as_such(model: Model, tmp_pa
         assert found.protocols == ("official split", "means over 2 models, of which this is one")
 
 
+def test_settings_that_are_broken_are_told(model: Model, tmp_path: Path) -> None:
+    folder = evaluation(tmp_path / "e", ("mine", model))
+    (folder / "settings.yaml").write_text("verb: [evaluate\n")
+    with pytest.raises(BadInput, match="does not say what the folder was begun with"):
+        read_evidence(folder, [weights_digest(model)])
+
+
 def test_a_score_without_an_interval_or_a_value_is_told_as_it_is(
     model: Model, tmp_path: Path
 ) -> None:

@@ -754,6 +754,13 @@ def test_a_model_tells_which_windows_it_was_trained_on(genome: Genome, tmp_path:
     assert "(not here)" in seen_part(genome, pretraining_of(model)).note
 
 
+def test_settings_of_a_run_that_are_broken_are_told(genome: Genome, tmp_path: Path) -> None:
+    pretrain(genome, tmp_path / "run", settings(), device="cpu")
+    (tmp_path / "run" / "settings.yaml").write_text("verb: [pretrain\n")
+    with pytest.raises(BadInput, match="does not say what the folder was begun with"):
+        pretraining_of(tmp_path / "run")
+
+
 def test_weights_keep_their_shape(genome: Genome, tmp_path: Path) -> None:
     new_model("tiny", 0).save(tmp_path / "model")
     for asked in ({"preset": "small"}, {"preset": "paper", "head": "shared"}):

@@ -29,7 +29,7 @@ def precision_of(
 
     A folder of the time before this was kept says "auto", which every start finds for itself.
     """
-    described = None if overwrite else _described(folder)
+    described = None if overwrite else evaluation_in(folder)
     if asked != "auto" or described is None:
         return resolve_precision(asked, device)
     return _kept_settings(folder, described).precision
@@ -98,7 +98,7 @@ def _empty(folder: Path) -> None:
     (folder / SETTINGS).unlink()
 
 
-def _described(folder: Path) -> dict[str, Any] | None:
+def evaluation_in(folder: Path) -> dict[str, Any] | None:
     """What the folder of an evaluation says of itself; None where there is no evaluation."""
     if not (folder / SETTINGS).is_file():
         return None
@@ -130,7 +130,7 @@ def _refuse_other(folder: Path, known: Mapping[str, str], digests: Mapping[str, 
 
 def _refuse_strange(folder: Path) -> dict[str, Any]:
     """What an evaluation says of itself; what is none is neither written into nor removed."""
-    described = _described(folder)
+    described = evaluation_in(folder)
     if described is None:
         raise BadInput(
             "is there and holds no evaluation", file=folder, remedy="name another folder with -o"

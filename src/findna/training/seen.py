@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from findna.data.holdout import split_genome
 from findna.data.sampling import SamplingSettings
@@ -18,6 +17,7 @@ from findna.model.model import Model, earlier_pretrainings
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import merge
 from findna.sequence.regions import Integers
+from findna.training.run_state import SETTINGS, described_in
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,9 @@ def pretraining_of(model: Model | str | Path) -> Pretraining:
 def _sampling_of_run(path: Path) -> SamplingSettings | None:
     """The sampling settings of the pretraining run that a path or its parent is, if it is one."""
     for folder in (path, path.parent):
-        file = folder / "settings.yaml"
-        if file.is_file():
-            found = yaml.safe_load(file.read_text(encoding="utf-8"))
-            if found.get("verb") == "pretrain":
-                return SamplingSettings.parse(found["settings"]["sampling"], source=str(file))
+        file = folder / SETTINGS
+        if file.is_file() and (found := described_in(folder)).get("verb") == "pretrain":
+            return SamplingSettings.parse(found["settings"]["sampling"], source=str(file))
     return None
 
 

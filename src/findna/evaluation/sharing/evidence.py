@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from findna.evaluation.folder import evaluation_in
 from findna.evaluation.leakage.report import IN_GENOME, IN_SEEN
 from findna.files import BadInput, open_bytes, read_json
 from findna.metrics import Metric
@@ -74,9 +74,8 @@ def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
 
 def _names(folder: Path) -> dict[str, set[str]]:
     """Digests of the models of each name, in the order in which the names were given."""
-    file = folder / "settings.yaml"
-    described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    if not isinstance(described, dict) or described.get("verb") != "evaluate":
+    described = evaluation_in(folder)
+    if described is None:
         raise BadInput(
             "is no evaluation: it has no settings.yaml of one",
             file=folder,
