@@ -148,3 +148,16 @@ def test_help_is_quick() -> None:
 
     # Processor time, and the best of three: another process on the machine must not fail this.
     assert min(once() for _ in range(3)) < 0.5
+
+
+def test_a_type_checker_notices_a_misspelt_name(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    user = tmp_path / "user.py"
+    user.write_text("import findna\n\nfindna.predict\nfindna.predikt\n")
+    command = [
+        sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=skip",
+        f"--cache-dir={tmp_path}", str(user), str(PACKAGE / "__init__.py"),
+    ]  # fmt: skip
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "user.py:4: error" in told and "predikt" in told
+    assert "user.py:3" not in told

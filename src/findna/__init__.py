@@ -66,6 +66,17 @@ if TYPE_CHECKING:
     from findna.sequence.simulate import write_example as example
     from findna.training.finetune import finetune
     from findna.training.pretrain import pretrain
+else:
+    # Hidden from type checkers, which would take any misspelt name for `Any`.
+    def __getattr__(name: str) -> Any:
+        """Import a public name from its module at first use."""
+        if name not in _PUBLIC:
+            raise AttributeError(f"module 'findna' has no attribute {name!r}")
+        module, attribute = _PUBLIC[name]
+        value = getattr(import_module(module), attribute)
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "BadInput",
@@ -93,16 +104,6 @@ __all__ = [
     "score_variants",
     "search",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module at first use."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'findna' has no attribute {name!r}")
-    module, attribute = _PUBLIC[name]
-    value = getattr(import_module(module), attribute)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:
