@@ -108,6 +108,13 @@ def test_a_process_may_be_started_without_streams(closed: str) -> None:
     assert subprocess.run(["sh", "-c", line, PROGRAM], capture_output=True).returncode == 0
 
 
+def test_answers_for_a_closed_standard_output_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("sequence\nACGTACGT\n")
+    line = f'"{sys.executable}" -m findna embed s.csv -o - >&-'
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3 and "standard output is closed" in done.stderr
+
+
 def test_standard_input_is_read_once() -> None:
     assert _run("-", "--more", "x").returncode == 0
     for arguments in (("-", "--more", "-"), ("fine", "--more", "-", "--more", "-")):

@@ -97,6 +97,7 @@ def verb(
         def run(**values: Any) -> None:
             shared = {name: values.pop(name) for name in _SHARED}
             with_settings = {"given": flags.take(values)} if flags else {}
+            _refuse_closed_stdout(values)
             _prepare(shared["threads"], shared["verbose"], shared["quiet"])
             _refuse_stdin_twice(values)
             if not several:
@@ -119,6 +120,12 @@ def verb(
         return guarded
 
     return decorate
+
+
+def _refuse_closed_stdout(values: Mapping[str, Any]) -> None:
+    """Answers that are asked for there would be lost; asked before a null device stands in."""
+    if str(values.get("output")) == STDIN and sys.stdout is None:
+        raise BadInput("standard output is closed", remedy="name a file to write to")
 
 
 def _refuse_stdin_twice(values: Mapping[str, Any]) -> None:
