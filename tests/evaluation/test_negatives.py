@@ -217,6 +217,36 @@ def test_a_bed_and_a_fasta_become_a_binary_task(genome, positives, tmp_path):
     assert again.places is None and again.ids[0] == "p0" and "negative-p0" in again.ids
 
 
+def getfasta(genome, positives, path, chrom="{}"):
+    """As `bedtools getfasta -s -name` writes it."""
+    lines = []
+    for i, row in enumerate(positives.itertuples()):
+        codes = genome.fetch(row.chrom, row.start, row.end, row.strand).codes
+        name = f"p{i}::{chrom.format(row.chrom)}:{row.start}-{row.end}({row.strand})"
+        lines.append(f">{name}\n{decode(codes)}\n")
+    path.write_text("".join(lines))
+    return path
+
+
+def test_positions_in_the_names_of_a_fasta_keep_negatives_away(genome, positives, tmp_path, caplog):
+    fasta = getfasta(genome, positives, tmp_path / "peaks.fa")
+    rows = with_negatives(fasta, genome, 0, LOOSE).splits["train"]
+    half = len(rows) // 2
+    table = rows.places.frame()
+    drawn = table[half:].itertuples()
+    assert not any(
+        ((table.chrom == n.chrom) & (table.start < n.end) & (table.end > n.start))[:half].any()
+        for n in drawn
+    )
+    assert table.strand[:half].tolist() == positives.strand.tolist()[:half]
+    assert "look like" not in caplog.text
+    for chrom in ("other{}", "chrM"):
+        strange = getfasta(genome, positives, tmp_path / "strange.fa", chrom)
+        assert with_negatives(strange, genome, 0, LOOSE).splits["train"].places is None
+        assert "the names look like regions" in caplog.text
+        caplog.clear()
+
+
 def test_rows_of_one_name_are_told_apart_here_and_in_the_file(genome, positives, tmp_path):
     bed = tmp_path / "peaks.bed"
     positives[["chrom", "start", "end"]].assign(name="peak").to_csv(

@@ -26,6 +26,7 @@ _REGION = re.compile(r"(?P<chrom>\S+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
 # `bedtools getfasta -name` writes the name of the interval before its place, `-s` the strand behind
 # it; what was turned is no piece of its genome.
 _HEADER = re.compile(rf"(?:\S*::)?{_REGION.pattern}(?:\(\+\))?")
+_CUT = re.compile(rf"(?:\S*::)?{_REGION.pattern}(?:\((?P<strand>[+.-])\))?")
 _LIKE_REGION = re.compile(r":[\d,]+-[\d,]+")
 _TURNED = re.compile(rf"(?:\S*::)?{_REGION.pattern}\(-\)")
 # No chromosome comes near; what is beyond would overflow where places are reckoned with.
@@ -107,6 +108,23 @@ def place_records(
     if places.mapped:
         _refuse_twins(places, names, lengths, source)
     return places
+
+
+def stranded_regions(
+    names: Sequence[str], lengths: Sequence[int]
+) -> list[tuple[Region, str]] | None:
+    """Place and strand ("+", "-" or ".") of cut sequences by their names, as `bedtools getfasta`
+    (also with -s) and `samtools faidx` write them. None unless all names fit the lengths one way.
+    """
+    matches = [match for match in map(_CUT.fullmatch, names) if match]
+    if len(matches) < len(names):
+        return None
+    written = [_as_region(match) for match in matches]
+    for base in (0, 1):
+        if all(_fits(*pair, base) for pair in zip(written, lengths, strict=True)):
+            placed = [Region(one.chrom, one.start - base, one.end) for one in written]
+            return list(zip(placed, [match["strand"] or "." for match in matches], strict=True))
+    return None
 
 
 def _plain(names: Sequence[str]) -> Places:

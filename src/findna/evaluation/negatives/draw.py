@@ -34,8 +34,8 @@ from findna.files import BadInput, atomic_file, first_of, log, open_bytes, refus
 from findna.sequence.alphabet import Codes, codes_of, decode, reverse_complement, soft_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import BED_COLUMNS, read_bed, subtract, to_store
-from findna.sequence.records import format_of, read_records
-from findna.sequence.regions import Integers
+from findna.sequence.records import Record, format_of, read_records
+from findna.sequence.regions import Integers, stranded_regions
 from findna.sequence.tables import read_table
 
 # What the drawn task is called in an output folder.
@@ -139,7 +139,7 @@ def with_negatives(
     refuse_stream(positives, "--negatives")
     _refuse_labelled(Path(positives))
     genome = Genome.of(genome)
-    records = list(read_records(positives, genome=genome))
+    records = _located(list(read_records(positives, genome=genome)), genome, positives)
     placed = all(record.chrom is not None for record in records)
     table = pd.DataFrame(
         [(r.chrom, r.start, r.end, r.strand) for r in records],
@@ -196,6 +196,40 @@ def _refuse_labelled(positives: Path) -> None:
             remedy="--negatives wants positives only: keep the rows of one label, or leave it away"
             " and the rows are taken as they are labelled",
         )
+
+
+def _located(records: list[Record], genome: Genome, source: str | Path) -> list[Record]:
+    """Sequences with the positions that their names state, if the genome holds each of them there;
+    else as they are.
+    """
+    named = stranded_regions([r.id for r in records], [len(r.codes) for r in records])
+    if named is None or any(record.chrom is not None for record in records):
+        return records
+    found = [
+        Record(record.id, record.codes, region.chrom, region.start, region.end, strand)
+        for record, (region, strand) in zip(records, named, strict=True)
+    ]
+    elsewhere = next((record for record in found if not _is_there(record, genome)), None)
+    if elsewhere is None:
+        return found
+    log.warning(
+        "%s: the names look like regions, but %s has no such sequence at %s; negatives may overlap"
+        " positives",
+        source,
+        genome.source,
+        elsewhere.id,
+    )
+    return records
+
+
+def _is_there(record: Record, genome: Genome) -> bool:
+    chrom, start, end = str(record.chrom), record.start or 0, record.end or 0
+    try:
+        return np.array_equal(
+            genome.fetch(chrom, start, end, str(record.strand)).codes, record.codes
+        )
+    except BadInput:
+        return False
 
 
 def _row_places(table: pd.DataFrame) -> RowPlaces:
