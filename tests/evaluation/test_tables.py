@@ -289,6 +289,9 @@ def test_each_seed_has_its_own_answers(tmp_path):
     doubled = written(pd.concat([both, both.iloc[:2]]), tmp_path / "d.tsv")
     with pytest.raises(BadInput, match="2 ids stand there more than once: train-0, train-1"):
         open_answers(doubled).learn(learnable(data), 0)
+    parts = pd.concat([one.assign(seed=0.2), two.assign(seed=0.7)])
+    with pytest.raises(BadInput, match=r"seed 0\.2 is not a whole number"):
+        open_answers(written(parts, tmp_path / "p.tsv")).learn(learnable(data), 0)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,10 @@ class PredictionTable:
         if not self.draws:
             return {0: self.frame}
         seeds = numbers_of(self.frame, ["seed"], self.path).ravel()
+        if (seeds % 1).any():
+            raise BadInput(
+                f"seed {seeds[seeds % 1 != 0][0]:g} is not a whole number", file=self.path
+            )
         return {int(seed): self.frame[seeds == seed] for seed in np.unique(seeds)}
 
     def learn(
