@@ -100,7 +100,7 @@ def test_both_forms_of_rotation_equal_the_plain_one_forward_and_backward(sign: i
     torch.manual_seed(2)
     residual = torch.randn(15, 24, dtype=torch.float64, requires_grad=True)
     update = torch.randn(15, 24, dtype=torch.float64, requires_grad=True)
-    rings = Rings.of(lengths, CONFIG.offsets, equal=None)
+    rings = Rings.of(lengths, CONFIG.offsets)
     out = rotate_add(residual, update, rings, CONFIG.offsets, sign)
     weight = torch.randn_like(out)
     grads = torch.autograd.grad((out * weight).sum(), [residual, update])

@@ -259,10 +259,9 @@ class ChordMixer(nn.Module):
         stem.
         """
         letters: Tensor = self.embedding(codes)
-        return letters if self.stem is None else letters + self.stem(self._one_hot(codes))
-
-    def _one_hot(self, codes: Tensor) -> Tensor:
-        return F.one_hot(codes, VOCABULARY).to(self.embedding.weight.dtype)
+        if self.stem is not None:
+            letters = letters + self.stem(F.one_hot(codes, VOCABULARY).to(letters.dtype))
+        return letters
 
     def _laid_out(
         self, codes: Tensor, lengths: Tensor | None, noise: Tensor | None

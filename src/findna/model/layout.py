@@ -108,7 +108,7 @@ class Packed:
 
     def rings(self, offsets: tuple[int, ...]) -> Rings:
         """As :meth:`Layout.rings`."""
-        return Rings.of(self.lengths + self.tokens, offsets, equal=None)
+        return Rings.of(self.lengths + self.tokens, offsets)
 
     def moments(self, rows: Tensor, count: int) -> Tensor:
         """As :meth:`Layout.moments`."""

@@ -22,9 +22,8 @@ class Rings:
     """Where the rings of a batch lie in its rows, and the row each track reads from.
 
     ``length`` is set when all rings are equally long: rows are then (B, length) and rotation is a
-    strided copy.
-    Otherwise ``ahead`` and ``behind`` (R, K) hold flat indices (row * K + track) for either
-    direction.
+    strided copy. Otherwise ``ahead`` and ``behind`` (R * K,) hold flat indices (row * K + track)
+    for either direction.
     """
 
     count: int
@@ -33,10 +32,8 @@ class Rings:
     behind: Tensor | None = None
 
     @staticmethod
-    def of(ring_lengths: Tensor, offsets: tuple[int, ...], *, equal: int | None) -> Rings:
-        """``ring_lengths`` (B,) int64; ``equal`` is their common value, or None if they differ."""
-        if equal is not None:
-            return Rings(len(ring_lengths), equal)
+    def of(ring_lengths: Tensor, offsets: tuple[int, ...]) -> Rings:
+        """Rings of different ``ring_lengths`` (B,), int64."""
         starts = torch.cumsum(ring_lengths, 0) - ring_lengths
         start = torch.repeat_interleave(starts, ring_lengths)[:, None]
         length = torch.repeat_interleave(ring_lengths, ring_lengths)[:, None]
