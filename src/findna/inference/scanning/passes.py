@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from findna.files import log
-from findna.inference.answers import task_outputs
+from findna.inference.answers import require_task, task_outputs
 from findna.inference.embed import embeddings
 from findna.inference.masked import masked_log_probs
 from findna.inference.predict import track_values
@@ -33,6 +33,7 @@ from findna.inference.scanning.sliding import (
     composition,
     count_windows,
     letters,
+    means_of_known,
     slide,
 )
 from findna.inference.tiles import usual_flank
@@ -99,7 +100,7 @@ def scan_surprise(plan: Plan, track: Track, put: Put) -> Row:
                 for piece in bins.add(chrom, offsets[here] + shift, bits[here]):
                     put(track.name, piece)
             made_of = composition(genome, windows.keep_starts, windows.keep_ends)
-            relations.add(_means(bits, edges)[:, None], made_of)
+            relations.add(means_of_known(bits, edges[:-1])[:, None], made_of)
             progress.advance(int(edges[-1]))
     for piece in bins.rest():
         put(track.name, piece)
@@ -126,15 +127,6 @@ def _kept_bits(plan: Plan, windows: Windows, edges: Integers) -> Floats:
             width = edges[row + 1] - edges[row]
             kept[edges[row] : edges[row + 1]] = bits[first[row] : first[row] + width]
     return kept
-
-
-def _means(values: Floats, edges: Integers) -> Floats:
-    """Mean of the known values between neighbouring edges (n + 1,); NaN where there are none."""
-    known = ~np.isnan(values)
-    sums = np.add.reduceat(np.where(known, values, 0.0).astype(np.float64), edges[:-1])
-    counts = np.add.reduceat(known.astype(np.int64), edges[:-1])
-    means: Floats = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
-    return means
 
 
 # ---------------------------------------------------------------- windows
@@ -208,9 +200,7 @@ def _answered(plan: Plan, windows: Windows, components: Components | None, embed
 
 def _class_values(plan: Plan, windows: Windows, usable: NDArray[np.bool_]) -> Floats:
     """Probabilities, or values of a regression (n, T) of n windows; NaN where not usable."""
-    task = plan.model.config.task
-    if task is None:
-        return np.empty((len(usable), 0))
+    task = require_task(plan.model)
     found = np.full((len(usable), task.outputs), np.nan)
     if usable.any():
         logits = task_outputs(

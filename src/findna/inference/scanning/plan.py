@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from findna.files import BadInput, log
+from findna.inference.answers import require_task
 from findna.inference.precision import ResolvedPrecision
 from findna.inference.scanning.browser import KINDS, Kind, Track
 from findna.inference.scanning.sliding import flank_of
@@ -128,9 +129,7 @@ def window_tracks(plan: Plan, ending: str = "") -> list[Track]:
 
 
 def _class_tracks(plan: Plan, ending: str) -> list[Track]:
-    task = plan.model.config.task
-    if task is None:
-        return []
+    task = require_task(plan.model)
     names = task.classes[-task.outputs :]
     if task.kind == "regression":
         titles = [f"prediction_{name}" if len(names) > 1 else "prediction" for name in names]

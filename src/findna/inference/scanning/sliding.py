@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from findna.files import BadInput, log
 from findna.inference.tiles import tile
-from findna.sequence.alphabet import Codes, N, codes_of, soft_of
+from findna.sequence.alphabet import C, Codes, G, N, codes_of, soft_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import is_region, read_bed, regions_bed, to_store
 from findna.sequence.regions import Integers
@@ -29,7 +29,6 @@ Numbers = NDArray[np.floating[Any]]
 Regions = str | Path | Sequence[str] | None
 
 _CHUNK_BASES = 1 << 20
-_C, _G = 1, 2
 
 
 class Windows(NamedTuple):
@@ -175,7 +174,7 @@ def composition(genome: Genome, starts: Integers, ends: Integers) -> Composition
     for rows, stored in letters(genome, starts, ends):
         codes = codes_of(stored)
         known = (codes < N).sum(1)
-        strong = ((codes == _C) | (codes == _G)).sum(1)
+        strong = ((codes == C) | (codes == G)).sum(1)
         gc[rows] = np.divide(strong, known, out=np.full(len(rows), np.nan), where=known > 0)
         lower_case[rows], n[rows] = soft_of(stored).mean(1), 1 - known / stored.shape[1]
     return Composition(gc, lower_case, n)
@@ -239,12 +238,20 @@ class Bins:
         # What was not asked for parts a bin: no value may stand over it.
         gaps = np.append(True, piece.starts[1:] != piece.ends[:-1])
         firsts = np.flatnonzero(gaps | (np.diff(piece.starts // self.width, prepend=-1) != 0))
-        known = ~np.isnan(piece.values)
-        sums = np.add.reduceat(np.where(known, piece.values, 0.0).astype(np.float64), firsts)
-        counts = np.add.reduceat(known.astype(np.int64), firsts)
-        means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
         lasts = np.append(firsts[1:], len(piece.starts)) - 1
+        means = means_of_known(piece.values, firsts)
         return TrackPiece(piece.chrom, piece.starts[firsts], piece.ends[lasts], means)
+
+
+def means_of_known(values: Numbers, firsts: Integers) -> Floats:
+    """Means (k,) of the values that are not NaN, over runs that begin at `firsts` (k,), each up to
+    the next; NaN for a run without any.
+    """
+    known = ~np.isnan(values)
+    sums = np.add.reduceat(np.where(known, values, 0.0).astype(np.float64), firsts)
+    counts = np.add.reduceat(known.astype(np.int64), firsts)
+    means: Floats = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return means
 
 
 def flank_of(window: int, step: int) -> int:
