@@ -161,8 +161,8 @@ def test_what_waits_is_noticed(wait: Callable[[], object]) -> None:
 @pytest.mark.gpu
 def test_a_gpu_reads_the_same_batches(sampler_with: SampleWith) -> None:
     here, sampler = batch_of(sampler_with(), 1), sampler_with()
-    there = batch_of(sampler, 1, "cuda").to("cpu")
-    assert all(torch.equal(getattr(here, name), getattr(there, name)) for name in NAMES)
+    there = batch_of(sampler, 1, "cuda")
+    assert all(torch.equal(getattr(here, name), getattr(there, name).cpu()) for name in NAMES)
     (store,) = sampler._placed.values()
     assert store is not None and store.bases.is_cuda
 

@@ -1,7 +1,7 @@
 """Batches: two views of a set of windows for pretraining; padded sets of sequences for the rest."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,18 +37,6 @@ class PretrainBatch:
     def length(self) -> int:
         """Bases that the student reads of each window."""
         return self.student.shape[1]
-
-    def to(self, device: torch.device | str) -> "PretrainBatch":
-        """The same batch with its tensors on `device`."""
-        return replace(
-            self,
-            student=self.student.to(device),
-            hidden=self.hidden.to(device),
-            targets=self.targets.to(device),
-            weights=self.weights.to(device),
-            teacher=self.teacher.to(device),
-            noise=None if self.noise is None else self.noise.to(device),
-        )
 
 
 def make_batch(
