@@ -38,7 +38,7 @@ from findna.inference.scanning.passes import SETS
 from findna.model.loading import load_model
 from findna.model.model import Model, weights_digest
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import is_organelle
+from findna.sequence.organelles import is_organelle
 from findna.sequence.tracks import read_track
 
 Ints = NDArray[np.int64]

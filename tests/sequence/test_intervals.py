@@ -22,9 +22,7 @@ from findna.sequence.intervals import (
     GFF_TO_BED,
     LINE,
     intersect,
-    is_organelle,
     merge,
-    organelles,
     read_bed,
     refuse_unknown,
     regions_bed,
@@ -283,33 +281,6 @@ def test_wheat_sized_offsets() -> None:
     far = np.array([[16_000_000_000, 17_000_000_000]])
     assert subtract(far, far - 500_000_000).tolist() == [[16_500_000_000, 17_000_000_000]]
     assert intersect(far, far + 1).tolist() == [[16_000_000_001, 17_000_000_000]]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        "chrM MT chrMT M Mito Pt chrC ChrC chloroplast NC_012920.1 mitochondrion",
-        "mitochondrion_genome chrPt MtDNA Mt plastid scaffold_chloroplast_1",
-    ],
-)
-def test_organelles(names: str) -> None:
-    assert [name for name in names.split() if not is_organelle(name)] == []
-
-
-def test_nuclear_names() -> None:
-    names = "chr1 I chrX C C1 chrUn_M Mt1 chrm2 pt12 NC_000001.11 chrC_random"
-    assert [name for name in names.split() if is_organelle(name)] == []
-
-
-def test_where_chromosomes_are_lettered_no_letter_is_an_organelle() -> None:
-    def found(names: str) -> list[str]:
-        chroms = names.split()
-        return [c for c, one in zip(chroms, organelles(chroms), strict=True) if one]
-
-    assert found("chrA chrB chrC chrD") == []
-    assert found("L M N MT") == ["MT"]
-    assert found("chr1 chr2 chrC chrM") == ["chrC", "chrM"]
-    assert found("a b c") == [] and found("chrB ChrC") == []
 
 
 @pytest.mark.skipif(not shutil.which("awk"), reason="no awk")

@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 
 from findna.files import BadInput, file_digest, log, refuse_stream
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import intersect, organelles, read_bed, subtract, to_store
+from findna.sequence.intervals import intersect, read_bed, subtract, to_store
+from findna.sequence.organelles import organelles
 from findna.settings import Settings
 
 Runs = NDArray[np.int64]

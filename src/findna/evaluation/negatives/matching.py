@@ -15,7 +15,7 @@ from pydantic import Field
 
 from findna.sequence.alphabet import C, Codes, G, N, codes_of, reverse_complement, soft_of
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import organelles
+from findna.sequence.organelles import organelles
 from findna.sequence.regions import Integers
 from findna.settings import Settings
 
