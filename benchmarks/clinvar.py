@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 
 from findna.files import atomic_file
 from findna.inference.score_variants import score_variants
-from findna.model.shipped import DEFAULT, pick_model
+from findna.model.loading import DEFAULT, pick_model
 from findna.sequence.genome import Genome
 
 Floats = NDArray[np.float64]

@@ -23,9 +23,9 @@ from findna.evaluation.preparation import ProtocolSettings, prepare
 from findna.files import BadInput, FindnaError, FullDisk
 from findna.inference import precision
 from findna.model.chordmixer import ChordMixerConfig
+from findna.model.loading import DEFAULT
 from findna.model.model import new_model
 from findna.model.presets import PRESETS, ModelConfig
-from findna.model.shipped import DEFAULT
 from findna.training import run_state
 from findna.training.run_state import environment
 

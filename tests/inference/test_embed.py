@@ -18,7 +18,7 @@ from findna.inference import embed as embedding
 from findna.inference.embed import embed, embeddings
 from findna.inference.embedding import files as embedding_files
 from findna.inference.embedding import stitching
-from findna.inference.embedding.input import watched
+from findna.inference.rows import watched
 from findna.inference.tiles import tile
 from findna.model.chordmixer import ChordMixerConfig
 from findna.model.heads import ProjectionConfig

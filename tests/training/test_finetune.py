@@ -19,8 +19,7 @@ from findna.inference.answers import scores_of
 from findna.inference.predict import predict
 from findna.metrics import Answers, value
 from findna.model.heads import TaskConfig
-from findna.model.loading import load_model
-from findna.model.shipped import DEFAULT
+from findna.model.loading import DEFAULT, load_model
 from findna.report.run import write_report
 from findna.sequence.alphabet import reverse_complement
 from findna.sequence.records import Record

@@ -56,9 +56,8 @@ from findna.files import (
     write_json,
 )
 from findna.metrics import Answers, Metric
-from findna.model.loading import is_preset, load_model
+from findna.model.loading import DEFAULT, is_preset, load_model, pick_model
 from findna.model.model import weights_digest
-from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.genome import Genome
 from findna.training.engine import one_device
 from findna.training.judgement import write_table

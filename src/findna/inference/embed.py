@@ -28,7 +28,6 @@ from findna.inference.embedding.files import (
     whole_records,
     write_embeddings,
 )
-from findna.inference.embedding.input import watched
 from findna.inference.embedding.stitching import (
     BASE_SPAN,
     SPAN_BATCHES,
@@ -39,12 +38,12 @@ from findna.inference.embedding.stitching import (
     pooled_vectors,
 )
 from findna.inference.progress import RecordProgress
-from findna.inference.rows import CHUNK_ROWS, described
+from findna.inference.rows import CHUNK_ROWS, described, watched
 from findna.inference.tiles import usual_window
 from findna.inference.writing import held
 from findna.model.heads import Asked, Pooling, channels, pool
+from findna.model.loading import model_name, pick_model
 from findna.model.model import Model, software_versions, weights_digest
-from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import Codes, Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from

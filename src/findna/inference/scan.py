@@ -62,8 +62,8 @@ from findna.inference.scanning.table import table_of, tell
 from findna.inference.tiles import usual_window
 from findna.inference.windowed import track_sizes
 from findna.inference.writing import held, write_tables
+from findna.model.loading import model_name, pick_model
 from findna.model.model import Model, software_versions, weights_digest
-from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.tracks import TrackPiece, track_writer

@@ -36,8 +36,8 @@ from findna.inference.variants.shards import (
     write_shard,
 )
 from findna.inference.writing import held
+from findna.model.loading import DEFAULT, pick_model
 from findna.model.model import Model, software_versions, weights_digest
-from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Strand, refuse_unknown_strand
 from findna.sequence.genome import Genome
 from findna.sequence.variant_files import allele_frame, refuse_output, within_format, write_scored

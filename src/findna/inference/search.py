@@ -29,8 +29,8 @@ from findna.inference.searching.index import IndexSettings, Ints, SearchIndex
 from findna.inference.searching.loci import Loci, Part, Rules, parts_of
 from findna.inference.searching.table import check_output, hit_rows, table_of, write_hits
 from findna.inference.writing import held
+from findna.model.loading import model_name, pick_model
 from findna.model.model import Model
-from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import N, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from

@@ -20,6 +20,9 @@ from findna.model.presets import PRESETS, ModelConfig
 from findna.model.published import PUBLISHED
 from findna.sequence.alphabet import ALPHABET_NAME
 
+# The model that is used when none is named: it comes with the package.
+DEFAULT = "findna-human-tiny"
+
 
 def is_preset(name: object) -> bool:
     """Whether random weights of a preset are meant, whatever lies here: a folder of that name is
@@ -44,6 +47,29 @@ def model_or_preset(name: str | Path, seed: int) -> Model:
         return load_model(name)
     say_shadowed(str(name))
     return new_model(str(name), seed)
+
+
+def pick_model(model: Model | str | Path | None) -> Model:
+    """A model as it is, from its folder or by its name; None is the one that comes with findna.
+
+    What is used without being asked for is said: the model, its species and how much of the genome
+    it has seen.
+
+    Raises:
+        BadInput: as `load_model`.
+    """
+    if isinstance(model, Model):
+        return model
+    if model is not None:
+        return load_model(model)
+    found = load_model(DEFAULT)
+    log.info("no model is named: using %s, trained on %s", DEFAULT, found.provenance["trained_on"])
+    return found
+
+
+def model_name(named: Model | str | Path | None, model: Model) -> str:
+    """What to call a `model` in a message or a file, by how it was `named`."""
+    return model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
 
 
 def model_folder(path: str | Path) -> Path:

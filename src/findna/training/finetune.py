@@ -43,9 +43,8 @@ from findna.inference.precision import Precision, ResolvedPrecision, resolve_pre
 from findna.inference.progress import StepProgress
 from findna.inference.rows import LengthWarning
 from findna.metrics import Answers
-from findna.model.loading import is_preset, model_or_preset
+from findna.model.loading import DEFAULT, is_preset, model_or_preset, pick_model
 from findna.model.model import Model, weights_digest
-from findna.model.shipped import DEFAULT, pick_model
 from findna.resampling import word_on_groups
 from findna.sequence.genome import Genome
 from findna.training.calibration import OutOfFold, calibrate, cross_fitted, in_words

@@ -26,8 +26,8 @@ from findna.inference.attribution.effects import (
 from findna.inference.devices import pick_device
 from findna.inference.tiles import usual_flank, usual_window
 from findna.model.heads import TaskConfig
+from findna.model.loading import DEFAULT, pick_model
 from findna.model.model import Model, weights_digest
-from findna.model.shipped import DEFAULT, pick_model
 from findna.sequence.alphabet import Codes, Strand
 from findna.sequence.genome import Genome
 from findna.sequence.records import Record

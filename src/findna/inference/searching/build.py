@@ -35,8 +35,8 @@ from findna.inference.searching.index import (
     read_index,
     unit,
 )
+from findna.model.loading import model_name, pick_model
 from findna.model.model import Model, software_versions
-from findna.model.shipped import model_name, pick_model
 from findna.sequence.alphabet import N, Strand, codes_of
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import intersect, read_bed, to_store

@@ -2,9 +2,8 @@ import logging
 
 import torch
 
-from findna.model.loading import load_model, model_folder
+from findna.model.loading import DEFAULT, load_model, model_folder, pick_model
 from findna.model.model import new_model
-from findna.model.shipped import DEFAULT, pick_model
 
 
 def test_the_default_model_is_there_small_and_knows_what_it_has_seen(caplog):
