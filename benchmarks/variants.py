@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from findna.inference.score_variants import score_variants
-from findna.inference.variants import background as background
+from findna.inference.variants import background, strata
 from findna.model.model import Model, new_model
 from findna.sequence.genome import Genome
 
@@ -92,7 +92,7 @@ class PassTimer:
 def time_share(folder: Path, genome: Path, chroms: list[str], variants: int) -> dict[str, float]:
     """Seconds in all and in the model's passes, and the share of what is neither."""
     # The background is made once a genome: what counts here is ranking against it.
-    background.SUBSTITUTIONS = background._FEWEST
+    strata.SUBSTITUTIONS = background._FEWEST
     few, vcf = folder / "few.vcf", folder / "all.vcf"
     write_vcf(few, chroms, 40 * CHROMS)
     write_vcf(vcf, chroms, variants)

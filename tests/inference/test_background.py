@@ -9,15 +9,10 @@ import pytest
 from scipy.stats import percentileofscore
 
 from findna.files import BadInput
-from findna.inference.variants import background as module
-from findna.inference.variants.background import (
-    Background,
-    Stratum,
-    percentile,
-    random_variants,
-    strata_of,
-)
+from findna.inference.variants import background, strata
+from findna.inference.variants.background import Background, percentile
 from findna.inference.variants.scores import DIST, LLR, OWN, VariantScorer
+from findna.inference.variants.strata import Stratum, random_variants, strata_of
 from findna.model.model import new_model
 from findna.model.presets import ModelConfig
 from findna.sequence.alphabet import reverse_complement
@@ -47,8 +42,8 @@ def scorer(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "SUBSTITUTIONS", 60)
-    monkeypatch.setattr(module, "INDELS", 60)
+    monkeypatch.setattr(strata, "SUBSTITUTIONS", 60)
+    monkeypatch.setattr(strata, "INDELS", 60)
     monkeypatch.setenv("FINDNA_CACHE", str(tmp_path / "cache"))
 
 
@@ -135,7 +130,7 @@ def test_draws_are_known_bases_of_their_stratum(scorer, group):
 
 
 def test_draws_spread_over_contigs_by_length(scorer, monkeypatch):
-    monkeypatch.setattr(module, "SUBSTITUTIONS", 600)
+    monkeypatch.setattr(strata, "SUBSTITUTIONS", 600)
     variants = random_variants(scorer, Stratum("SNV", "T"), seed=0)[Stratum("SNV", "T>A")]
     share = np.mean([v.chrom == "short" for v in variants])
     # A quarter of the known bases: four standard errors are 0.07.
@@ -191,7 +186,7 @@ def test_percentiles_rank_within_the_stratum(scorer):
 
 def test_random_variants_have_uniform_percentiles(scorer, monkeypatch):
     """Drawn by another seed they are 50 on average: the background is what it claims to be."""
-    monkeypatch.setattr(module, "SUBSTITUTIONS", 150)
+    monkeypatch.setattr(strata, "SUBSTITUTIONS", 150)
     variants = [v for of in random_variants(scorer, Stratum("SNV", "T"), 1).values() for v in of]
     table = Background.of(scorer, seed=0).percentiles(variants, scorer.score(variants))
     # Two samples of 150 a stratum, three strata: four standard errors.
@@ -267,7 +262,7 @@ def test_a_foreign_background_is_refused(scorer, key):
 
 
 def test_too_few_places_give_nan_and_one_warning(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_BLOCKS", 4)
+    monkeypatch.setattr(strata, "_MOST_BLOCKS", 4)
     file = tmp_path / "small.fa"
     letters = "AT" * 100 + "C" + "AT" * 100
     file.write_text(f">c\n{letters}\n")
@@ -283,8 +278,8 @@ def test_too_few_places_give_nan_and_one_warning(tmp_path, caplog, monkeypatch):
 
 
 def test_just_enough_places_are_compared_with_in_silence(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_BLOCKS", 4)
-    monkeypatch.setattr(module, "_FEWEST", 1)
+    monkeypatch.setattr(strata, "_MOST_BLOCKS", 4)
+    monkeypatch.setattr(background, "_FEWEST", 1)
     file = tmp_path / "small.fa"
     file.write_text(f">c\n{'AT' * 100 + 'C' + 'AT' * 100}\n")
     scorer = VariantScorer(model(), Genome.open(file, cache=tmp_path), window=32)
