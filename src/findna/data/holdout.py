@@ -25,7 +25,7 @@ from findna.data.sampling import (
 )
 from findna.files import BadInput, log
 from findna.sequence.genome import Genome
-from findna.sequence.intervals import subtract
+from findna.sequence.intervals import bases_in, subtract
 
 _ENOUGH_CONTIGS = 20
 # Blocks are the hold-out's grain: at least so many in a genome, unless a window is larger.
@@ -80,7 +80,7 @@ def _split_named(genome: Genome, runs: Runs, settings: SamplingSettings) -> Spli
         "named",
         runs[~held],
         runs[held],
-        int(sizes_of(runs).sum()),
+        bases_in(runs),
         f"held out by name: {_list(named)}",
         named,
     )
@@ -127,7 +127,7 @@ def _split_contigs(
 
 def _split_blocks(genome: Genome, runs: Runs, settings: SamplingSettings, seed: int) -> Split:
     """Blocks of a grid in source coordinates, chosen by a hash of chromosome and block number."""
-    window, usable = settings.window, int(sizes_of(runs).sum())
+    window, usable = settings.window, bases_in(runs)
     size = window << max(0, (usable // (_BLOCKS * window)).bit_length() - 1)
     chroms, chrom = np.unique(_chroms_of(genome, runs), return_inverse=True)
     pieces, run, block = _grid_pieces(genome, runs, size)
@@ -182,7 +182,7 @@ def _split(
     said: str,
     chroms: tuple[str, ...],
 ) -> Split:
-    held = int(sizes_of(validation).sum())
+    held = bases_in(validation)
     text = (
         f"{usable:,} of {genome.total:,} bases are usable; {said}: "
         f"{held:,} bases, {100 * held / usable:.1f} %"

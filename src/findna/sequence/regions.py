@@ -131,12 +131,10 @@ def _plain(names: Sequence[str]) -> Places:
     return Places(tuple(names), np.zeros(len(names), dtype=np.int64), mapped=False)
 
 
-def _headers(names: Sequence[str]) -> list[Region] | None:
-    """The headers read as regions, or None if one of them is not."""
-    matches = [_HEADER.fullmatch(name) for name in names]
-    if not all(matches):
-        return None
-    return [_as_region(match) for match in matches if match]
+def _headers(names: Sequence[str]) -> list[Region]:
+    """The headers read as regions; none if one of them is not."""
+    matches = [match for match in map(_HEADER.fullmatch, names) if match]
+    return list(map(_as_region, matches)) if len(matches) == len(names) else []
 
 
 def _fits(region: Region, length: int, base: int) -> bool:
@@ -155,7 +153,7 @@ def _mapped(
 def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
     headers = _headers(names)
     for base in (0, 1) if headers else ():
-        if all(_fits(*pair, base) for pair in zip(headers or (), lengths.tolist(), strict=True)):
+        if all(_fits(*pair, base) for pair in zip(headers, lengths.tolist(), strict=True)):
             how = "1-based closed" if base else "0-based half-open"
             log.info(
                 "%s: the %d records are regions, named %s; places are those of the source genome",
@@ -163,7 +161,7 @@ def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
                 len(names),
                 how,
             )
-            return _mapped(headers or (), base, names, source)
+            return _mapped(headers, base, names, source)
     turned = sum(map(bool, map(_TURNED.fullmatch, names)))
     if turned:
         log.warning(
