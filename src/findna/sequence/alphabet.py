@@ -1,7 +1,7 @@
-"""The alphabet: letters to codes and back, and the complement as a table.
+"""The alphabet: characters to codes and back, and the complement as a table.
 
-Codes are `A C G T N MASK PAD` = 0 to 6, all different; a model never meets another numbering.
-Lower case (soft mask) is not a letter of its own: stores carry it as `SOFT_BIT` beside the code.
+Codes are `A C G T N MASK PAD` = 0 to 6; a model never sees another numbering. Lower case (soft
+mask) has no code of its own: stores keep it as `SOFT_BIT` next to the code.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy.typing as npt
 from findna.files import BadInput, log
 
 Codes = npt.NDArray[np.uint8]
-# Which strands are read: both, averaged, or the given one.
+# Which strands are read: both, averaged, or only the given one.
 Strand = Literal["both", "forward"]
 Flags = npt.NDArray[np.bool_]
 
 A, C, G, T, N, MASK, PAD = range(7)
 LETTERS = "ACGTN"
 VOCABULARY = 7
-BASES = 4  # A C G T, the first letters; N, MASK and PAD are never answers
+BASES = 4  # A C G T, codes 0 to 3; N, MASK and PAD are never predicted
 ALPHABET_NAME = "ACGTN-MASK-PAD/1"
 COMPLEMENT: Codes = np.array([T, G, C, A, N, MASK, PAD], dtype=np.uint8)
 COMPLEMENT.setflags(write=False)
 
-# A byte of a store is `code | SOFT_BIT` for a lower-case letter, `code` for another.
+# A byte of a store is `code | SOFT_BIT` for a lower-case base, `code` for an upper-case one.
 CODE_BITS = 7
 SOFT_BIT = 8
-# Marks of a byte while it is being read, never stored.
+# Flags of a byte while it is being read; never stored.
 AMBIGUOUS_BIT = 16
 URACIL_BIT = 32
 UNKNOWN_BYTE = 255
@@ -39,20 +39,18 @@ UNKNOWN_BYTE = 255
 AMBIGUOUS_LETTERS = "RYSWKMBDHV"
 _SHOWN = "ACGTN?-"
 _PROTEIN = "EFILPQZJOX*"
-# Half of the amino acids have letters that are IUPAC codes of DNA.
+# A larger share of IUPAC codes suggests protein: half of the amino acids have such a letter.
 _MANY_AMBIGUOUS = 0.1
 
 
 def refuse_unknown_strand(strand: str | None, *, needed: bool = False) -> None:
-    """`ValueError` for a name that is no `Strand`, which would be read as one of them; None is no
-    name where one is `needed`.
-    """
+    """`ValueError` for a name that is not a `Strand`; None is accepted unless one is `needed`."""
     if (needed or strand is not None) and strand not in get_args(Strand):
         raise ValueError(f"no such strand: {strand!r}; choose of {', '.join(get_args(Strand))}")
 
 
 def _reading_table() -> bytes:
-    """256 bytes: letter -> code, with the marks above; what is no letter of DNA or RNA -> 255."""
+    """256 bytes: character -> code with the flags above; 255 for anything but DNA or RNA."""
     table = bytearray([UNKNOWN_BYTE] * 256)
     upper = {letter: code for code, letter in enumerate(LETTERS)}
     upper |= dict.fromkeys(AMBIGUOUS_LETTERS, N | AMBIGUOUS_BIT)
@@ -64,14 +62,14 @@ def _reading_table() -> bytes:
 
 
 READING_TABLE = _reading_table()
-# The same without marks, for the callers that count nothing: one pass instead of three.
+# The same without flags, for callers that count nothing: one pass instead of three.
 _CODES_TABLE = bytes(b if b == UNKNOWN_BYTE else b & CODE_BITS for b in READING_TABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class LetterCounts:
-    """How many letters were not plain upper-case A, C, G, T, N, and how many there were in all:
-    what reading changed or kept.
+    """How many characters were not plain upper-case A, C, G, T, N, and how many there were in
+    all.
     """
 
     ambiguous: int = 0
@@ -95,10 +93,10 @@ def encode(
     source: str | Path | None = None,
     record: str | None = None,
 ) -> Codes:
-    """Codes, uint8 (L,), of L letters; an array is taken as ASCII bytes.
+    """Codes, uint8 (L,), of a sequence of L bases; an array is taken as ASCII bytes.
 
-    Case is ignored, IUPAC letters become N and U becomes T. Any other character raises `BadInput`
-    with `source`, `record` and its position, counted from 1.
+    Case is ignored, IUPAC codes become N and U becomes T. Any other character raises `BadInput`
+    with `source`, `record` and its 1-based position.
     """
     codes = np.frombuffer(bytearray(_as_bytes(letters)).translate(_CODES_TABLE), dtype=np.uint8)
     if codes.size and codes.max() == UNKNOWN_BYTE:
@@ -113,7 +111,7 @@ def encode_counted(
     record: str | None = None,
     line: int | None = None,
 ) -> tuple[Codes, LetterCounts]:
-    """As `encode`, with the number of IUPAC letters, U and lower-case letters met."""
+    """As `encode`, with the counts of IUPAC codes, U and lower-case bases."""
     marked = np.frombuffer(bytearray(_as_bytes(letters)).translate(READING_TABLE), dtype=np.uint8)
     if marked.size and marked.max() == UNKNOWN_BYTE:
         raise _unknown(letters, int(marked.argmax()), source, record, line)
@@ -121,17 +119,17 @@ def encode_counted(
 
 
 def codes_of(stored: Codes) -> Codes:
-    """The codes in bytes of a store, any shape."""
+    """The codes of bytes of a store, any shape."""
     return np.bitwise_and(stored, CODE_BITS, dtype=np.uint8)
 
 
 def soft_of(stored: Codes) -> Flags:
-    """Where bytes of a store were lower-case letters, any shape."""
+    """Which bytes of a store were lower case, any shape."""
     return np.bitwise_and(stored, SOFT_BIT, dtype=np.uint8) > 0
 
 
 def count_marks(marked: Codes) -> LetterCounts:
-    """The counts of bytes that went through `READING_TABLE`, any shape."""
+    """The counts of bytes translated by `READING_TABLE`, any shape."""
     highest = marked.max(initial=0)
     if highest < SOFT_BIT:
         return LetterCounts(letters=marked.size)
@@ -145,10 +143,10 @@ def count_marks(marked: Codes) -> LetterCounts:
 
 
 def tell_counts(counts: LetterCounts, source: str) -> None:
-    """Say what reading changed: U became T, IUPAC letters became N."""
+    """Log what reading changed: U became T, IUPAC codes became N."""
     if counts.uracil:
         log.warning("%s: %s U read as T (RNA)", source, f"{counts.uracil:,}")
-    # A store of an older findna does not know how many letters there were.
+    # A store written by an older findna does not know how many characters there were.
     if counts.letters and counts.ambiguous > _MANY_AMBIGUOUS * counts.letters:
         log.warning(
             "%s: %s of %s letters are IUPAC codes and read as N; is this DNA, not protein?",
@@ -160,7 +158,7 @@ def tell_counts(counts: LetterCounts, source: str) -> None:
 
 def _as_bytes(letters: bytes | bytearray | str | Codes) -> bytes | bytearray:
     if isinstance(letters, str):
-        # latin-1 keeps one byte a character, so that positions in errors stay true.
+        # latin-1 keeps one byte per character, so that positions in errors stay correct.
         return letters.encode("latin-1", "replace")
     if isinstance(letters, np.ndarray):
         if letters.dtype != np.uint8 or letters.ndim != 1:
@@ -188,7 +186,7 @@ def unknown_letter(
     record: str | None = None,
     line: int | None = None,
 ) -> BadInput:
-    """The error for a character that is no letter of DNA; `position` in the record, from 1."""
+    """The error for a character that is not DNA; `position` in the record, 1-based."""
     if letter in "-.":
         remedy = "gaps of an alignment must be removed before"
     elif letter.upper() == "X":
@@ -202,7 +200,7 @@ def unknown_letter(
 
 
 def decode(codes: Codes) -> str:
-    """The letters of codes (L,): `N` for N, `?` for MASK, `-` for PAD."""
+    """The sequence of codes (L,) as text: `?` for MASK, `-` for PAD."""
     if codes.ndim != 1 or (codes.size and codes.max() >= VOCABULARY):
         raise ValueError("decode needs codes 0 to 6 in one dimension")
     return codes.astype(np.uint8).tobytes().translate(_SHOWN.encode().ljust(256)).decode("ascii")
@@ -217,10 +215,10 @@ def reverse_complement(sequence: str) -> str: ...
 @overload
 def reverse_complement(sequence: Codes) -> Codes: ...
 def reverse_complement(sequence: str | Codes) -> str | Codes:
-    """The other strand: of a string (case and IUPAC letters kept), or of codes (..., L).
+    """The reverse complement of a string (case and IUPAC codes kept), or of codes (..., L).
 
-    A string with U and no T is RNA and stays RNA. Unknown letters raise `BadInput` with their
-    position, from 1.
+    A string with U and no T is RNA and stays RNA. Unknown characters raise `BadInput` with their
+    1-based position.
     """
     if isinstance(sequence, str):
         encode(sequence)
@@ -232,5 +230,5 @@ def reverse_complement(sequence: str | Codes) -> str | Codes:
         return sequence.translate(_RNA_PAIRS if rna else _PAIRS)[::-1]
     if sequence.dtype != np.uint8:
         raise ValueError(f"codes must be uint8, not {sequence.dtype}")
-    # Not ascontiguousarray: one base it takes for contiguous, and torch refuses its stride of -1.
+    # Not ascontiguousarray: it takes a single base for contiguous, and torch refuses stride -1.
     return COMPLEMENT[sequence][..., ::-1].copy()

@@ -1,4 +1,4 @@
-"""BCF, the binary form of VCF, from and to text; htslib does the work."""
+"""BCF, the binary form of VCF, to and from text by htslib."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from findna.files import STDIN, BadInput, log, no_room
 
 
 class NoBcf(BadInput):
-    """Rows that are VCF and cannot be BCF."""
+    """VCF rows that cannot be written as BCF."""
 
 
 @contextmanager
 def quiet_htslib() -> Iterator[None]:
-    """Keep htslib from writing to standard error; what fails still raises."""
+    """Keep htslib from writing to standard error; failures still raise."""
     before = pysam.set_verbosity(0)
     try:
         yield
@@ -33,7 +33,7 @@ def quiet_htslib() -> Iterator[None]:
 
 @contextmanager
 def bcf_lines(stream: BufferedIOBase, path: str | Path) -> Iterator[Iterator[str]]:
-    """The lines of a BCF as text; one that comes through a pipe is set down first, unpacked."""
+    """The lines of a BCF as text; one from a pipe is first written to a file, unpacked."""
     with quiet_htslib(), tempfile.TemporaryDirectory() as folder:
         file = Path(path)
         if str(path) == STDIN or not file.is_file():
@@ -64,8 +64,8 @@ def _record_lines(file: Path, path: str | Path, folder: Path) -> Iterator[str]:
 
 
 def _lines_as_they_are(file: Path, folder: Path) -> Iterator[str]:
-    """The lines of a BCF that holds bytes which are no UTF-8; they stay as surrogates. pysam cannot
-    say such a row, so that htslib writes the whole text.
+    """The lines of a BCF with bytes that are not UTF-8, kept as surrogates. pysam cannot format
+    such a row, so htslib writes the whole text.
     """
     text = folder / "text.vcf"
     pysam.bcftools.view("--no-version", "-Ov", "-o", str(text), str(file), catch_stdout=False)
@@ -75,10 +75,10 @@ def _lines_as_they_are(file: Path, folder: Path) -> Iterator[str]:
 
 
 def vcf_to_bcf(text: Path, bcf: Path) -> None:
-    """Write a VCF whose header declares all that its rows use as BCF.
+    """Write a VCF as BCF; its header must declare everything that its rows use.
 
-    htslib says on standard error what it changes, but for a value that is no number where the
-    header promises one: it silently becomes missing. Rows it cannot write raise `NoBcf`.
+    htslib reports on standard error what it changes, except for a non-numeric value where the
+    header declares a number: that silently becomes missing. Rows it cannot write raise `NoBcf`.
     """
     log.info("BCF holds values as the header types them; .vcf.gz keeps every byte of the input")
     # pysam's own writer adds an END that the header lacks to rows with symbolic alleles.

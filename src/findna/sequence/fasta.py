@@ -1,7 +1,7 @@
-"""A streaming FASTA reader over bytes: flat memory, and a record and line for every error.
+"""A streaming FASTA reader over bytes: constant memory, and record and line in every error.
 
-Libraries that read FASTA lose the line numbers or the case, or ask for an index; a table of 256
-bytes does letters to codes as fast as memory allows.
+Libraries that read FASTA lose line numbers or case, or need an index; a table of 256 bytes
+translates characters to codes at the speed of memory.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ _BLANK = b"\n\r \t"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of one record: bytes of `alphabet.READING_TABLE`; `first` opens the record, and its
-    `title` is the whole header line.
-
-    Every record has at least one piece; only the opening piece may be empty.
+    """A part of one record: bytes translated by `alphabet.READING_TABLE`. The `first` piece of a
+    record has no bases; its `title` is the whole header line.
     """
 
     record: str
@@ -39,10 +37,10 @@ class Piece:
 def read_pieces(
     stream: io.BufferedIOBase, source: str | Path, chunk_size: int = CHUNK
 ) -> Iterator[Piece]:
-    """The records of a FASTA stream in pieces of at most `chunk_size` letters.
+    """The records of a FASTA stream in pieces of at most `chunk_size` bases.
 
-    Line ends may be LF or CRLF, lines of any length, blank lines anywhere. `BadInput`: no FASTA,
-    nothing in it, a header without a name, a record without letters, an unknown letter.
+    Line ends may be LF or CRLF, lines of any length, blank lines anywhere. `BadInput`: not a FASTA,
+    an empty file, a header without a name, an empty record, an unknown character.
     """
     record, header_line, length = "", 0, 0
     for is_header, raw, line in _spans(stream, chunk_size):
@@ -71,7 +69,7 @@ def read_pieces(
 
 
 def _spans(stream: io.BufferedIOBase, chunk_size: int) -> Iterator[tuple[bool, bytes, int]]:
-    """Cut a stream into (is it a header, its bytes without the mark, line it begins on)."""
+    """Cut a stream into (is a header, bytes without the >, line number of the first byte)."""
     line, line_start, header = 1, True, None
     for chunk in _chunks(stream, chunk_size):
         here = 0
@@ -95,7 +93,7 @@ def _spans(stream: io.BufferedIOBase, chunk_size: int) -> Iterator[tuple[bool, b
 
 
 def _chunks(stream: io.BufferedIOBase, size: int) -> Iterator[bytes]:
-    """Blocks of `size` bytes; the first is never shorter than a byte-order mark it starts with."""
+    """Blocks of `size` bytes, without a byte-order mark at the start."""
     first = stream.read(max(size, len(BOM_UTF8)))
     yield first.removeprefix(BOM_UTF8)
     while chunk := stream.read(size):
@@ -159,7 +157,9 @@ def _not_fasta(raw: bytes, source: str | Path, line: int) -> BadInput:
 def _unknown(
     raw: bytes, index: int, before: int, source: str | Path, record: str, line: int
 ) -> BadInput:
-    """The error for letter `index` of a span that opens on `line`, `before` letters in."""
+    """The error for base `index` of a span that begins on `line`, `before` bases into the
+    record.
+    """
     kept = ~np.isin(np.frombuffer(raw, dtype=np.uint8), np.frombuffer(_BLANK, dtype=np.uint8))
     place = int(np.flatnonzero(kept)[index])
     return unknown_letter(

@@ -1,7 +1,7 @@
-"""A genome: named records over a memory map, and places in it.
+"""A genome: named records over a memory map, addressed by their coordinates.
 
-Opening indexes the FASTA once (see `store`); afterwards only what is read is touched, so that a
-genome of any size costs next to no memory and every process shares the same pages.
+Opening a FASTA indexes it once (see `store`). After that, only the bytes that are read are loaded:
+a genome of any size takes almost no memory, and processes share its pages.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _MITOCHONDRION = {"M", "MT", "MITO"}
 
 
 class Fetched(NamedTuple):
-    """Bases of a place, in reading direction: codes uint8 (L,), soft and inside bool (L,).
+    """Bases of an interval, in reading direction: codes uint8 (L,), soft and inside bool (L,).
 
-    Where `inside` is False the genome has nothing (past an end, between regions) and codes say N.
+    Where `inside` is False (past an end, between regions) the genome has no base; the code is N.
     """
 
     codes: Codes
@@ -46,15 +46,16 @@ class Fetched(NamedTuple):
 class Genome:
     """R records of one or more FASTA files; see `open`.
 
-    Attributes: `names`, `lengths`, `offsets` (R,) of the records in the store, where they lie back
-    to back; `chroms`, `starts`, `ends` (R,), their place in the source genome (an ordinary FASTA:
-    the name itself, from 0; `mapped` says which); `store` (total,), bytes of code | SOFT_BIT, on
-    disk; `n_runs` and `soft_runs` (K, 2), store offsets of N and lower case; `digest` of names and
-    letters, case ignored; `letter_counts`; `total` bases; `files` as given; `source`, printable.
+    Attributes: `names`, `lengths`, `offsets` (R,) of the records in the store, where they are
+    concatenated; `chroms`, `starts`, `ends` (R,), their source coordinates (in an ordinary FASTA a
+    record is its own chromosome, from 0; `mapped` is True for a region FASTA); `store` (total,),
+    bytes of code | SOFT_BIT, on disk; `n_runs` and `soft_runs` (K, 2), store offsets of N and lower
+    case; `digest` of names and sequence, case ignored; `letter_counts`; `total` bases; `files` as
+    given; `source`, printable.
     """
 
     def __init__(self, store: Store, places: Places, files: Sequence[str]) -> None:
-        """Use `Genome.open`; this takes what it found."""
+        """Use `Genome.open`."""
         self._store, self._places = store, places
         self.names, self.lengths = store.names, store.lengths
         self.offsets: Integers = np.cumsum(self.lengths) - self.lengths
@@ -79,11 +80,11 @@ class Genome:
     ) -> Self:
         """Open FASTA files (plain, gzip, bgzip, "-" for standard input) as one genome.
 
-        `regions` says how records that are cut regions are placed: "auto", "off", "0-based",
-        "1-based" (how their headers count), or the path of a table with columns chrom, start, end,
-        0-based half-open, in record order or with a column name. "auto" takes the table beside a
-        FASTA, FILE.regions.tsv, and without one the headers. Raises `BadInput` for whatever is
-        wrong with a file, naming record and line.
+        `regions` says how the records of a region FASTA get their source coordinates: "auto",
+        "off", "0-based" or "1-based" (how their headers count), or the path of a table with columns
+        chrom, start, end, 0-based half-open, in record order or with a column name. "auto" takes
+        the table next to a FASTA, FILE.regions.tsv, else the headers. Raises `BadInput`, with
+        record and line, for whatever is wrong with a file.
         """
         given = several(paths)
         if not given:
@@ -108,26 +109,26 @@ class Genome:
 
     @classmethod
     def of(cls, given: Self | str | Path | Sequence[str | Path] | None) -> Self | None:
-        """A genome as a function gets it: opened before, FASTA files, or none."""
+        """A genome as functions accept it: an open one as it is, FASTA files opened, or None."""
         if given is None or isinstance(given, cls):
             return given
         return cls.open(cast(str | Path | Sequence[str | Path], given))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A worker process opens the same files again instead of receiving the bases."""
+        """Pickled by reference: a worker process opens the same files again."""
         return _reopen, (self._store.folder, self._places, self.files)
 
     def records_of(self, chrom: str) -> Integers:
-        """Numbers (K,) of the records that lie on a source chromosome, in file order."""
+        """Numbers (K,) of the records of a source chromosome, in file order."""
         return self._records[self.resolve(chrom)]
 
     def touched_by(self, chrom: str, start: int, end: int) -> Integers:
-        """Numbers (K,) of the records that have bases in [start, end) of a source chromosome."""
+        """Numbers (K,) of the records that overlap [start, end) of a source chromosome."""
         records = self.records_of(chrom)
         return records[(self.starts[records] < end) & (self.ends[records] > start)]
 
     def last_of(self, chrom: str) -> int:
-        """Where the last record of a source chromosome ends there, not included."""
+        """End, exclusive, of the last record of a source chromosome."""
         return int(self.ends[self.records_of(chrom)].max())
 
     @property
@@ -137,12 +138,12 @@ class Genome:
 
     @property
     def shifts(self) -> Integers:
-        """What turns a store offset in each record into a place on its source chromosome, (R,)."""
+        """What to add to a store offset in each record to get its source coordinate, (R,)."""
         return self.starts - self.offsets
 
     @property
     def placing(self) -> str | None:
-        """Digest of where regions lie in their source genome; None for an ordinary FASTA."""
+        """Digest of the source coordinates of a region FASTA; None for an ordinary FASTA."""
         if not self.mapped:
             return None
         told = json.dumps([self.chroms, self.starts.tolist()])
@@ -150,7 +151,7 @@ class Genome:
 
     @property
     def soft_masking(self) -> str:
-        """Digest of where lower case lies, which `digest` ignores."""
+        """Digest of the lower-case runs, which `digest` ignores."""
         return f"sha256:{hashlib.sha256(self.soft_runs.data).hexdigest()}"
 
     def record_at(self, offsets: Integers) -> Integers:
@@ -165,8 +166,8 @@ class Genome:
     def fetch(self, chrom: str, start: int, end: int, strand: str = "+") -> Fetched:
         """The bases of [start, end) of a source chromosome; strand "-" is reverse-complemented.
 
-        Beyond the chromosome and between regions stands N, with `inside` False; where regions
-        overlap the first one answers. Raises `BadInput` for an unknown chromosome.
+        Past the ends of the chromosome and between regions the code is N, with `inside` False;
+        where regions overlap, the first one is read. Raises `BadInput` for an unknown chromosome.
         """
         if end < start or strand not in ("+", "-", "."):
             raise ValueError(f"not a place: {chrom}:{start}-{end} {strand}")
@@ -180,7 +181,9 @@ class Genome:
         return Fetched(codes, soft, inside)
 
     def _copy(self, record: int, start: int, stored: Codes, inside: Flags) -> None:
-        """Fill the part of a fetch from `start` that `record` has and no record before it had."""
+        """Fill in the bases that `record` has and no earlier record had; `stored` begins at
+        `start`.
+        """
         first, length = int(self.starts[record]), int(self.lengths[record])
         low, high = max(start, first), min(start + stored.size, first + length)
         offset = int(self.offsets[record]) - first
@@ -190,9 +193,9 @@ class Genome:
         inside[here] = True
 
     def resolve(self, chrom: str) -> str:
-        """The genome's own name of a chromosome: exact, else with chr and M/MT matched.
+        """The genome's own name of a chromosome: exact, else ignoring chr and M/MT differences.
 
-        Says once a genome that names were matched. `BadInput` if nothing does.
+        The first inexact match is logged. `BadInput` if nothing matches.
         """
         found = self._find(chrom)
         if found is None:
@@ -204,9 +207,10 @@ class Genome:
         return found
 
     def resolve_all(self, chroms: Iterable[str], *, source: str) -> dict[str, str]:
-        """Each name -> the genome's own; names it lacks are left out.
+        """Each name -> the genome's own name; names that it lacks are left out.
 
-        If it lacks them all, `BadInput` shows the first five of both; `source` gave the names.
+        If it lacks them all, `BadInput` shows the first five of both, with `source`, where the
+        names came from.
         """
         asked = list(dict.fromkeys(chroms))
         found = {chrom: name for chrom in asked if (name := self._find(chrom)) is not None}
@@ -235,7 +239,7 @@ class Genome:
 
 
 def _placing(files: Sequence[str], regions: str | Path) -> RegionHeaders | Path:
-    """How records are placed, or by which table."""
+    """How the headers of records count, or the table of their source coordinates."""
     if regions != "auto":
         return cast(RegionHeaders, regions) if regions in get_args(RegionHeaders) else Path(regions)
     tables = [path for path in (Path(f"{file}.regions.tsv") for file in files) if path.is_file()]
@@ -271,13 +275,13 @@ def by_chromosome(chroms: Iterable[str]) -> dict[str, Integers]:
 
 
 def _alias(chrom: str) -> str:
-    """What remains of a name without the habits of its source: chr1, Chr1 and 1; chrM and MT."""
+    """A name without the conventions of its source: chr1, Chr1 and 1 agree, as do chrM and MT."""
     bare = _CHR.sub("", chrom, count=1) if _CHR.match(chrom) else chrom
     return "MT" if bare.upper() in _MITOCHONDRION else bare.upper()
 
 
 def _unique_aliases(chroms: Iterable[str]) -> dict[str, str]:
-    """Alias -> name, without the aliases that two names share."""
+    """Alias -> name, for the aliases of one name only."""
     names: dict[str, list[str]] = {}
     for chrom in chroms:
         names.setdefault(_alias(chrom), []).append(chrom)

@@ -1,4 +1,4 @@
-"""Sequences as functions are given them: a file, regions, a data frame, records, or text."""
+"""Sequences in every form that functions accept: a file, regions, a data frame, records, text."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ def records_from(
     sequence_column: str | None = None,
     id_column: str | None = None,
 ) -> Iterator[Record]:
-    """The records of a file ("-": standard input), of a region (chr7:1,001-2,000, 1-based closed),
-    of a data frame, or of what a notebook holds: records, regions, or sequences as text, which are
-    called by their number, from 1.
+    """The records of a file ("-": standard input), a region (chr7:1,001-2,000, 1-based closed), a
+    data frame, or a list of records, regions or sequences as text. The id of a bare sequence is
+    its number, from 1.
 
     Raises:
-        BadInput: as `read_records` and `region_record`; a sequence that is empty or holds an
-            unknown letter.
+        BadInput: as `read_records` and `region_record`; an empty sequence or an unknown character.
     """
     if isinstance(inputs, pd.DataFrame):
         return _rows(inputs, genome, sequence_column, id_column)
@@ -46,18 +45,18 @@ def records_from(
 
 
 def region_record(text: str, genome: Genome | None) -> Record:
-    """The record of a region as people write it, which is also its id.
+    """The record of a region, 1-based closed; its text is the id.
 
     Raises:
-        BadInput: there is no genome, or it has no such chromosome or nothing there. A genome of
-            cut regions may have a part of it only, as of a row of a BED, and N stands for the rest.
+        BadInput: no genome, no such chromosome, or no base there. A region FASTA may have only part
+            of the region; the rest is N.
     """
     region = parse_region(text)
     if genome is None:
         raise BadInput(f"the region {text!r} needs a genome", remedy="give its FASTA with -g")
     chrom = genome.resolve(region.chrom)
     last = genome.last_of(chrom)
-    # Asked before letters are fetched: a mistyped end may lie terabytes away.
+    # Checked before fetching: a mistyped end may be terabytes away.
     there = region.start < last and region.end <= last + (BEYOND_REGIONS if genome.mapped else 0)
     codes, _, inside = genome.fetch(chrom, region.start, region.end if there else region.start)
     if not inside.any():
@@ -98,7 +97,7 @@ def _numbered(inputs: Iterable[Record | str], genome: Genome | None) -> Iterator
         if isinstance(given, Record):
             record = given
         elif isinstance(given, str) and ":" in given:
-            # Never a letter of a sequence: a region that is mistyped is refused as a region.
+            # A colon is never part of a sequence: a mistyped region is refused as a region.
             record = region_record(given, genome)
         else:
             record, found = _record(str(row), given)
@@ -110,7 +109,7 @@ def _numbered(inputs: Iterable[Record | str], genome: Genome | None) -> Iterator
 
 
 def _record(name: str, letters: object) -> tuple[Record, LetterCounts]:
-    """A record as a cell of a file would give it."""
+    """The record of one cell, as a table file would give it."""
     bare = letters.strip() if isinstance(letters, str) else None
     if bare is None or bare in MISSING:
         problem = f"{letters!r} is no sequence" if bare is None else "the sequence is empty"

@@ -1,8 +1,8 @@
 """Intervals: BED files, and arithmetic on runs.
 
 A BED is a data frame in source coordinates; *runs* are int64 (K, 2), half-open offsets in the
-store of a genome, sorted. Records lie back to back in a store, so runs that merely touch are two
-runs: joining them could make one window of two chromosomes.
+store of a genome, sorted. Records are concatenated in a store, so runs that merely touch stay two
+runs: joining them could give a window across two chromosomes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from findna.files import BadInput, log, open_bytes, printable
 from findna.sequence.genome import Genome
 from findna.sequence.regions import Integers, parse_region, refuse_far
 
-# Column of a BED data frame with the line each row was read from, for errors further on.
+# Column of a BED data frame with the line number of each row, for later error messages.
 LINE = "line number"
 _COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
 GFF_TO_BED = (
@@ -28,10 +28,10 @@ GFF_TO_BED = (
     " OLD.gff > NEW.bed"
 )
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand")
-# Bases an interval may reach beyond the last region of a chromosome that only regions stand for:
-# a whole chromosome may be asked for, but not terabytes of N for a mistyped end.
+# Bases that an interval may extend past the last region of a chromosome in a region FASTA: a whole
+# chromosome may be requested, but not terabytes of N for a mistyped end.
 BEYOND_REGIONS = 1 << 31
-# Rows that become columns together: lists of strings take ten times the memory of a column.
+# Rows turned into columns at a time: lists of strings take ten times the memory of a column.
 _BLOCK = 1 << 16
 _WHOLE_NUMBERS = re.compile(r"-?[0-9]{1,18}(,-?[0-9]{1,18})*")
 _NO_ROW = re.compile(r"\s*$|#|track(\s|$)|browser(\s|$)")
@@ -45,17 +45,17 @@ def read_bed(path: str | Path) -> pd.DataFrame:
     """A BED file, or standard input for "-", gzip or not, as a data frame in file order.
 
     Columns: chrom str, start and end int64 (0-based half-open), name, score, strand ("." where the
-    file has none), then further columns as read, as str, and `LINE`. Comments, track and browser
-    lines are skipped; a line `#chrom start end ...` before the rows names the columns. `BadInput`
-    with the line number for a row that is none.
+    file has none), then further columns as str, and `LINE`. Comments, track and browser lines are
+    skipped; a line `#chrom start end ...` before the rows names the columns. `BadInput` with the
+    line number for an invalid row.
     """
     with open_bytes(path) as stream:
         return bed_from(stream, path)
 
 
 def regions_bed(regions: Sequence[str]) -> pd.DataFrame:
-    """Regions as people write them, chr7:1,001-2,000, as a data frame like that of `read_bed`; they
-    stand in line 0.
+    """Regions, chr7:1,001-2,000 (1-based closed), as a data frame like that of `read_bed`, with
+    line number 0.
     """
     parsed = [parse_region(text) for text in regions]
     for text, region in zip(regions, parsed, strict=True):
@@ -67,17 +67,17 @@ def regions_bed(regions: Sequence[str]) -> pd.DataFrame:
 
 
 def is_region(text: str | Path) -> bool:
-    """Whether this is a region as people write it, and not a file."""
+    """Whether this is a region such as chr7:1,001-2,000, and not an existing file."""
     return ":" in str(text) and not Path(text).exists()
 
 
 def is_no_row(line: str) -> bool:
-    """Whether a BED passes over this line: a comment, what browsers read, nothing."""
+    """Whether a BED reader skips this line: a comment, a track or browser line, an empty one."""
     return bool(_NO_ROW.match(line))
 
 
 def names_columns(line: str) -> bool:
-    """Whether a line is a header that names the columns of a BED."""
+    """Whether a line is a header with the column names of a BED."""
     return bool(_HEADER.match(line))
 
 
@@ -90,7 +90,7 @@ def is_bed_line(line: str) -> bool:
 def is_gff_line(line: str) -> bool:
     """Whether a line has start and end where a GFF or GTF has them, and a BED has not."""
     cells = line.split("\t")
-    # Of a BED of nine columns the fourth and fifth, name and score, may be numbers too.
+    # In a BED of nine columns, name and score (4 and 5) may be numbers too.
     whole = len(cells) == 9 and cells[3].isdecimal() and cells[4].isdecimal()
     return whole and not is_bed_line(line)
 
@@ -131,12 +131,12 @@ def _text_lines(stream: io.BufferedIOBase, source: str | Path) -> Iterator[tuple
 
 
 def cells_of(line: str) -> list[str]:
-    """Tab-separated as in the specification; the spaces UCSC also allows where there is no tab."""
+    """Cells separated by tabs as specified, or by spaces, as UCSC allows, if there is no tab."""
     return line.split("\t") if "\t" in line else line.split()
 
 
 def _column_names(header: list[str], line: int, source: str | Path) -> list[str]:
-    """Those of a BED in lower case, as the rest of findna knows them; others as they stand."""
+    """Column names of a header: standard BED names in lower case, others unchanged."""
     further = [name.lower() if name.lower() in BED_COLUMNS else name for name in header[3:]]
     names = [*BED_COLUMNS[:3], *further]
     twice = [name for name in names if names.count(name) > 1]
@@ -147,7 +147,7 @@ def _column_names(header: list[str], line: int, source: str | Path) -> list[str]
 
 
 def _usual_names(width: int) -> list[str]:
-    """The names of the first columns of a BED, at least three."""
+    """The standard names of the first `width` columns of a BED, at least three."""
     names = [*BED_COLUMNS, *(f"column_{number}" for number in range(7, width + 1))]
     return names[: max(3, width)]
 
@@ -184,7 +184,7 @@ def _bed_frame(
 def _whole_numbers(texts: list[str], column: str, lines: list[int], source: str | Path) -> Integers:
     if not texts:
         return np.empty(0, dtype=np.int64)
-    # One match over all rows: a test and an int() for each would double the time of reading.
+    # One match over all rows: checking and converting each would double the reading time.
     joined = ",".join(texts)
     if joined.count(",") == len(texts) - 1 and _WHOLE_NUMBERS.fullmatch(joined):
         return np.fromstring(joined, dtype=np.int64, sep=",")
@@ -207,7 +207,7 @@ def _refuse_rows(
     if wrong.any():
         row = bed.iloc[int(np.argmax(wrong))]
         line = row.get(LINE)
-        # What was typed counts from 1, and is said as it was typed.
+        # A typed region (line 0) counts from 1 and is shown as typed.
         place = row["name"] if line == 0 else f"{row['chrom']}:{row['start']}-{row['end']}"
         raise BadInput(
             f"{place}: {problem}", file=source, line=int(line) if line else None, remedy=remedy
@@ -217,9 +217,9 @@ def _refuse_rows(
 def refuse_off_the_end(
     genome: Genome, bed: pd.DataFrame, names: dict[str, str], source: str | Path
 ) -> None:
-    """Refuse a row that ends beyond its chromosome; `names` are those of `genome.resolve_all`.
+    """Refuse a row that ends past its chromosome; `names` are those of `genome.resolve_all`.
 
-    Where a chromosome ends that only regions stand for is not known, but near the last of them.
+    The true end of a chromosome in a region FASTA is unknown: the limit is generous there.
     """
     ends = {asked: genome.last_of(name) for asked, name in names.items()}
     limit = bed["chrom"].map(ends).fillna(np.iinfo(np.int64).max).to_numpy()
@@ -233,8 +233,8 @@ def refuse_off_the_end(
 
 
 def refuse_unknown(genome: Genome, bed: pd.DataFrame, source: str | Path) -> dict[str, str]:
-    """The genome's own name of each chromosome; refuse a row that is empty, or that lies on none of
-    its chromosomes or beyond the end of one.
+    """The genome's own name of each chromosome; refuse a row that is empty, on an unknown
+    chromosome, or past the end of one.
     """
     names = genome.resolve_all(bed["chrom"], source=str(source))
     refuse_off_the_end(genome, bed, names, source)
@@ -244,18 +244,18 @@ def refuse_unknown(genome: Genome, bed: pd.DataFrame, source: str | Path) -> dic
 
 
 def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Integers:
-    """The runs (K, 2) of store offsets that the rows of a BED cover: sorted, joined in a record.
+    """The runs (K, 2) of store offsets that the rows of a BED cover: sorted, merged within records.
 
-    Names are matched as in `Genome.resolve`. A row beyond its chromosome raises `BadInput`, and so
-    does a BED that names no chromosome of the genome; rows on chromosomes the genome lacks, and
-    what lies outside the regions of a region FASTA, are left out and counted aloud.
+    Names are matched as in `Genome.resolve`. `BadInput`: a row past the end of its chromosome, or
+    a BED with no chromosome of the genome. Rows on other chromosomes, and what lies outside the
+    regions of a region FASTA, are dropped with a warning.
     """
     names = genome.resolve_all(bed["chrom"], source=str(source))
     refuse_off_the_end(genome, bed, names, source)
     runs: list[Integers] = [np.empty((0, 2), dtype=np.int64)]
     answered = np.zeros(len(bed), dtype=np.int64)
     whole = np.zeros(len(bed), dtype=np.bool_)
-    # Put together under the genome's name: a BED may call a chromosome chr1 here and 1 there.
+    # Grouped by the genome's name: a BED may call a chromosome chr1 in one row and 1 in another.
     for chrom, rows in bed.groupby(bed["chrom"].map(names), sort=False).indices.items():
         spans = bed[["start", "end"]].to_numpy()[rows]
         whole[rows] = _within_records(genome, str(chrom), spans)
@@ -271,7 +271,7 @@ def to_store(genome: Genome, bed: pd.DataFrame, *, source: str | Path) -> Intege
 
 
 def _within_records(genome: Genome, chrom: str, spans: Integers) -> NDArray[np.bool_]:
-    """Whether each span (n, 2) lies in the records of a chromosome, of which some may touch."""
+    """Whether each span (n, 2) lies within the records of a chromosome; records may touch."""
     records = genome.records_of(chrom)
     known = merge(np.stack([genome.starts[records], genome.ends[records]], 1), touching=True)
     at = np.searchsorted(known[:, 0], spans[:, 0], side="right") - 1
@@ -306,14 +306,14 @@ def _tell_left_out(
 
 
 def bases_in(runs: Integers) -> int:
-    """How many bases runs (K, 2) hold together; those of overlapping ones count twice."""
+    """Total bases of runs (K, 2); overlapping ones count twice."""
     return int((runs[:, 1] - runs[:, 0]).sum())
 
 
 def merge(runs: Integers, touching: bool = False) -> Integers:
-    """Runs (K, 2) in any order, sorted and with overlapping ones joined; empty ones vanish.
+    """Runs (K, 2) in any order, sorted, with overlapping ones merged and empty ones dropped.
 
-    Runs that only touch are joined if `touching`: right within one record, wrong across two.
+    Runs that only touch are merged if `touching`: right within one record, wrong across two.
     """
     runs = _as_runs(runs)
     if not len(runs):
@@ -327,7 +327,7 @@ def merge(runs: Integers, touching: bool = False) -> Integers:
 
 
 def intersect(runs: Integers, other: Integers) -> Integers:
-    """What lies in both; the borders of either, also where runs touch, stay borders."""
+    """The intersection, (K, 2); the borders of either, also where runs touch, stay borders."""
     runs, other = merge(runs), merge(other)
     low = np.searchsorted(other[:, 1], runs[:, 0], side="right")
     high = np.searchsorted(other[:, 0], runs[:, 1], side="left")
@@ -340,7 +340,7 @@ def intersect(runs: Integers, other: Integers) -> Integers:
 
 
 def subtract(runs: Integers, minus: Integers) -> Integers:
-    """What lies in `runs` and not in `minus`; the borders of `runs` stay borders."""
+    """`runs` without `minus`, (K, 2); the borders of `runs` stay borders."""
     minus = merge(minus, touching=True)
     limits = np.iinfo(np.int64)
     starts = np.concatenate([[limits.min], minus[:, 1]])

@@ -1,4 +1,4 @@
-"""Tables whose rows are places in a genome, told by columns of chromosome, start and end."""
+"""Tables whose rows are intervals of a genome, with columns of chromosome, start and end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def strand_words(
     lines: Sequence[int],
     source: str | Path,
 ) -> list[str]:
-    """The strand of each row as a BED writes it, "." where that is not known."""
+    """The strand of each row, +, - or "." where it is unknown."""
     column = first_named(columns, ("strand",))
     words = ["."] * len(cells) if column is None else _words(columns, cells, column)
     for word, name, line in zip(words, ids, lines, strict=True):
@@ -52,11 +52,11 @@ def bed_of_places(
     lines: Sequence[int],
     source: str | Path,
 ) -> pd.DataFrame:
-    """The places of rows, chrom, start, end (0-based half-open) and strand, as a data frame like
+    """The intervals of rows, chrom, start, end (0-based half-open) and strand, as a data frame like
     that of `read_bed`, named by `ids`.
 
     Raises:
-        BadInput: a row that is no place; ValueError if there are no such columns.
+        BadInput: a row that is not an interval; ValueError if there are no such columns.
     """
     named = place_columns(columns)
     if named is None:

@@ -1,6 +1,6 @@
-"""Sequences one after another: from FASTA, FASTQ, tables, and BED with a genome.
+"""Streams of sequences: from FASTA, FASTQ, tables, and BED with a genome.
 
-Order and number of rows are kept: every record is answered or refused with its line.
+Order and number of rows are kept: every record is returned, or refused with its line number.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SNIFFED = 1 << 12
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One sequence, codes uint8 (L,) in reading direction; its place if it was cut from a genome.
+    """One sequence, codes uint8 (L,) in reading direction, with its interval if from a genome.
 
     `start` and `end` are 0-based half-open, `strand` is "+", "-" or "."; `title` is the whole
     header line of a FASTA record.
@@ -79,14 +79,14 @@ def read_records(
 ) -> Iterator[Record]:
     """The records of a file ("-": standard input), gzip or not, one at a time in file order.
 
-    The format is told from the content (`format` overrides): FASTA, FASTQ, a table (CSV, TSV,
-    parquet), or a BED, which needs `genome`; where a column is named it is a table. A table's
-    columns of sequences and of names go by their usual names unless given, and rows may be places
-    (chrom, start, end; 0-based half-open) of `genome`; without a name a row is
-    called by its number, from 1, and a BED row chrom:start-end, 0-based half-open. IUPAC letters
-    become N, U becomes T, and both are counted aloud at the end. A file without a byte holds no
-    record. `BadInput`: an unknown letter, an empty sequence, a place off the genome, and all that
-    is wrong with a file.
+    The format is detected from the content (`format` overrides): FASTA, FASTQ, a table (CSV, TSV,
+    parquet), or a BED, which needs `genome`; if a column is given it is a table. The sequence and
+    id columns of a table are found by their usual names unless given; its rows may be intervals of
+    `genome` (chrom, start, end; 0-based half-open). Without a name, the id of a row is its number,
+    from 1, and that of a BED row is chrom:start-end, 0-based half-open. IUPAC codes become N, U
+    becomes T, and both counts are logged at the end. An empty file has no records. `BadInput`: an
+    unknown character, an empty sequence, an interval off the genome, and anything else that is
+    wrong with a file.
     """
     with open_bytes(path) as stream:
         if format == "auto" and not stream.peek(1):
@@ -106,7 +106,7 @@ def read_records(
 
 
 def _with_columns(kind: str, path: str | Path) -> Literal["table"]:
-    """The format of a file of which a column is named."""
+    """The format of a file of which a column was given."""
     if kind not in ("fasta", "fastq"):
         return "table"
     raise BadInput(
@@ -120,7 +120,7 @@ _ALIGNED = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 
 
 def refuse_without_sequences(kind: str, path: str | Path) -> None:
-    """`BadInput` with a way on if `kind`, as `format_of` tells it, holds no sequences."""
+    """`BadInput` with a remedy if `kind`, a format of `format_of`, has no sequences."""
     if kind == "vcf":
         raise BadInput(
             "is a VCF or BCF: it holds variants, not sequences",
@@ -146,7 +146,9 @@ _VARIANTS = re.compile(r"#?chrom\tpos\t", re.IGNORECASE)
 def format_of(
     stream: io.BufferedReader, path: str | Path
 ) -> Literal["fasta", "fastq", "table", "bed", "vcf", "gff", "sam", "genbank"]:
-    """The format of a file, by content first, since extensions lie more often; nothing is read."""
+    """The format of a file, by content before extension, which is wrong more often. The stream is
+    only peeked at.
+    """
     seen = stream.peek(_SNIFFED)[:_SNIFFED]
     start = seen.removeprefix(BOM_UTF8).lstrip()
     if start.startswith(b">"):
@@ -161,40 +163,40 @@ def format_of(
         return "table"
     lines = start.decode("utf-8", "replace").splitlines() or [""]
     if len(lines) > 1 and len(seen) >= _SNIFFED:
-        lines.pop()  # where the peek ends, in the middle of it
+        lines.pop()  # cut off by the end of the peek
     row = next((line for line in lines if not is_no_row(line)), None)
     if start.startswith(b"##gff-version") or (row is not None and is_gff_line(row)):
         return "gff"
     if ".bed" in PurePath(path).suffixes:
         return "bed"
-    # Of variants, whose second column is a place and whose third may be a number.
+    # A table of variants: its second column is a position, and its third may be a number.
     if _VARIANTS.match(lines[0]):
         return "table"
-    # A chromosome may be called seq: a line of coordinates is no header.
+    # A chromosome may be called seq: a line with coordinates is not a header.
     if names_sequences(lines[0]) and not is_bed_line(lines[0]):
         return "table"
     if row is not None:
-        # What follows a header of other names is a table, however its cells look.
+        # After a header with other names it is a table, whatever its cells look like.
         return "bed" if is_bed_line(row) or names_columns(row) else "table"
-    # A table has one header, of several cells; other comments stand before intervals only.
+    # A table has one header, of several cells; only a BED has other comments before its rows.
     commented = len(lines) > 1 or (lines[0] and not re.search("[\t;,]", lines[0]))
     return "bed" if commented else "table"
 
 
 def span_of(shortest: int, longest: int) -> str:
-    """Lengths in words: "64 to 512 bp", or the one there is."""
+    """A range of lengths as text: "64 to 512 bp", or "64 bp" if both are equal."""
     return f"{shortest:,} bp" if shortest == longest else f"{shortest:,} to {longest:,} bp"
 
 
 class SequenceReader:
-    """Encodes the sequences of one source, refuses empty ones and counts changed letters."""
+    """Encodes the sequences of one source, refuses empty ones and counts changed characters."""
 
     def __init__(self, source: str | Path) -> None:
         self.source = source
         self.counts = LetterCounts()
 
     def encode(self, letters: str | bytes, record: str, line: int) -> Codes:
-        """Codes of the sequence that stands at `line`."""
+        """Codes of the sequence on `line`."""
         if not letters:
             raise BadInput(
                 "the sequence is empty",
@@ -208,12 +210,12 @@ class SequenceReader:
         return codes
 
     def encode_cell(self, cell: str, record: str, line: int) -> Codes:
-        """Codes of a cell of a table, where a word for nothing is no sequence."""
+        """Codes of a table cell; NA and its synonyms are an empty sequence."""
         letters = cell.strip()
         return self.encode("" if letters in MISSING else letters, record, line)
 
     def close(self) -> None:
-        """Say what was changed."""
+        """Log what was changed."""
         tell_counts(self.counts, str(self.source))
 
 
@@ -233,7 +235,7 @@ def _fasta_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Re
 
 
 def _fastq_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Record]:
-    """Records of four lines each, as sequencers write them."""
+    """Records of four lines each, the form that sequencers write."""
     reader, line = SequenceReader(source), 1
     while header := stream.readline():
         if header.strip():
@@ -277,7 +279,7 @@ def _table_records(
 
 
 def holds_places(columns: Sequence[str]) -> bool:
-    """Whether the rows of a table are places in a genome, and no sequences."""
+    """Whether the rows of a table are intervals of a genome, and not sequences."""
     return place_columns(columns) is not None and usual_sequence_column(columns) is None
 
 
@@ -289,7 +291,9 @@ def placed_records(
     genome: Genome,
     source: str | Path,
 ) -> Iterator[Record]:
-    """The sequences of rows that are places: chromosome, start, end (0-based half-open), strand."""
+    """The sequences of rows that are intervals: chromosome, start, end (0-based half-open),
+    strand.
+    """
     at = find_id_column(columns, name, source)
     ids = ["." if at is None else row[at] for row in cells]
     bed = bed_of_places(columns, cells, ids, lines, source)
@@ -310,9 +314,9 @@ def _bed_records(
 
 
 def bed_records(bed: pd.DataFrame, genome: Genome, source: str | Path) -> Iterator[Record]:
-    """The sequences of the rows of a BED, which is in `source`, in their order.
+    """The sequences of the rows of the BED `source`, in their order.
 
-    `BadInput`: a row that lies off the genome. Rows of which a part does are counted aloud.
+    `BadInput`: a row off the genome. Rows partly off it are counted in a warning.
     """
     partly = 0
     columns = ["chrom", "start", "end", "name", "strand", LINE]

@@ -1,8 +1,8 @@
-"""Places written as text: the regions people type, and FASTA files whose records are regions.
+"""Regions as text: those people type, and region FASTAs, whose headers are regions.
 
-A FASTA of cut regions (headers `>chr10:87000000-91000000`) stands for places of a source genome.
-bedtools writes such headers 0-based half-open, samtools 1-based closed; which one it is shows in
-the lengths of the records, since the two differ by one base.
+A region FASTA (headers `>chr10:87000000-91000000`) holds pieces of a source genome. bedtools
+writes such headers 0-based half-open, samtools 1-based closed; the record lengths show which,
+since the two differ by one base.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Integers = npt.NDArray[np.int64]
 RegionHeaders = Literal["auto", "off", "0-based", "1-based"]
 
 _REGION = re.compile(r"(?P<chrom>\S+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
-# `bedtools getfasta -name` writes the name of the interval before its place, `-s` the strand behind
-# it; what was turned is no piece of its genome.
+# `bedtools getfasta -name` writes the name of the interval before its coordinates, `-s` the strand
+# after them; a reverse-complemented record is not a piece of its genome.
 _HEADER = re.compile(rf"(?:\S*::)?{_REGION.pattern}(?:\(\+\))?")
 _CUT = re.compile(rf"(?:\S*::)?{_REGION.pattern}(?:\((?P<strand>[+.-])\))?")
 _LIKE_REGION = re.compile(r":[\d,]+-[\d,]+")
 _TURNED = re.compile(rf"(?:\S*::)?{_REGION.pattern}\(-\)")
-# No chromosome comes near; what is beyond would overflow where places are reckoned with.
+# No chromosome is nearly as long; larger coordinates would overflow further on.
 _FARTHEST = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A place: 0-based half-open."""
+    """An interval, 0-based half-open."""
 
     chrom: str
     start: int
@@ -44,9 +44,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the R records of a FASTA lie in their source genome.
+    """Source coordinates of the R records of a FASTA.
 
-    `mapped` is False for an ordinary FASTA: there a record is its own chromosome, from 0.
+    `mapped` is False for an ordinary FASTA, where each record is its own chromosome, from 0.
     """
 
     chroms: tuple[str, ...]
@@ -55,7 +55,7 @@ class Places:
 
 
 def parse_region(text: str) -> Region:
-    """`chr7:1,001-2,000` as people and samtools write it, 1-based closed, as a `Region`."""
+    """`chr7:1,001-2,000`, 1-based closed as samtools writes it, as a `Region`."""
     match = _REGION.fullmatch(text.strip())
     remedy = "a region is written chr7:1,001-2,000, counted from 1, both ends included"
     if match is None:
@@ -71,7 +71,7 @@ def parse_region(text: str) -> Region:
 def refuse_far(
     end: int, *, file: str | Path | None = None, record: str | None = None, line: int | None = None
 ) -> None:
-    """`BadInput` if a place ends where no chromosome can."""
+    """`BadInput` if an interval ends where no chromosome can."""
     if end > _FARTHEST:
         raise BadInput(
             f"no chromosome reaches as far as {end:,}",
@@ -83,7 +83,7 @@ def refuse_far(
 
 
 def _as_region(match: re.Match[str]) -> Region:
-    """The two numbers as written, whatever they count from."""
+    """The two numbers as written, 0-based or 1-based."""
     start, end = (int(match[key].replace(",", "") or -1) for key in ("start", "end"))
     return Region(match["chrom"], start, end)
 
@@ -93,9 +93,9 @@ def place_records(
 ) -> Places:
     """Map records to source coordinates by their headers, by a table, or not at all.
 
-    "auto" trusts headers only if every one parses and end − start fits the length of its record,
-    one way for all; "0-based" and "1-based" insist, and a path is a table (see `_read_table`).
-    Two records at the same place are refused.
+    "auto" trusts headers only if all parse and fit the lengths of their records in one of the two
+    conventions; "0-based" and "1-based" require it, and a path is a table (see `_read_table`).
+    Two records with the same coordinates are refused.
     """
     if isinstance(regions, Path):
         places = _from_table(regions, names, lengths)
@@ -197,7 +197,7 @@ def _insist(names: Sequence[str], lengths: Integers, base: int, source: str) -> 
 
 
 def _from_table(path: Path, names: Sequence[str], lengths: Integers) -> Places:
-    """Places from a table with columns name, chrom, start, end, or without name in record order."""
+    """Places from a table with columns chrom, start, end, and name unless in record order."""
     rows = _read_table(path)
     if rows and rows[0][1] is not None:
         rows = _in_order(rows, names, path)
@@ -223,7 +223,7 @@ _Row = tuple[int, str | None, Region]
 
 
 def _in_order(rows: list[_Row], names: Sequence[str], path: Path) -> list[_Row]:
-    """The row of each record; rows of other records are counted aloud."""
+    """The row of each record; the number of other rows is logged."""
     by_name: dict[str | None, _Row] = {}
     for row in rows:
         line, name, _ = row

@@ -1,9 +1,9 @@
-"""The index of a genome on disk: one byte a base, written once, shared by every process.
+"""The index of a genome on disk: one byte per base, written once, shared by every process.
 
-A store is a folder in the cache: `bases.u8` (code | soft-mask bit, records back to back),
+A store is a folder in the cache: `bases.u8` (code | soft-mask bit, records concatenated),
 `n_runs.i64` and `soft_runs.i64` (pairs of store offsets) and `index.json`. It is built in one pass
-with memory for one chunk, in a temporary folder that is renamed when whole, and is named after its
-source files, so that a changed file gets a new store and the old one goes.
+with one chunk in memory, in a temporary folder that is renamed when complete. Its name is a hash
+of its source files: a changed file gets a new store, and the old one is removed.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ _END_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An opened index: R records over `bases` (total,), which stay on disk.
+    """An open index: R records over `bases` (total,), which stay on disk.
 
     `composition` (R, 5) counts A C G T N of each record; runs (K, 2) are half-open store offsets,
-    sorted, and never cross from one record to the next.
+    sorted, and never span two records.
     """
 
     folder: Path
@@ -77,8 +77,8 @@ def open_store(
 ) -> Store:
     """The store of these FASTA files together, built now if it is not in the cache.
 
-    Paths are files, pipes or "-"; `cache` stands in for `files.cache_folder()`. `BadInput` for
-    what is wrong with a file, `FullDisk`, and `FindnaError` for a cache that cannot be written.
+    Paths are files, pipes or "-"; `cache` replaces `files.cache_folder()`. Raises `BadInput` for an
+    invalid file, `FullDisk`, and `FindnaError` for a cache that cannot be written.
     """
     stores = (cache or cache_folder()) / "genomes"
     index = _index_stream if any(map(is_stream, paths)) else _index_files
@@ -86,7 +86,7 @@ def open_store(
 
 
 def read_store(folder: Path) -> Store:
-    """Open a finished store; nothing but the small index is read."""
+    """Open a finished store; only the small index is read."""
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     return Store(
         folder=folder,
@@ -107,7 +107,7 @@ def _read_runs(path: Path) -> Integers:
     return np.memmap(path, dtype=np.int64, mode="r").reshape(-1, 2)
 
 
-# Finding or making the store of some files ----------------------------------------------------
+# Finding or building the store of some files --------------------------------------------------
 
 
 def _index_files(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
@@ -118,7 +118,7 @@ def _index_files(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
         return folder
     _make_folder(stores)
     with _lock(stores / f"{place}.lock") as alone:
-        # Of processes that were killed: nobody else builds this now.
+        # Left by killed processes: nobody else is building this now.
         for dead in stores.glob(f".tmp-*-{place}-*") if alone else ():
             shutil.rmtree(dead, ignore_errors=True)
         # Another process may have finished while this one waited; without locks it may still.
@@ -135,13 +135,13 @@ def _index_files(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
 
 
 def _index_stream(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
-    """Index standard input; its store is named after its content, since nothing else lasts."""
+    """Index a stream; its store is named after its content, the only thing that is known of it."""
     _make_folder(stores)
     sweep(stores, ".tmp-*-stream-*")
     scratch = stores / f"stream-{os.getpid()}-{secrets.token_hex(4)}"
     with atomic_folder(scratch) as building:
         _build(paths, building, chunk_size)
-    # The index has the digest of the letters, and the counts of those that were read otherwise.
+    # The index holds the digest of the bases, and the counts of those that were changed.
     content = [file_digest(scratch / name) for name in ("index.json", "soft_runs.i64")]
     folder = stores / f"stream-{_short_hash(content)}"
     try:
@@ -162,8 +162,8 @@ def _make_folder(stores: Path) -> None:
 
 
 def _fingerprint(path: str) -> dict[str, Any]:
-    """What tells one version of a source file from the next without reading all of it."""
-    # Opens it first, for the error a missing or foreign file gets.
+    """What distinguishes versions of a source file without reading all of it."""
+    # Opened first, for the error that a missing or foreign file raises.
     with open_bytes(path):
         status = os.stat(path)
     with open(path, "rb") as stream:
@@ -184,8 +184,8 @@ def _short_hash(what: object) -> str:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[bool]:
-    """Let one process at a time index; where the file system has no locks, go on without, which
-    False says.
+    """Let one process at a time index; yields False on a file system without locks, where indexing
+    goes on unlocked.
     """
     with open(path, "ab") as handle:
         alone = False
@@ -199,14 +199,14 @@ def _lock(path: Path) -> Iterator[bool]:
 
 
 class _RunWriter:
-    """Writes the runs of True of a stream of flags as pairs of offsets, as soon as they close."""
+    """Writes the runs of True in a stream of flags as pairs of offsets, as soon as each ends."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.opened = -1
 
     def add(self, flags: Flags, offset: int) -> None:
-        """Flags (L,) of the letters from `offset` on, right after those of the last call."""
+        """Flags (L,) of the bases from `offset` on, which follow those of the last call."""
         if self.opened < 0 and not flags.any():
             return
         edges = np.flatnonzero(np.diff(flags, prepend=self.opened >= 0)) + offset
@@ -224,7 +224,7 @@ class _RunWriter:
 
 
 class _Builder:
-    """What accumulates while the pieces of a genome pass."""
+    """Accumulates the index while the pieces of a genome stream by."""
 
     def __init__(self, bases: IO[bytes], n_runs: IO[bytes], soft_runs: IO[bytes]) -> None:
         self.bases = bases
@@ -237,7 +237,7 @@ class _Builder:
         self.total = 0
 
     def open_record(self, piece: fasta.Piece, source: str) -> None:
-        """Close the record before and begin this one; a name met before is refused."""
+        """Close the previous record and begin this one; a repeated name is refused."""
         self.close_record()
         if piece.record in self.seen:
             file, line = self.seen[piece.record]
@@ -253,7 +253,7 @@ class _Builder:
         self.digest.update(b">" + piece.record.encode() + b"\n")
 
     def add(self, marked: Codes) -> None:
-        """Append letters to the open record."""
+        """Append bases to the open record."""
         codes = codes_of(marked)
         self.bases.write((marked & _STORED).tobytes())
         self.digest.update(codes.data)
@@ -265,7 +265,7 @@ class _Builder:
         self.total += marked.size
 
     def close_record(self) -> None:
-        """Nothing runs on into the next record."""
+        """End the open record, and with it any open run."""
         if self.seen:
             self.n_runs.close_record(self.total)
             self.soft_runs.close_record(self.total)

@@ -1,7 +1,7 @@
-"""Tables of text: CSV, TSV and parquet, read as strings, row by row, with line numbers.
+"""Tables: CSV, TSV and parquet, read as strings, row by row, with line numbers.
 
-Separator, byte-order mark and encoding are told from the file; what the strings mean is for the
-reader of the table to decide, so that nothing turns "007" into 7 or an empty cell into NaN.
+Separator, byte-order mark and encoding are detected; cells stay strings for the caller to
+interpret, so that "007" does not become 7, nor an empty cell NaN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from findna.files import BadInput, log, open_bytes
 
 PARQUET_MAGIC = b"PAR1"
-# What other programs write into an empty cell.
+# What programs write into an empty cell.
 MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "<NA>", "NULL", "null"))
 _SEQUENCE_COLUMNS = ("sequence", "seq", "dna", "dna_sequence", "rna", "sequences", "read")
 _ID_COLUMNS = ("id", "name", "seq_id", "sequence_id", "record", "identifier", "seqname")
@@ -34,14 +34,14 @@ _LOOKS_LIKE_DNA = re.compile(r"[ACGTUN]{10,}", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns, and an iterator of (line, cells); for parquet the line is the row, from 1."""
+    """Columns, and an iterator of (line, cells); for parquet the line is the row number, from 1."""
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[int, list[str]]]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A whole CSV, TSV or parquet file ("-": standard input), every cell a str, rows numbered.
+    """A whole CSV, TSV or parquet file ("-": standard input), every cell a str.
 
     `BadInput` for a spreadsheet, a file without header, a row of another width.
     """
@@ -51,7 +51,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def names_sequences(header: str) -> bool:
-    """Whether a first line names a column of sequences as they are usually named."""
+    """Whether a header line has a column with one of the usual names for sequences."""
     cells = re.split(r"[\t;,]", header.lstrip("#").lower())
     return any(cell.strip().strip('"') in _SEQUENCE_COLUMNS for cell in cells)
 
@@ -94,8 +94,8 @@ def _separated(text: io.TextIOWrapper, source: str | Path) -> Table:
 
 
 def _header(text: io.TextIOWrapper) -> tuple[str, int, Iterator[str]]:
-    """The line that names the columns, how many comments stand before it, and the lines behind it.
-    A comment begins with # and is not cut as the line behind it is.
+    """The header, the number of comment lines before it, and the lines after it. A comment begins
+    with # and does not have as many separators as the next line.
     """
     header, before = text.readline(), 0
     while header.startswith("#") and not names_sequences(header):
@@ -127,8 +127,8 @@ def _refuse_header(columns: Sequence[str], source: str | Path, line: int) -> Non
 def _separated_rows(
     lines: Iterator[str], separator: str, width: int, source: str | Path, before: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """Rows behind `before` lines of comments and header."""
-    # The default limit of the csv module, 131,072 letters, is shorter than sequences may be.
+    """Rows after `before` lines of comments and header."""
+    # The default limit of the csv module, 131,072 characters, is too short for sequences.
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
@@ -185,7 +185,7 @@ def _parquet_rows(file: pq.ParquetFile, source: str | Path) -> Iterator[tuple[in
 
 
 def _word(cell: object, source: str | Path, row: int) -> str:
-    """A cell as text; some writers leave out that bytes are text."""
+    """A cell as text; some writers do not declare that bytes are text."""
     try:
         return "" if cell is None else cell.decode() if isinstance(cell, bytes) else str(cell)
     except UnicodeDecodeError:
@@ -197,7 +197,7 @@ def _word(cell: object, source: str | Path, row: int) -> str:
 
 
 def need_column(columns: Sequence[str], name: str, source: str | Path) -> int:
-    """Where `name` stands among the columns; `BadInput` names those there are."""
+    """Index of the column `name`; `BadInput` lists the columns if there is none."""
     if name in columns:
         return list(columns).index(name)
     close = difflib.get_close_matches(name, columns, n=1)
@@ -209,7 +209,7 @@ def need_column(columns: Sequence[str], name: str, source: str | Path) -> int:
 
 
 def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> int:
-    """The column of sequences: `wanted`, or the one with a usual name, which is said."""
+    """Index of the sequence column: `wanted`, or the one with a usual name, which is logged."""
     if wanted is not None:
         return need_column(columns, wanted, source)
     index = usual_sequence_column(columns)
@@ -224,18 +224,18 @@ def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str
 
 
 def usual_sequence_column(columns: Sequence[str]) -> int | None:
-    """The column whose name is a usual one for sequences, or None."""
+    """Index of the column with a usual name for sequences, or None."""
     return _usual(columns, _SEQUENCE_COLUMNS)
 
 
 def first_named(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The column whose lower-case name comes first in `names`."""
+    """The column whose name, in lower case, comes first in `names`."""
     lower = {c.lower(): c for c in columns}
     return next((lower[name] for name in names if name in lower), None)
 
 
 def find_id_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> int | None:
-    """The column of names: `wanted`, or one with a usual name, or None."""
+    """Index of the id column: `wanted`, or one with a usual name, or None."""
     if wanted is not None:
         return need_column(columns, wanted, source)
     return _usual(columns, _ID_COLUMNS)

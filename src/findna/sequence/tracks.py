@@ -1,9 +1,9 @@
-"""Numbers along a genome as files that browsers open: bigWig, and bedGraph as text.
+"""Tracks, values along a genome, as files for genome browsers: bigWig and bedGraph.
 
-Pieces stream through: a piece is checked, written and forgotten, so memory holds one piece a track
-whatever the genome. Order, overlap and ends are checked here, before a library sees them. A bigWig
-is read back whole and compared by a checksum of places and values, because figwig is young. Gaps
-stay gaps: NaN is not written.
+Pieces stream through: each is checked and written, and memory holds one piece per track, whatever
+the genome. Order, overlaps and ends are checked here, before a library sees them. A bigWig is
+read back whole and compared by a checksum of positions and values, because figwig is young. NaN is
+a gap and not written.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLOCK = 1 << 22  # bases read back at once: 16 MB
 
 
 class TrackPiece(NamedTuple):
-    """n intervals of one chromosome, 0-based half-open, sorted and apart, with a value each.
+    """n intervals of one chromosome, 0-based half-open, sorted and disjoint, with a value each.
 
     `starts` and `ends` are integers (n,), `values` numbers (n,); NaN is a gap.
     """
@@ -76,12 +76,13 @@ def write_track(
     Args:
         path: `.bw` or `.bigwig` is bigWig; `.bedgraph` or `.bg` is bedGraph, with `.gz` bgzipped
             and indexed by tabix.
-        sizes: bases of every chromosome, in the order of the FASTA; all stand in a bigWig's header.
-        pieces: in the order of `sizes`, and in the order of places within a chromosome.
+        sizes: bases of every chromosome, in the order of the FASTA; the header of a bigWig lists
+            them all.
+        pieces: in the order of `sizes`, sorted by position within a chromosome.
         overwrite: replace an existing file.
 
     Raises:
-        BadInput: no such format, figwig is not installed, or the file exists.
+        BadInput: an unknown format, figwig is not installed, or the file exists.
         ValueError: a piece out of order, overlapping, past an end, or not finite.
         IntegrityError: a bigWig does not read back as it was written.
     """
@@ -108,10 +109,10 @@ def track_writer(
 def read_track(path: str | Path, chrom: str, start: int, end: int) -> Values:
     """float32 (end - start,) of the bases [start, end) of a track; NaN where it has no value.
 
-    A bedGraph is read from its first line on, which is meant for small ones.
+    A bedGraph is scanned from its first line: for small ones only.
 
     Raises:
-        BadInput: no such format, or a bigWig without that chromosome.
+        BadInput: an unknown format, or a bigWig without that chromosome.
     """
     if track_format(path) == "bedgraph":
         return _from_bedgraph(path, chrom, start, end)
@@ -121,11 +122,11 @@ def read_track(path: str | Path, chrom: str, start: int, end: int) -> Values:
     return _read_bigwig(reader, chrom, start, end)
 
 
-# ---------------------------------------------------------------- what a piece must be
+# ---------------------------------------------------------------- checks of pieces
 
 
 class _Order:
-    """Where the pieces of a track stand: nothing goes back, overlaps, or leaves its chromosome."""
+    """Checks that the pieces of a track are sorted, disjoint, and within their chromosomes."""
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
@@ -133,7 +134,7 @@ class _Order:
         self.at = (-1, 0)
 
     def checked(self, piece: TrackPiece) -> TrackPiece:
-        """The piece as int64 and float32, without its gaps; `ValueError` says what is wrong."""
+        """The piece as int64 and float32, without gaps; `ValueError` if it is invalid."""
         chrom = piece.chrom
         starts, ends = (np.asarray(places, np.int64) for places in (piece.starts, piece.ends))
         values = np.asarray(piece.values, np.float32)
@@ -192,7 +193,7 @@ def _bigwig(
 
 
 def _write_runs(writer: Any, piece: TrackPiece) -> None:
-    """Single bases side by side as one window, which takes a third of the room of intervals."""
+    """Write runs of single bases as one window, which takes a third of the space of intervals."""
     chrom, starts, ends, values = piece
     single = len(starts) > 0 and bool((ends - starts == 1).all())
     if not single:
@@ -204,9 +205,9 @@ def _write_runs(writer: Any, piece: TrackPiece) -> None:
 
 
 def _checksum(starts: Integers, ends: Integers, values: Values) -> tuple[int, int]:
-    """Covered bases, and the sum of (bits of value + 1) * (place + 1) over them modulo 2^64.
+    """Covered bases, and the sum of (bits of value + 1) * (position + 1) over them modulo 2^64.
 
-    In closed form over an interval, so that wide ones cost no more than narrow ones.
+    In closed form for each interval: wide ones cost no more than narrow ones.
     """
     widths, twice = (ends - starts).astype(np.uint64), (starts + ends + 1).astype(np.uint64)
     even = widths % 2 == 0

@@ -1,7 +1,8 @@
-"""Scored variants as files: VCF, bgzipped VCF, BCF, and tables with one row an allele.
+"""Scored variants as files: VCF, bgzipped VCF, BCF, and tables with one row per allele.
 
-The ending of a name says which. What can be indexed is indexed if its rows are sorted. Rows stream
-through; where a header can only be written behind its rows, they are set down once and joined.
+The file name's ending chooses the format. Formats that have an index get one if the rows are
+sorted. Rows stream through; where the header is only known after the rows, these are written to a
+temporary file first.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ VariantFormat = Literal["vcf", "vcf.gz", "bcf", "tsv", "tsv.gz", "parquet"]
 
 _ENDINGS: tuple[VariantFormat, ...] = ("vcf.gz", "tsv.gz", "vcf", "bcf", "tsv", "parquet")
 _PLACE = ("chrom", "pos", "id", "ref", "alt")
-_ALLELES = 1 << 14  # alleles of a parquet row group: a fixed number, so that files can be compared
-_LAST_OF_BCF = (1 << 31) - 1  # the last POS it has room for
+_ALLELES = 1 << 14  # alleles per parquet row group: fixed, so that files can be compared
+_LAST_OF_BCF = (1 << 31) - 1  # the largest POS that BCF can hold
 
 
 def variant_format(output: str | Path) -> VariantFormat:
-    """The format that the ending of a name says; "-" is VCF. `BadInput` if it says none."""
+    """The format for the ending of a name; "-" is VCF. `BadInput` for an unknown ending."""
     if str(output) == STDIN:
         return "vcf"
     for ending in _ENDINGS:
@@ -54,8 +55,8 @@ def variant_format(output: str | Path) -> VariantFormat:
 
 
 def refuse_output(output: str | Path, overwrite: bool) -> None:
-    """`BadInput` before any work for a name without format, a folder or, unless `overwrite`, a name
-    that is taken.
+    """`BadInput`, before any work, for an unknown ending, a folder or, unless `overwrite`, an
+    existing file.
     """
     variant_format(output)
     if str(output) != STDIN:
@@ -70,7 +71,7 @@ def write_scored(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write rows as the ending of `output` says, whole or not at all; "-" is VCF to stdout.
+    """Write rows in the format of `output`'s ending, whole or not at all; "-" is VCF to stdout.
 
     `.vcf.gz` and `.tsv.gz` are bgzipped and get a `.tbi`, or a `.csi` where a chromosome is longer
     than 2^29 bases; `.bcf` gets a `.csi`. Rows that are not sorted get no index, with a warning.
@@ -129,7 +130,7 @@ def _table_lines(
 
 
 def _alleles(scored: Iterable[Scored]) -> Iterator[tuple[list[str], tuple[str, ...]]]:
-    """First columns and texts of every allele; a row without alternative ones has one, `.`."""
+    """First columns and values of every allele; a row without alternative alleles has one, `.`."""
     for row, values in scored:
         for alt, texts in zip(row.alts or ["."], zip(*values, strict=True), strict=True):
             yield [*row.cells[:4], alt], texts
@@ -156,12 +157,12 @@ def _write_lines(lines: Iterable[str], path: Path, *, bgzip: bool) -> None:
 def write_vcf_header_last(
     lines: Iterable[str], header: Callable[[], Iterable[str]], path: Path, *, bgzip: bool
 ) -> None:
-    """Write a VCF of `lines` whose header is only known when they are through."""
+    """Write a VCF of `lines` whose header is only known after them."""
     body = path.with_name(f"{path.name}.body")
     try:
         _write_lines(lines, body, bgzip=bgzip)
         _write_lines(header(), path, bgzip=bgzip)
-        # Members of a bgzip file may follow one another.
+        # bgzip files may be concatenated.
         with path.open("ab") as whole, body.open("rb") as rows:
             shutil.copyfileobj(rows, whole, 1 << 20)
     finally:
@@ -171,7 +172,7 @@ def write_vcf_header_last(
 # BCF ------------------------------------------------------------------------------------------
 
 
-class _Names:
+class _Undeclared:
     """Chromosomes, filters, INFO and FORMAT tags that rows use and the header does not declare."""
 
     def __init__(self, header: Iterable[str]) -> None:
@@ -201,7 +202,7 @@ class _Names:
                 self.lacking[kind][name] = None
 
     def completed(self) -> list[str]:
-        """The header with declarations of what it lacked."""
+        """The header with declarations of the undeclared."""
         said = 'Description="not declared in the input"'
         typed = f"Number=.,Type=String,{said}"
         made = [f"##contig=<ID={name}>" for name in self.lacking["contig"]]
@@ -224,7 +225,7 @@ def _declared(header: Iterable[str], kind: str) -> Iterator[str]:
 
 
 def within_format(rows: Iterable[Row], source: str, output: str | Path | None) -> Iterator[Row]:
-    """The rows as they come; `BadInput` with the line of one that `output` cannot hold."""
+    """The rows unchanged; `BadInput` with the line of one that the format cannot hold."""
     bcf = output is not None and variant_format(output) == "bcf"
     for row in rows:
         if bcf and row.pos > _LAST_OF_BCF:
@@ -244,12 +245,12 @@ def _write_bcf(
     made: Path,
     output: Path,
 ) -> None:
-    """By way of text, which is kept beside `output` if htslib cannot turn it into BCF."""
-    names = _Names(header)
+    """Through a VCF, which is kept next to `output` if htslib cannot convert it to BCF."""
+    undeclared = _Undeclared(header)
     text = made.with_name(f"{made.name}.text.vcf.gz")
-    rows = _vcf_lines(names.watched(scored), (), fields)
+    rows = _vcf_lines(undeclared.watched(scored), (), fields)
     try:
-        write_vcf_header_last(rows, names.completed, text, bgzip=True)
+        write_vcf_header_last(rows, undeclared.completed, text, bgzip=True)
         vcf_to_bcf(text, made)
     except NoBcf as error:
         kept = output.with_name(f"{output.name}.vcf.gz")
@@ -265,8 +266,8 @@ def _write_bcf(
 
 
 def allele_frame(scored: Iterable[Scored], fields: Sequence[InfoField]) -> pd.DataFrame:
-    """One row an allele: chrom, pos (1-based), id, ref, alt, then the fields; NaN or None is no
-    value.
+    """One row per allele: chrom, pos (1-based), id, ref, alt, then the fields; NaN or None where
+    there is no value.
     """
     tables = pa.concat_tables(list(_tables(scored, fields)))
     return cast(pd.DataFrame, tables.to_pandas())
@@ -289,17 +290,13 @@ def _schema(fields: Sequence[InfoField]) -> pa.Schema:
 
 def _tables(scored: Iterable[Scored], fields: Sequence[InfoField]) -> Iterator[pa.Table]:
     """Tables of a fixed number of alleles; a single empty one if there are none."""
-    schema = _schema(fields)
-    alleles = _alleles(scored)
-    block = list(islice(alleles, _ALLELES))
-    while True:
+    schema, alleles, empty = _schema(fields), _alleles(scored), True
+    while (block := list(islice(alleles, _ALLELES))) or empty:
+        empty = False
         rows = [[*place, *texts] for place, texts in block]
         columns = list(zip(*rows, strict=True)) or [()] * len(schema)
         arrays = [_array(column, kind) for column, kind in zip(columns, schema, strict=True)]
         yield pa.Table.from_arrays(arrays, schema=schema)
-        block = list(islice(alleles, _ALLELES))
-        if not block:
-            return
 
 
 def _array(texts: Sequence[str], kind: pa.Field) -> pa.Array:
@@ -312,5 +309,5 @@ def _array(texts: Sequence[str], kind: pa.Field) -> pa.Array:
 
 
 def _printable(text: str) -> str:
-    """Bytes that were no UTF-8 as U+FFFD: a table of strings cannot hold them."""
+    """Bytes that are not UTF-8 become U+FFFD: a table of strings cannot hold them."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Indexes beside files of variants: tabix and CSI, where rows are sorted."""
+"""Indexes of variant files: tabix and CSI, where the rows are sorted."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TABLE = {"seq_col": 0, "start_col": 1, "end_col": 1}
 
 
 class Order:
-    """Whether rows are sorted as an index needs it, and how far they reach."""
+    """Whether rows are sorted as an index requires, and their largest coordinate."""
 
     def __init__(self, longest: int) -> None:
-        """`longest`: bases of the longest chromosome that the header names."""
+        """`longest`: bases of the longest chromosome in the header."""
         self.sorted = True
         self.longest = longest
         self._seen: set[str] = set()
         self._chrom, self._pos = "", 0
 
     def watched(self, scored: Iterable[Scored]) -> Iterator[Scored]:
-        """The rows as they come."""
+        """The rows unchanged."""
         for one in scored:
             self._look_at(one.row.chrom, one.row.pos)
             self.longest = max(self.longest, one.row.pos + len(one.row.ref))
@@ -43,8 +43,8 @@ class Order:
 
 
 def remove_indexes(output: str | Path, but: str = "") -> None:
-    """Remove the indexes of a file that is about to be another, but the one with the ending `but`,
-    which is new.
+    """Remove the indexes of a file that is about to be replaced, except the new one, which ends in
+    `but`.
     """
     for stale in _ENDINGS:
         if stale != but:
@@ -52,11 +52,10 @@ def remove_indexes(output: str | Path, but: str = "") -> None:
 
 
 def write_index(made: Path, output: Path, order: Order) -> None:
-    """Index `made` under the name that the index has beside `output`; stale ones go.
+    """Index `made` under the name of an index of `output`; stale indexes are removed.
 
-    `.bcf` and rows that reach beyond 2^29 bases get a `.csi`, others a `.tbi`; rows that are not
-    sorted, or reach beyond the length that the header gives their chromosome, get none, with a
-    warning.
+    `.bcf` files and rows beyond 2^29 bases get a `.csi`, others a `.tbi`. Rows that are not sorted,
+    or lie past the end of their chromosome in the header, get none, with a warning.
     """
     if not order.sorted:
         remove_indexes(output)
@@ -69,7 +68,7 @@ def write_index(made: Path, output: Path, order: Order) -> None:
         try:
             _index(made, output, ending)
         except FullDisk:
-            # Or a row reaches too far for this index: htslib has the same words for both.
+            # Or a row lies too far out for this index: htslib reports both alike.
             if no_room(output.parent):
                 raise
         else:

@@ -1,8 +1,8 @@
-"""Variants: what a row of a VCF says of the genome, one alternative allele at a time.
+"""Variants: the rows of a VCF against the genome, one alternative allele at a time.
 
-An allele is either a `Variant`, or one word that says why it is none (`REASONS`). The letters in
-REF are always compared with the genome: a VCF of another build has wrong letters everywhere, and
-every score of it would be a number about nothing.
+An allele is either a `Variant`, or a word for the reason why it is not one (`REASONS`). REF is
+always compared with the genome: in a VCF of another build it is wrong everywhere, and every score
+would be meaningless.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from findna.sequence.genome import Genome
 _BASES = frozenset("ACGT")
 _ALLELE = re.compile("[ACGT]+")
 
-# The words that stand where an allele has no score, and what they mean.
+# Why an allele has no score: the words in output files, and what they mean.
 REASONS = {
     "contig_missing": "the genome has no such chromosome",
     "position_0": "POS is 0: the place before the first base",
@@ -34,13 +34,13 @@ REASONS = {
     "alt_not_acgt": "ALT is not all A, C, G, T",
     "same_as_ref": "ALT is REF",
 }
-# With these nothing was compared.
+# Reasons with which REF was not compared.
 _UNCHECKED = frozenset(
     ("contig_missing", "position_0", "off_the_end", "outside_regions", "ref_not_acgt")
 )
 SCORED = "."
 
-# Compared rows below which nothing is said of the build.
+# With fewer compared rows, the build is not judged.
 LEAST_CHECKED = 20
 _MOST_MISMATCHES = 0.1
 WRONG_BUILD = "wrong genome build? give the FASTA that the variants were called on"
@@ -50,8 +50,8 @@ WRONG_BUILD = "wrong genome build? give the FASTA that the variants were called 
 class Variant:
     """`ref` of the genome replaced by `alt`.
 
-    `chrom` is the genome's own name, `start` the 0-based place of the first base of `ref`; alleles
-    are upper-case letters A C G T N.
+    `chrom` is the genome's own name, `start` the 0-based position of the first base of `ref`;
+    alleles are upper-case A C G T N.
     """
 
     chrom: str
@@ -61,16 +61,16 @@ class Variant:
 
     @property
     def end(self) -> int:
-        """Where `ref` ends, not included."""
+        """Where `ref` ends, exclusive."""
         return self.start + len(self.ref)
 
 
-# The alleles of a row: variants, or a word for each that is none.
+# The alleles of a row: variants, or the reason why not.
 Alleles = list[Variant | str]
 
 
 def words(alleles: Alleles) -> list[str]:
-    """The reason of each allele, `SCORED` for one that has none."""
+    """The reason for each allele, `SCORED` for a variant."""
     return [allele if isinstance(allele, str) else SCORED for allele in alleles]
 
 
@@ -78,14 +78,14 @@ class AlleleReader:
     """Turns the first columns of VCF rows into variants of a genome, or into reasons."""
 
     def __init__(self, genome: Genome, *, lacking: Iterable[str] = ()) -> None:
-        """Chromosome names are matched as `Genome.resolve` does, each once; those of `lacking` are
-        taken for none of the genome's.
+        """Chromosome names are matched as `Genome.resolve` does, each once; the genome is taken to
+        lack those of `lacking`.
         """
         self._genome = genome
         self._names: dict[str, str | None] = dict.fromkeys(lacking)
 
     def read(self, chrom: str, pos: int, ref: str, alts: Sequence[str]) -> Alleles:
-        """One entry for each of `alts`, or a single one if there are none; `pos` is 1-based."""
+        """One entry for each of `alts`, a single one if there are none; `pos` is 1-based."""
         name = self._name(chrom)
         reason = self._row_reason(name, pos - 1, ref.upper())
         if name is None or reason is not None:
@@ -128,7 +128,7 @@ def _allele(chrom: str, start: int, ref: str, alt: str) -> Variant | str:
         return "star"
     if alt.startswith("<"):
         return "symbolic"
-    # `A[2:321682[` joins two places; `G.` and `.G` are breakends whose other side is not known.
+    # `A[2:321682[` joins two positions; `G.` and `.G` are breakends with an unknown mate.
     if "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
         return "breakend"
     if not _ALLELE.fullmatch(alt):
@@ -137,16 +137,16 @@ def _allele(chrom: str, start: int, ref: str, alt: str) -> Variant | str:
 
 
 class Tally:
-    """Counts of rows and alleles by reason, and the verdict on the genome they come to."""
+    """Counts of rows and alleles by reason, and whether the genome is of their build."""
 
     def __init__(self) -> None:
-        """Nothing is counted yet."""
+        """All counts are 0."""
         self.rows = self.checked = self.mismatched = self.missing = 0
         self.reasons: Counter[str] = Counter()
         self.missing_names: dict[str, None] = {}
 
     def add(self, chrom: str, reasons: Iterable[str]) -> None:
-        """Count one row; `reasons` has a word, or `SCORED`, for each of its alleles."""
+        """Count one row; `reasons` has one word, or `SCORED`, per allele."""
         words = list(reasons)
         self.rows += 1
         self.reasons.update(words)
@@ -164,7 +164,7 @@ class Tally:
         return enough and self.mismatched > _MOST_MISMATCHES * self.checked
 
     def refuse_wrong_build(self, source: str) -> None:
-        """`BadInput` if the rows are of another build than the genome."""
+        """`BadInput` if the rows are of another build."""
         if self.wrong_build:
             share = f"{self.mismatched:,} of {self.checked:,} REF alleles compared"
             raise BadInput(
@@ -173,11 +173,11 @@ class Tally:
 
     @property
     def all_missing(self) -> bool:
-        """Whether there are rows, and all on chromosomes that the genome lacks."""
+        """Whether there are rows, all of them on chromosomes that the genome lacks."""
         return 0 < self.rows == self.missing
 
     def summary(self) -> str:
-        """One line: alleles scored, and for the others how many for which reason."""
+        """One line: alleles scored, and counts of the others by reason."""
         total, scored = self.reasons.total(), self.reasons[SCORED]
         said = f"scored {scored:,} of {total:,} alternative alleles in {self.rows:,} rows"
         others = [f"{n:,} {word}" for word, n in self.reasons.most_common() if word != SCORED]

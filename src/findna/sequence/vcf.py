@@ -1,8 +1,8 @@
-"""VCF as text: rows in, rows out, with nothing changed but INFO fields of our own.
+"""VCF as text: rows in, rows out, with nothing changed but our own INFO fields.
 
-A row is cut into its first eight columns and the rest; what is not ours is never parsed, so that
-samples, phase, undeclared tags and bytes that are no UTF-8 come out as they went in. BCF is read
-through htslib, as the text that htslib makes of it.
+A row is split into its first eight columns and the rest, and what is not ours is never parsed:
+samples, phase, undeclared tags and bytes that are not UTF-8 come out unchanged. BCF is read as the
+text that htslib makes of it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ _REMEDY = "a VCF has tab-separated CHROM POS ID REF ALT QUAL FILTER INFO"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: `cells` are the eight fixed columns, `rest` the text behind INFO.
+    """One row: `cells` are the eight fixed columns, `rest` the text after INFO.
 
-    `number` counts rows from 0, `line` the lines of the file from 1. Of `alts`, `.` means that
-    there are none.
+    `number` counts rows from 0, `line` the lines of the file from 1.
     """
 
     number: int
@@ -44,22 +43,22 @@ class Row:
 
     @property
     def chrom(self) -> str:
-        """The name as it is written."""
+        """The chromosome name as written."""
         return self.cells[0]
 
     @property
     def pos(self) -> int:
-        """The 1-based place of the first base of REF."""
+        """The 1-based position of the first base of REF."""
         return int(self.cells[1])
 
     @property
     def ref(self) -> str:
-        """The reference allele as it is written."""
+        """The reference allele as written."""
         return self.cells[3]
 
     @property
     def alts(self) -> list[str]:
-        """The alternative alleles as they are written."""
+        """The alternative alleles as written; none for `.`."""
         return [] if self.cells[4] in (".", "") else self.cells[4].split(",")
 
     @property
@@ -68,13 +67,15 @@ class Row:
         return self.cells[7]
 
     def text(self, info: str | None = None) -> str:
-        """The row without the end of its line, with another INFO column if one is given."""
+        """The row without its line end, with another INFO column if one is given."""
         return "\t".join((*self.cells[:7], self.info if info is None else info)) + self.rest
 
 
 @dataclass(frozen=True)
 class Vcf:
-    """An open VCF: `header` lines, the last one names the columns, and a stream of `rows`."""
+    """An open VCF: `header` lines, of which the last has the column names, and a stream of
+    `rows`.
+    """
 
     source: str
     header: list[str]
@@ -82,7 +83,7 @@ class Vcf:
 
 
 class InfoField(NamedTuple):
-    """An INFO field of ours: its name, `Number` and `Type` in a header, and what it says."""
+    """One of our INFO fields: its name, and `Number`, `Type` and description in the header."""
 
     name: str
     number: str
@@ -90,7 +91,7 @@ class InfoField(NamedTuple):
     description: str
 
     def header_line(self) -> str:
-        """The line that declares it."""
+        """Its declaration."""
         said = self.description.replace("\\", "\\\\").replace('"', '\\"')
         return (
             f"##INFO=<ID={self.name},Number={self.number},Type={self.type},"
@@ -99,9 +100,9 @@ class InfoField(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A row with what was found: texts (fields, alleles) as INFO holds them, `.` for nothing.
+    """A row with its values: texts (fields, alleles) as written in INFO, `.` for no value.
 
-    Alleles are the alternative ones; a row without any has one entry a field.
+    Alleles are the alternative ones; a row without any has one entry per field.
     """
 
     row: Row
@@ -113,10 +114,10 @@ class Scored(NamedTuple):
 
 @contextmanager
 def open_vcf(path: str | Path) -> Iterator[Vcf]:
-    """Open VCF (plain, gzip or bgzip) or BCF, told by the first bytes; "-" is standard input.
+    """Open VCF (plain, gzip or bgzip) or BCF, detected by the first bytes; "-" is standard input.
 
-    Rows without a header are taken as they are, under a minimal one, with a notice. Empty lines are
-    passed over. Raises `BadInput` with the line number for what is no VCF.
+    Rows without a header get a minimal one, with a warning. Empty lines are skipped. `BadInput`
+    with the line number for what is not VCF.
     """
     with open_bytes(path) as stream:
         if stream.peek(4).startswith(BCF_MAGIC):
@@ -145,7 +146,7 @@ def vcf_from(lines: Iterable[str], source: str) -> Vcf:
 
 
 def _lines(stream: BufferedIOBase) -> Iterator[str]:
-    """Lines without their `\\n`; a `\\r` stays, bytes that are no UTF-8 stay as surrogates."""
+    """Lines without `\\n`; a `\\r` stays, and bytes that are not UTF-8 stay as surrogates."""
     for number, raw in enumerate(stream):
         text = raw.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
         yield text.removesuffix("\n")
@@ -157,7 +158,7 @@ def _refuse_columns(line: str, number: int, source: str) -> None:
 
 
 def _column_line(row: str) -> str:
-    """Names for the columns of a row: the fixed ones, FORMAT, and S1, S2, ... for samples."""
+    """Column names for a row: the fixed ones, FORMAT, and S1, S2, ... for samples."""
     samples = row.count("\t") + 1 - len(_FIXED) - 1
     further = ["FORMAT"] if samples >= 0 else []
     return "\t".join((*_FIXED, *further, *(f"S{k}" for k in range(1, samples + 1))))
@@ -199,7 +200,7 @@ def _row(count: int, line: str, tabs: int, number: int, source: str) -> Row:
 
 
 def contig_lengths(header: Iterable[str]) -> dict[str, int]:
-    """Lengths by name of the `##contig` lines that give one."""
+    """Name -> length, from the `##contig` lines that have one."""
     found: dict[str, int] = {}
     for line in header:
         name, length = _CONTIG.match(line), _LENGTH.search(line)
@@ -209,16 +210,15 @@ def contig_lengths(header: Iterable[str]) -> dict[str, int]:
 
 
 def holds_ours(header: Iterable[str]) -> bool:
-    """Whether a header speaks of an earlier run of ours."""
+    """Whether a header has lines of an earlier run of findna."""
     return any(_is_ours(line) for line in header)
 
 
 def with_fields(
     header: Sequence[str], facts: Mapping[str, str], fields: Iterable[InfoField]
 ) -> list[str]:
-    """A header with `##findna_FACT=...` lines and fields in front of the column names.
-
-    Those of an earlier run are left out.
+    """A header with `##findna_FACT=...` lines and fields before the column names, in place of
+    those of an earlier run.
     """
     kept = [line for line in header[:-1] if not _is_ours(line)]
     end = "\r" if header[-1].endswith("\r") else ""
@@ -243,9 +243,8 @@ def _is_ours(line: str) -> bool:
 
 
 def scored_info(scored: Scored, fields: Sequence[InfoField]) -> str:
-    """INFO with our fields behind what was there; a field without any value is left out.
-
-    Our fields of an earlier run go.
+    """INFO with our fields appended, in place of those of an earlier run; a field without any value
+    is left out.
     """
     ours = [
         f"{field.name}={','.join(texts)}"
@@ -261,7 +260,7 @@ def scored_info(scored: Scored, fields: Sequence[InfoField]) -> str:
 
 
 def without_ours(info: str) -> str:
-    """INFO without our fields; `.` if nothing else was there."""
+    """INFO without our fields; `.` if nothing remains."""
     if PREFIX not in info:
         return info
     kept = [entry for entry in info.split(";") if not entry.startswith(PREFIX)]
@@ -269,7 +268,7 @@ def without_ours(info: str) -> str:
 
 
 def read_scored(row: Row, fields: Sequence[InfoField]) -> Scored:
-    """What `scored_info` wrote into a row."""
+    """Read back what `scored_info` wrote into a row."""
     entries = dict(entry.split("=", 1) for entry in row.info.split(";") if entry.startswith(PREFIX))
     alleles = max(1, len(row.alts))
     values = [entries[f.name].split(",") if f.name in entries else ["."] * alleles for f in fields]
@@ -287,6 +286,6 @@ def declared_fields(header: Iterable[str]) -> list[InfoField]:
 
 
 def info_word(text: str) -> str:
-    """Text as one INFO value: blanks become `_`, what INFO gives a meaning is percent-encoded."""
+    """Text as one INFO value: blanks become `_`, reserved characters are percent-encoded."""
     text = "_".join(text.split())
     return re.sub(r"[%;=,:]", lambda letter: f"%{ord(letter.group()):02X}", text) or "_"
