@@ -18,7 +18,7 @@ from no_waiting import NoWaiting
 from findna.data import on_device
 from findna.data.batches import PretrainBatch, make_batch
 from findna.data.masking import HidingSettings
-from findna.data.on_device import DeviceStore, placed, sent
+from findna.data.on_device import DeviceStore, device_store, sent
 from findna.data.sampling import SamplingSettings, usable_runs
 from findna.data.views import ViewSettings
 from findna.data.windows import WindowSampler
@@ -99,13 +99,13 @@ def test_a_store_that_would_fill_the_device_stays_where_it_is(
 ) -> None:
     store = np.arange(2500, dtype=np.int64).astype(np.uint8)
     monkeypatch.setattr(on_device, "_free", lambda device: 10_000)
-    found = placed(store, "cpu")
+    found = device_store(store, "cpu")
     assert found is not None and np.array_equal(found.bases.numpy(), store)
     with caplog.at_level(logging.INFO, "findna"):
-        assert placed(np.append(store, store[:1]), "cpu") is None
+        assert device_store(np.append(store, store[:1]), "cpu") is None
     assert "stays in main memory" in caplog.text
     monkeypatch.setattr(on_device, "_STORED_ON", "cuda")
-    assert placed(store, "cpu") is None
+    assert device_store(store, "cpu") is None
 
 
 # Nobody waits

@@ -1,1 +1,1 @@
-"""From places to batches of codes: windows, views, masking, batches, labelled sequences."""
+"""From genomes and files to batches of codes: windows, views, masking, labelled sequences."""

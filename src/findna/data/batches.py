@@ -1,4 +1,4 @@
-"""Batches: two views of a set of windows for pretraining; padded sets of sequences for the rest."""
+"""Batches: two views of windows for pretraining, padded sequences for everything else."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from findna.sequence.inputs import records_from
 class PretrainBatch:
     """B windows of L bases in two views, and what the losses need.
 
-    student, targets, teacher: int64 (B, L) codes; hidden: bool (B, L), where the student is asked;
-    weights: float32 (B, L), 1 but where soft-masked bases count less; noise: float32 (B, L, width)
-    for the student's embeddings, or None; ids: int64 (B,) numpy, the windows' numbers in the epoch.
-    Where the student reads a crop, its L is shorter than the teacher's.
+    student, targets, teacher: int64 (B, L) codes; hidden: bool (B, L), the bases to predict;
+    weights: float32 (B, L), 1 except where soft-masked bases are down-weighted; noise: float32 (B,
+    L, width) for the student's embeddings, or None; ids: int64 (B,) numpy, the windows' numbers in
+    the epoch. If the student reads a crop, its L is shorter than the teacher's.
     """
 
     student: Tensor
@@ -35,7 +35,7 @@ class PretrainBatch:
 
     @property
     def length(self) -> int:
-        """Bases that the student reads of each window."""
+        """Bases of each window that the student reads."""
         return self.student.shape[1]
 
 
@@ -52,8 +52,8 @@ def make_batch(
 ) -> PretrainBatch:
     """Batch number `batch` of `epoch`, made on `device`, for a model of `width` channels.
 
-    `rows` takes a part of it, for one rank or one accumulation step: a row does not depend on what
-    is made beside it.
+    `rows` selects a part of it, for one rank or one accumulation step: a row does not depend on the
+    others.
     """
     seed, length = sampler.seed, sampler.batch_length(epoch, batch)
     ids = sampler.sample_ids(epoch, batch)[rows or slice(None)]
@@ -86,7 +86,7 @@ def _weights(raw: RawWindows, student: View, soft_weight: float) -> Tensor:
 
 
 def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
-    """Codes (B, longest) int64 filled up with PAD, and lengths (B,) int64."""
+    """Codes (B, longest) int64, padded with PAD, and lengths (B,) int64."""
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     codes = np.full((len(sequences), int(lengths.max(initial=0))), PAD, dtype=np.int64)
     for row, sequence in zip(codes, sequences, strict=True):
@@ -95,13 +95,13 @@ def pad(sequences: Sequence[NDArray[np.uint8]]) -> tuple[Tensor, Tensor]:
 
 
 def encode_batch(sequences: Iterable[str]) -> tuple[Tensor, Tensor]:
-    """Sequences as text → what `Model` reads: codes (B, longest) int64, PAD behind the shorter
-    ones, and the lengths (B,) that tell valid bases from padding.
+    """Sequences as text → what `Model` reads: codes (B, longest) int64, padded with PAD, and the
+    lengths (B,) without the padding.
 
-    U is read as T, IUPAC letters as N, lower case as upper case.
+    U is read as T, IUPAC codes as N, lower case as upper case.
 
     Raises:
-        BadInput: an empty sequence, or a letter that is none of a nucleotide; it names the row,
+        BadInput: an empty sequence or a character that is not a nucleotide, with the row number,
             from 1.
         TypeError: one sequence instead of several.
     """
@@ -113,8 +113,8 @@ def encode_batch(sequences: Iterable[str]) -> tuple[Tensor, Tensor]:
 def by_length(lengths: NDArray[np.int64], max_bases: int) -> list[NDArray[np.int64]]:
     """Row numbers of batches of similar length, shortest first.
 
-    A batch has at most `max_bases` with its padding; a sequence that is longer makes a
-    batch of its own. Every row is in exactly one batch.
+    A batch has at most `max_bases`, padding included; a longer sequence is a batch of its own.
+    Every row is in exactly one batch.
     """
     order = np.argsort(lengths, kind="stable")
     batches: list[NDArray[np.int64]] = []

@@ -1,7 +1,7 @@
-"""What is never trained on: named chromosomes, whole contigs, or blocks of the genome.
+"""Held-out DNA, never trained on: named chromosomes, whole contigs, or blocks of the genome.
 
-Contigs and blocks are chosen by a hash of their name and place, so that a model that is continued
-with the same settings never meets what it is validated on.
+Contigs and blocks are chosen by a hash of their name and position: a model trained further with
+the same settings never sees its validation data.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in, subtract
 
 _ENOUGH_CONTIGS = 20
-# Blocks are the hold-out's grain: at least so many in a genome, unless a window is larger.
+# Blocks in a genome, at least, unless a window is larger than such a block.
 _BLOCKS = 200
 
 
 @dataclass(frozen=True)
 class Split:
-    """What is trained on and what is held out, as runs (K, 2) of store offsets.
+    """Training and validation parts of a genome, as runs (K, 2) of store offsets.
 
     `how` is "named", "contigs" or "blocks"; `fraction` the share of usable bases held out;
-    `validation_chroms` the held-out chromosomes, empty for blocks; `text` says it in one line.
+    `validation_chroms` the held-out chromosomes, empty for blocks; `text` a one-line summary.
     """
 
     train: Runs
@@ -49,12 +49,12 @@ class Split:
 
 
 def split_genome(genome: Genome, settings: SamplingSettings, seed: int = 0) -> Split:
-    """Hold bases out for validation: what is named, else contigs, else blocks with a guard.
+    """Hold bases out for validation: named chromosomes, else contigs, else blocks with a guard.
 
-    Without names, whole source chromosomes are held out if there are at least 20 that can be, in
-    the order of a hash of their names; else blocks of a fixed grid in source coordinates, with one
-    window on both sides in neither part. Either way it is 2 to 10 % of the usable bases. The hold-
-    out depends on names, places and `seed`, never on the order of the records.
+    Without names, whole source chromosomes are held out if at least 20 are long enough, in the
+    order of a hash of their names; else blocks of a fixed grid in source coordinates, with one
+    window on either side in neither part. Both hold out 2 to 10 % of the usable bases, and depend
+    on names, coordinates and `seed`, never on the order of the records.
     """
     runs = usable_runs(genome, settings)
     if settings.validation_chroms is not None:
@@ -96,7 +96,7 @@ def _split_named(genome: Genome, runs: Runs, settings: SamplingSettings) -> Spli
 def _split_contigs(
     genome: Genome, runs: Runs, settings: SamplingSettings, seed: int
 ) -> Split | None:
-    """Whole source chromosomes; None if there are too few, or no set of them is 2 to 10 %."""
+    """Whole source chromosomes; None if there are too few, or no set of them has 2 to 10 %."""
     chroms, which = np.unique(_chroms_of(genome, runs), return_inverse=True)
     bases = np.bincount(which, weights=sizes_of(runs)).astype(np.int64)
     longest = np.zeros(len(chroms), dtype=np.int64)
@@ -108,7 +108,7 @@ def _split_contigs(
     usable = int(bases.sum())
     chosen = _fill(order, bases, settings.validation_fraction, usable)
     if len(chosen) == len(order):
-        # Most contigs are shorter than a window: of the others half are left to learn from.
+        # Most contigs are shorter than a window: half of the others are left to train on.
         chosen = chosen[: len(chosen) // 2]
     if bases[chosen].sum() < LEAST_HELD_OUT * usable:
         return None
@@ -161,7 +161,9 @@ def _split_blocks(genome: Genome, runs: Runs, settings: SamplingSettings, seed: 
 
 
 def _fill(order: list[int], bases: Offsets, fraction: float, usable: int) -> list[int]:
-    """The first of `order` that reach `fraction` of the usable bases and stay below a tenth."""
+    """As many of `order` as reach `fraction` of the usable bases, skipping what would exceed a
+    tenth.
+    """
     chosen: list[int] = []
     held = 0
     for i in order:
@@ -198,7 +200,9 @@ def _chroms_of(genome: Genome, runs: Runs) -> NDArray[np.str_]:
 def _grid_pieces(
     genome: Genome, runs: Runs, size: int
 ) -> tuple[Runs, NDArray[np.int64], NDArray[np.int64]]:
-    """Runs cut at the multiples of `size` in source coordinates: pieces, their run, their block."""
+    """Runs cut at the multiples of `size` in source coordinates: pieces, and run and block number
+    of each.
+    """
     record = genome.record_at(runs[:, 0])
     shift = genome.shifts[record]
     first = (runs[:, 0] + shift) // size
@@ -211,14 +215,14 @@ def _grid_pieces(
 
 
 def _spans(genome: Genome, chrom: str, start: int, end: int) -> Runs:
-    """Store runs of [start, end) of a source chromosome: one a record, empty where it has none."""
+    """Store runs of [start, end) of a source chromosome, one per record, empty outside it."""
     records = genome.records_of(chrom)
     here = np.clip([[start, end]], genome.starts[records, None], genome.ends[records, None])
     return np.asarray(here + (genome.offsets - genome.starts)[records, None])
 
 
 def _name_hash(seed: int, name: str, number: int = 0) -> bytes:
-    """A fixed random order of places, whatever the order of the file."""
+    """Sort key for a random order that does not depend on the order of the file."""
     return hashlib.blake2b(f"{seed}:{name}:{number}".encode(), digest_size=8).digest()
 
 

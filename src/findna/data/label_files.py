@@ -1,7 +1,7 @@
-"""Files that hold sequences with labels, read as they stand; labels are words here.
+"""Files of labelled sequences, with labels still as text.
 
-A *part* is what one file (or one folder of classes) gives: sequences as codes and, for each row,
-the words of its label columns. `data.labels` turns the words of all parts into classes or
+A *part* is the content of one file (or one folder of classes): sequences as codes and, for each
+row, the text of its label columns. `data.labels` turns the text of all parts into classes or
 numbers.
 """
 
@@ -36,7 +36,7 @@ from findna.sequence.intervals import (
 from findna.sequence.records import bed_records, format_of, read_records
 from findna.sequence.tables import first_named, need_column
 
-# What stands beside a FASTA and is none of its rows.
+# Endings of files that accompany a FASTA.
 _BESIDE = (".fai", ".gzi", ".regions.tsv")
 _BARE = re.compile(rb"[A-Za-z*.-]*")
 _LINE = 1 << 10
@@ -50,7 +50,7 @@ _HEADER_LABEL = re.compile(
     re.IGNORECASE,
 )
 
-# Behind a label that is not in quotes, a word that begins no other field.
+# After an unquoted label, a word that begins no other field.
 _MORE_WORDS = re.compile(r"\s+[^\s=|;]+(\s|$)")
 
 
@@ -107,7 +107,7 @@ def _split_entries(folder: Path, *, folders: bool) -> dict[str, Path]:
 
 
 def _stands_beside(path: Path, files: Sequence[Path]) -> bool:
-    """Whether a file belongs to another one: its index, its regions, or the labels of a FASTA."""
+    """Whether a file accompanies another: its index, its regions, or the labels of a FASTA."""
     others = [other for other in files if other != path]
     named = any(path.name == f"{other.name}{end}" for other in others for end in _BESIDE)
     return named or any(
@@ -125,9 +125,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _read_classes(folder: Path) -> Part:
-    """A folder for each class, in sorted order, holding FASTA files or files of one bare sequence
-    each.
-    """
+    """A folder per class, in sorted order, with FASTA files or files of one bare sequence each."""
     classes = [p for p in _visible(folder) if p.is_dir()]
     if not classes:
         raise BadInput(
@@ -177,7 +175,7 @@ def _read_bare(file: Path) -> Iterator[tuple[str, Codes]]:
 
 
 def _wrapped(lines: Sequence[bytes]) -> bool:
-    """Whether these are lines of one sequence: all of one length, and the last one shorter."""
+    """Whether these are the lines of one sequence: equally long, and the last one shorter."""
     return {len(line) for line in lines[:-1]} == {len(lines[0])} and len(lines[-1]) < len(lines[0])
 
 
@@ -190,7 +188,7 @@ def _no_class_folder(file: Path, problem: str) -> BadInput:
 
 
 def _refuse_unused(path: Path, settings: LabelSettings, names: Sequence[str]) -> None:
-    """Refuse what is asked for and would say nothing."""
+    """Refuse settings that would have no effect."""
     for name in names:
         if getattr(settings, name) is not None:
             raise BadInput(
@@ -216,13 +214,13 @@ def _read_file(path: Path, settings: LabelSettings, genome: Genome | None) -> Pa
 def _kind_of(path: Path) -> str:
     """fasta, bed or table; `BadInput` for a format that has no labels.
 
-    Places under names of columns, but in a file that is called a BED, are a table, which may be
-    taken apart by its column `split`.
+    Intervals under a line of column names are a table, which may have a column `split`, unless the
+    file is called .bed.
     """
     if path.name.lower().removesuffix(".gz").endswith(".bed"):
         return "bed"
     with open_bytes(path) as stream:
-        kind = format_of(stream, "")  # whose rule for names is wider
+        kind = format_of(stream, "")  # without the name, which the rule above decides
         start = stream.peek(_LINE)[:_LINE].removeprefix(BOM_UTF8)
     if kind == "fastq":
         raise BadInput("begins as a FASTQ, whose reads have no labels", file=path, remedy=_LABELLED)
@@ -239,7 +237,7 @@ def _is_fasta(path: Path) -> bool:
 
 
 def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None) -> dict[str, Part]:
-    """One file; a table with a column `split` of train, dev and test is taken apart by it."""
+    """One file; a table with a column `split` (train, dev, test) is split by it."""
     if _kind_of(path) != "table":
         return {"train": _read_file(path, settings, genome)}
     cells = read_cells(path)
@@ -271,8 +269,8 @@ def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None)
 
 
 def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Part:
-    """Intervals with a genome; the label is what --label-column names, or a column with a usual
-    name for labels, or the name (4th column).
+    """Intervals of a genome; labels come from --label-column, else a column with a usual name for
+    labels, else the name (4th column).
     """
     if genome is None:
         raise BadInput("intervals need a genome", file=path, remedy="give its FASTA with -g")
@@ -302,13 +300,13 @@ def _read_bed(path: Path, settings: LabelSettings, genome: Genome | None) -> Par
 
 
 def _bed_word(value: object) -> str:
-    """A cell as a word; BED writes a gap as a point."""
+    """The text of a cell; a BED writes "." for no value."""
     word = str(value).strip()
     return "" if word == "." else word
 
 
 def _read_fasta(path: Path, settings: LabelSettings) -> Part:
-    """Labels from `label=X` or a last `|X` in each header, or from a table of id and label beside
+    """Labels from `label=X` or a final `|X` in each header, or from a table of id and label next to
     the file.
     """
     records = list(read_records(path, format="fasta"))
@@ -338,7 +336,7 @@ def _refuse_two_sources(path: Path, beside: Path, titles: Sequence[str]) -> None
 
 
 def _tell_words_behind(path: Path, titles: Sequence[str]) -> None:
-    """Say where a label may go on behind its first word."""
+    """Warn where a label may have more than one word."""
     found = [label for label in map(_HEADER_LABEL.search, titles) if label and label["plain"]]
     more = [label for label in found if _MORE_WORDS.match(label.string, label.end())]
     if more:

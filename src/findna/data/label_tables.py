@@ -1,4 +1,4 @@
-"""Tables of sequences, or of places in a genome, with labels: CSV, TSV, parquet."""
+"""Tables of sequences, or of intervals of a genome, with labels: CSV, TSV, parquet."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPLIT_NAME = "split"
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A table of words: rows of cells, their numbers from 1 and their lines in the file."""
+    """A table of text: rows of cells, their numbers from 1 and their lines in the file."""
 
     file: Path
     columns: tuple[str, ...]
@@ -42,12 +42,12 @@ class Cells:
     lines: list[int]
 
     def column(self, name: str) -> list[str]:
-        """The words of one column, stripped."""
+        """The text of one column, stripped."""
         at = self.columns.index(name)
         return [row[at].strip() for row in self.cells]
 
     def where(self, chosen: list[bool]) -> Cells:
-        """The chosen rows, with the numbers and lines they have."""
+        """The chosen rows, with their numbers and lines."""
 
         def kept(values: list[Any]) -> list[Any]:
             return list(compress(values, chosen))
@@ -56,7 +56,7 @@ class Cells:
 
 
 def read_cells(path: Path) -> Cells:
-    """The cells of a file; `BadInput` without a row."""
+    """The cells of a file; `BadInput` if it has no rows."""
     with open_bytes(path) as stream, open_table(stream, path) as table:
         read = list(table.rows)
     if not read:
@@ -68,7 +68,7 @@ def read_cells(path: Path) -> Cells:
 
 
 def read_rows(table: Cells, settings: LabelSettings, genome: Genome | None) -> Part:
-    """Sequences, or the places of `genome`, with the words of their labels."""
+    """Sequences, or intervals of `genome`, with their labels as text."""
     id_at = find_id_column(table.columns, None, table.file)
     ids = [str(r) for r in table.rows] if id_at is None else table.column(table.columns[id_at])
     sequence = _sequence_column(table, settings, genome)
@@ -82,10 +82,10 @@ def read_rows(table: Cells, settings: LabelSettings, genome: Genome | None) -> P
 
 
 def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
-    """Places from the columns of chromosome, start and end, if they fit the sequences.
+    """Coordinates from the columns of chromosome, start and end, if they fit the sequences.
 
-    Coordinates whose end − start is not the length of the sequence are those of something else, or
-    counted another way: they are left out, and that is said.
+    Where end − start is not the length of the sequence, the coordinates belong to something else
+    or count differently: none are used, with a warning.
     """
     named = place_columns(table.columns)
     if named is None:
@@ -111,7 +111,7 @@ def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
 
 
 def _sequence_column(table: Cells, settings: LabelSettings, genome: Genome | None) -> str | None:
-    """The column of sequences; None where rows are places in a genome instead."""
+    """The sequence column; None if rows are intervals of a genome instead."""
     placed = genome is not None and place_columns(table.columns) is not None
     usual = usual_sequence_column(table.columns)
     if placed and settings.sequence_column is None and usual is None:
@@ -128,7 +128,7 @@ def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
 
 
 def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]:
-    """Sequences of the places of each row, by the rules of a BED."""
+    """Sequences of the interval of each row, by the rules of a BED."""
     if genome is None:
         raise ValueError("places need a genome")
     bed = bed_of_places(table.columns, table.cells, ids, table.lines, table.file)
@@ -139,7 +139,7 @@ def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]
 def _label_words(
     table: Cells, settings: LabelSettings, sequence: str | None, ids: list[str]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Names of the label columns and the words of each row in them."""
+    """Names of the label columns, and the text of each row in them."""
     if settings.label_table is not None:
         return from_label_table(table.file, settings.label_table, ids, settings)
     columns = _label_columns(table.columns, settings, sequence, table.file)
@@ -149,7 +149,7 @@ def _label_words(
 def _label_columns(
     columns: tuple[str, ...], settings: LabelSettings, sequence: str | None, file: Path
 ) -> tuple[str, ...]:
-    """The columns that the settings name, or the one that can be guessed."""
+    """The columns given in the settings, or the one that can be guessed."""
     whole = settings.label_column
     if whole and whole in columns:
         return (whole,)
@@ -168,16 +168,16 @@ def _label_columns(
 def guess_label_column(
     columns: Sequence[str], sequence: str | None, group: str | None = None
 ) -> str | None:
-    """The column that is named as labels are, or the only one whose use is not known; else None.
+    """The column with a usual name for labels, or the only one whose use is unknown; else None.
 
-    `sequence` and `group` are the columns that are those.
+    `sequence` and `group` are the columns known to hold those.
     """
     taken = {sequence, group, first_named(columns, (SPLIT_NAME,))}
     free = [c for c in columns if c not in taken]
     named = named_label_column(free)
     if named is not None:
         return named
-    # Names of the row and of its place are no labels.
+    # Ids and coordinates are not labels.
     id_at = find_id_column(columns, None, "")
     known = {*_PLACE_NAMES, "" if id_at is None else columns[id_at].lower()}
     left = [c for c in free if c.lower() not in known]
@@ -185,20 +185,20 @@ def guess_label_column(
 
 
 def named_label_column(columns: Sequence[str]) -> str | None:
-    """The column that is named as labels are, or None."""
+    """The column with a usual name for labels, or None."""
     return first_named(columns, _LABEL_NAMES)
 
 
 def group_column(columns: Sequence[str], settings: LabelSettings, file: Path) -> str | None:
-    """The column that the settings name for groups; `BadInput` if it is not there."""
+    """The group column given in the settings; `BadInput` if the table lacks it."""
     if settings.group_column is None:
         return None
     return columns[need_column(columns, settings.group_column, file)]
 
 
 def holds_labels(file: Path, settings: LabelSettings) -> bool:
-    """Whether a table that was not named may be one of ids and labels: it has the columns that are
-    asked for, or one that is named as labels are, or two in all.
+    """Whether a table that was not given may be one of ids and labels: it has the label columns of
+    the settings, or one with a usual name for labels, or two columns in all.
     """
     with open_bytes(file) as stream, open_table(stream, file) as table:
         columns = table.columns
@@ -210,10 +210,10 @@ def holds_labels(file: Path, settings: LabelSettings) -> bool:
 def from_label_table(
     path: Path, file: Path, ids: list[str], settings: LabelSettings
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Names of the label columns of a table of ids and labels, and the words of each id in them.
+    """Names of the label columns of a table of ids and labels, and the text of each id in them.
 
-    Labels are in the columns that the settings name, else in one with a usual name or the only one
-    beside the ids.
+    Labels are in the columns given in the settings, else in the one with a usual name or the only
+    one besides the ids.
     """
     table = read_cells(file)
     taken = {settings.label_column, *settings.label_columns, named_label_column(table.columns)}

@@ -1,7 +1,7 @@
-"""Labelled sequences: rows of codes beside classes or numbers, by split.
+"""Labelled sequences: codes with classes or numbers, by split.
 
-The order of the classes is the meaning of a model's outputs and is stored with it. `data.labels`
-reads them from files.
+The order of the classes is that of a model's outputs and is stored with it. `data.labels` reads
+labelled sequences from files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LabelledSplit:
     """n rows. `labels`: class index (n,), 0/1 (n, K) for multilabel, values (n, T) for regression.
 
     `rows` (n,) counts from 1 in the source; `groups` (n,) numbers the values of the group column
-    over all splits; `places` says where the rows lie in a genome, if their file does.
+    over all splits; `places` are the genome coordinates of the rows, if their file has them.
     """
 
     ids: list[str]
@@ -46,7 +46,7 @@ class LabelledSplit:
 
     @property
     def digest(self) -> str:
-        """Digest of all that is learned or parted by, in its order; ids and rows are not."""
+        """Digest of all that affects training or splitting, in order; not of ids and rows."""
         digest = hashlib.sha256(self.lengths.tobytes() + np.asarray(self.labels).tobytes())
         for codes in self.codes:
             digest.update(codes.tobytes())
@@ -69,7 +69,7 @@ class LabelledSplit:
         )
 
     def and_then(self, other: LabelledSplit) -> LabelledSplit:
-        """These rows and then those of `other`."""
+        """These rows, then those of `other`."""
         groups = (
             None
             if self.groups is None or other.groups is None
@@ -100,9 +100,8 @@ class LabelledData:
     source: str = field(default="memory")
 
     def named(self, task: str | None = None) -> LabelledData:
-        """The same data with ids that are unique over all splits: where they are not, `split:id`,
-        and where they repeat within a split, `split:row`. With a `task` that stands before them,
-        `task:id`, so that they are unique over tasks.
+        """The same data with ids that are unique over all splits: `split:id` where they are not, or
+        `split:row` where they repeat within a split. A `task` is put before them, `task:id`.
         """
         ids = {name: rows.ids for name, rows in self.splits.items()}
         if not _unique([id for each in ids.values() for id in each]):
@@ -124,7 +123,7 @@ def _unique(ids: Sequence[str]) -> bool:
 def decide(
     kind: TaskKind, scores: NDArray[np.float64], threshold: float | NDArray[np.float64] = 0.5
 ) -> NDArray[np.int64]:
-    """Class index (n,) or 0/1 (n, K) for multilabel, from probabilities (n, K)."""
+    """Predicted class index (n,), or 0/1 (n, K) for multilabel, from probabilities (n, K)."""
     if kind == "binary":
         return np.asarray(scores[:, 1] >= threshold, np.int64)
     if kind == "multiclass":

@@ -1,9 +1,9 @@
 """Labelled data read from files: the kind of task, its classes, and a label for every row.
 
-Class names come from the training rows alone, sorted (names that all are whole numbers by their
-value, so that 10 stands behind 2; of two, the one that says "not" or "background" first, so that
-the second is the positive class). A row of another split whose label was never learned is refused.
-Nothing is dropped: every row of every file is in its split, in the file's order.
+Class names come from the training rows only, sorted (by value if all are whole numbers, so that 10
+comes after 2; of two, one such as "not" or "background" comes first, so that the second is the
+positive class). A row of another split whose label is not in training is refused. Nothing is
+dropped: every row of every file is in its split, in the file's order.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from findna.files import BadInput, log, refuse_stream
 from findna.sequence.genome import Genome
 from findna.sequence.tables import MISSING
 
-# More distinct whole numbers than this are taken for measurements, not for classes.
+# More distinct whole numbers than this are measurements, not classes.
 _MOST_NUMBER_CLASSES = 50
-# Of distinct labels, those that are words among measurements.
+# Largest share of distinct labels that are words among measurements.
 _MOST_STRANGE = 0.1
-# Labels of more rows than this are names of rows if more than half of the rows have one of its own.
+# In more rows than this, labels are row names if there are more of them than half the rows.
 _FEW_NAMES = 20
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 # Stricter than float(), for which 1_2 is 12: names of clusters look like that.
@@ -36,14 +36,14 @@ _NUMBER = re.compile(
     r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-# Of decimals some would begin with 0 or have more digits, or fewer.
+# If these were decimals, some would begin with 0 or have more or fewer digits.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SEPARATOR = ";"
 _TWO_CLASSES = (
     "--label-column names the column of labels; where all rows are of what you look for,"
     " --negatives GENOME.fa draws the other class"
 )
-# How the class is called that is not what one looks for.
+# Names of a negative class.
 _NEGATIVE = re.compile(
     r"-$|(not?|non|neg(ative)?s?|background|control|false|random|shuffled|absent|decoy|unbound"
     r"|inactive|intergenic|wt|wild[-_ ]?type|reference)(\b|_)",
@@ -54,13 +54,13 @@ _NEGATIVE = re.compile(
 def read_labelled(
     data: str | Path, *, genome: Genome | None = None, settings: LabelSettings | None = None
 ) -> LabelledData:
-    """Read a folder or file with labelled sequences (see `label_files.read_parts` for the forms).
+    """Read a folder or file of labelled sequences (see `label_files.read_parts` for the forms).
 
     Raises:
-        BadInput: names file, row and remedy: no such column, an empty sequence, a row without
-            label, a label that is no number in a regression, one class only, names of rows instead
-            of classes, a label that training rows lack.
-        TypeError: no path.
+        BadInput: a missing column, an empty sequence, a row without label, a regression label that
+            is not a number, a single class, row names instead of classes, a label that training
+            lacks.
+        TypeError: `data` is not a path.
     """
     if not isinstance(data, str | Path):
         raise TypeError(
@@ -74,7 +74,7 @@ def read_labelled(
 
 
 def understand(parts: Mapping[str, Part], settings: LabelSettings, *, source: str) -> LabelledData:
-    """Turn the words of all parts into the labels of one task."""
+    """Turn the label text of all parts into the labels of one task."""
     columns = parts["train"].columns
     parts = {name: _same_columns(part, columns) for name, part in parts.items()}
     kind = _guess_kind(parts["train"]) if settings.task == "auto" else settings.task
@@ -103,7 +103,9 @@ def understand(parts: Mapping[str, Part], settings: LabelSettings, *, source: st
 
 
 def _same_columns(part: Part, columns: tuple[str, ...]) -> Part:
-    """The part with training's names: one label column may be called otherwise, several may not."""
+    """The part with the column names of training: a single label column may be named differently,
+    several may not.
+    """
     if len(part.columns) != len(columns) or (len(columns) > 1 and part.columns != columns):
         raise BadInput(
             f"label columns are {', '.join(part.columns)}, in training {', '.join(columns)}",
@@ -122,12 +124,12 @@ def _how(settings: LabelSettings) -> str:
 
 
 def _kind_is(kind: str) -> str:
-    """How a command is told the kind of task; `--task` of `evaluate` names tasks of a suite."""
+    """The option for the kind of task; in `evaluate`, `--task` names tasks of a suite."""
     return f"--task {kind} (evaluate: --set task={kind})"
 
 
 def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
-    """A number for each group; a row whose group is not told is one of its own."""
+    """A number for each group; a row without one is a group of its own."""
     numbers: dict[object, int] = {}
     numbered = {}
     for split, part in parts.items():
@@ -144,7 +146,7 @@ def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
 
 
 def _guess_kind(part: Part) -> TaskKind:
-    """From the training labels; see `LabelSettings.task` for saying it instead."""
+    """The kind of task, from the training labels; `LabelSettings.task` overrides it."""
     distinct = [{row[c] for row in part.words} - MISSING for c in range(len(part.columns))]
     every = set().union(*distinct)
     if len(part.columns) > 1:
@@ -161,8 +163,8 @@ def _guess_kind(part: Part) -> TaskKind:
 
 
 def _refuse_some_words(part: Part, strange: set[str], distinct: int) -> None:
-    """Among values a word or two, such as NA, are no classes: as such they would make every value
-    a class of its own.
+    """Refuse a few words, such as NA, among numbers: taken as classes, they would make every number
+    a class.
     """
     if strange and len(strange) <= _MOST_STRANGE * distinct:
         at = next(at for at, words in enumerate(part.words) if words[0] in strange)
@@ -175,26 +177,23 @@ def _refuse_some_words(part: Part, strange: set[str], distinct: int) -> None:
 
 
 def _plain(word: str) -> str:
-    """A whole number without its decimals ("1.0" is the class 1: tables with gaps store it so),
-    else the word.
+    """A whole number without decimals ("1.0" is class 1: columns with missing values are stored as
+    floats), else the word.
     """
     whole = _WHOLE.fullmatch(word)
     return whole[1] if whole else word
 
 
 def _as_number(word: str) -> float | None:
-    """A number, with a decimal comma if it has one.
-
-    None for anything else (NaN and infinity are numbers here).
-    """
+    """A number, possibly with a decimal comma; None for anything else. NaN and infinity count."""
     if _DECIMAL_COMMA.fullmatch(word):
         word = word.replace(",", ".")
     return float(word) if _NUMBER.fullmatch(word) else None
 
 
 def sort_classes(names: set[str]) -> tuple[str, ...]:
-    """Class names in the order of a model's outputs: by value if all are whole numbers, else as
-    words.
+    """Class names in the order of a model's outputs: by value if all are whole numbers, else
+    alphabetical.
     """
     if all(_WHOLE.fullmatch(name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
@@ -266,7 +265,7 @@ def _check_classes(
 
 
 def _check_values(part: Part, values: Labels) -> None:
-    """Refuse a target that is the same in all training rows: there is nothing to learn."""
+    """Refuse a target that is constant over the training rows: there is nothing to learn."""
     for at, name in enumerate(part.columns):
         if len(values) > 1 and np.ptp(values[:, at]) == 0:
             raise BadInput(
@@ -302,7 +301,7 @@ def _class_of(word: str, at: int, part: Part, number: Mapping[str, int]) -> int:
 
 
 def _indicators(part: Part, number: Mapping[str, int]) -> NDArray[np.int64]:
-    """0/1 (n, K) from `a;b` words, or from a column of 0 and 1 for each label."""
+    """0/1 (n, K) from text such as `a;b`, or from a 0/1 column per label."""
     table = np.zeros((len(part.words), len(number)), np.int64)
     if len(part.columns) > 1:
         for at, words in enumerate(part.words):
@@ -323,7 +322,7 @@ def _zero_or_one(word: str, at: int, part: Part) -> int:
 
 
 def _values(part: Part) -> NDArray[np.float64]:
-    """Numbers (n, T); decimal commas are read as points."""
+    """Target values (n, T); decimal commas are read as points."""
     commas = [w for row in part.words for w in row if _DECIMAL_COMMA.fullmatch(w)]
     if commas:
         if all(map(_THOUSANDS.fullmatch, commas)):
@@ -338,7 +337,7 @@ def _values(part: Part) -> NDArray[np.float64]:
     )
 
 
-# What a network computes with.
+# Networks compute in float32.
 _LARGEST = float(np.finfo(np.float32).max)
 
 

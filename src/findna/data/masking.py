@@ -1,8 +1,8 @@
-"""Hiding bases: the last step on codes, so that the target is simply the view before it.
+"""Hiding bases: the last step on codes, so the target is the view before it.
 
 Each window draws its own rate. One hash serves two positions: 16 bits decide whether a known base
-is hidden and, multiplied by an odd number, how. The arithmetic is on whole small integers and masks
-of all ones, because comparisons of such types are several times slower in PyTorch on a CPU.
+is hidden and, multiplied by an odd number, how. The arithmetic uses small integers and masks of all
+ones: comparisons of these types are several times slower in PyTorch on a CPU.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from findna.data.randomness import Purpose, Samples, half_words, integers, norma
 from findna.sequence.alphabet import MASK
 from findna.settings import Settings
 
-# A known base draws an even number below 2^15; an unknown one stands above all of them.
+# A known base draws an even number below 2^15; an unknown one gets a larger number.
 _NEVER = 0x7FFF
 _EVEN = 0x7FFE
 _SCALE = 1 << 15
@@ -51,7 +51,7 @@ class HidingSettings(Settings):
     def _shares_fit(self) -> "HidingSettings":
         if self.mask + self.random > 1:
             raise ValueError(f"mask {self.mask} and random {self.random} are more than 1 together")
-        # A file of a run names all settings: there the default of the largest rate means nothing.
+        # The settings file of a run lists all settings, so max_rate at its default is no conflict.
         usual = type(self).model_fields["max_rate"].default
         if self.fixed_rate is not None and self.max_rate != usual:
             raise ValueError(
@@ -100,7 +100,7 @@ def hide(view: Tensor, seed: int, epoch: int, ids: Samples, settings: HidingSett
 
 
 def _shared(bits: Tensor, phases: NDArray[np.uint64], span: int) -> Tensor:
-    """The bits (B, L) that decide: one draw a stretch of `span` bases, its borders moved by row."""
+    """The bits (B, L) that decide: one draw per stretch of `span` bases, shifted row by row."""
     if span == 1:
         return bits
     first = sent(integers(phases, span), bits.device)

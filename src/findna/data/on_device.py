@@ -1,7 +1,7 @@
-"""What a step needs, on its device before it is asked for, and nobody waits.
+"""Data on the device of a training step, without waiting for it.
 
-Small host arrays are sent from pinned memory, so that the host goes on at once. The genome itself,
-one byte a base, is copied to a GPU that has room for it; windows are then read there.
+Small host arrays are sent from pinned memory, so the host continues at once. The genome, one byte
+per base, is copied to a GPU with enough memory; windows are then read there.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 from findna.files import log
 from findna.sequence.alphabet import Codes, N
 
-# A genome may take so much of the memory that is free before training: the rest is the run's.
+# Share of the memory free before training that a genome may take; the rest is for the run.
 _SHARE = 0.25
 _PIECE = 1 << 26
 _STORED_ON = "cuda"
 
 
 def sent(array: NDArray[Any], device: torch.device | str) -> Tensor:
-    """An array as a tensor on a device; a CUDA device fetches it when its turn comes."""
+    """An array as a tensor on a device; to a CUDA device it is copied asynchronously."""
     tensor = torch.from_numpy(array)
     if torch.device(device).type != "cuda":
         return tensor.to(device)
@@ -34,7 +34,7 @@ class DeviceStore:
     """The bytes of a genome's store in the memory of a device."""
 
     def __init__(self, store: Codes, device: torch.device | str) -> None:
-        """Copied piece by piece: the host never holds more than one of them."""
+        """Copied piece by piece: the host holds one of them at a time."""
         self.bases = torch.empty(len(store), dtype=torch.uint8, device=device)
         for start in range(0, len(store), _PIECE):
             piece = np.array(store[start : start + _PIECE])
@@ -44,7 +44,7 @@ class DeviceStore:
         self, starts: NDArray[np.int64], ends: NDArray[np.int64], length: int, margin: int
     ) -> tuple[Tensor, Tensor]:
         """Stored bytes uint8 and inside bool, each (B, length + margin), as `WindowSampler` reads
-        them on the host: of the `margin`, what reaches `ends` (B,) is not inside and says N.
+        them on the host: in the `margin`, bases from `ends` (B,) on are not inside, and N.
         """
         device = self.bases.device
         plan = sent(np.stack([starts, ends]), device)
@@ -55,8 +55,8 @@ class DeviceStore:
         return torch.where(inside, stored, N), inside
 
 
-def placed(store: Codes, device: torch.device | str) -> DeviceStore | None:
-    """The store on a CUDA device, if it takes no more than a quarter of the free memory there."""
+def device_store(store: Codes, device: torch.device | str) -> DeviceStore | None:
+    """A copy on a CUDA device, if it takes no more than a quarter of the free memory there."""
     if torch.device(device).type != _STORED_ON:
         return None
     free = _free(device)

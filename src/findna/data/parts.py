@@ -1,4 +1,4 @@
-"""What one source of labelled sequences gives, labels as words, and how it may be read."""
+"""The content of one source of labelled sequences, labels as text, and how to read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from findna.settings import Settings
 
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 
-# How the three splits may be called; the first name is ours.
+# Names of the three splits in files; the first is the one used here.
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "dev": ("dev", "val", "valid", "validation"),
@@ -59,11 +59,11 @@ class LabelSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Rows of one source, labels as words.
+    """Rows of one source, labels as text.
 
-    `words` holds one tuple a row, one word a label column; `columns` their names; `rows` and
-    `lines` the number of each row in its source, from 1, and its line there; `groups` one word a
-    row, if asked for; `places` where the rows lie, if the source says so.
+    `words` has one tuple per row, with one text per label column; `columns` are their names; `rows`
+    and `lines` the number of each row in its source, from 1, and its line there; `groups` one text
+    per row, if a group column is given; `places` the genome coordinates, if the source has them.
     """
 
     source: Path

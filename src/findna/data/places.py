@@ -1,4 +1,4 @@
-"""Where labelled rows lie in a genome, if their file says so."""
+"""Genome coordinates of labelled rows, if their file has them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class RowPlaces:
-    """Places of n rows: `chrom` str (n,), `start` and `end` int64 (n,), 0-based half-open.
+    """Intervals of n rows: `chrom` str (n,), `start` and `end` int64 (n,), 0-based half-open.
 
-    `strand` str (n,) is "+", "-" or "."; names are those of the file.
+    `strand` str (n,) is "+", "-" or "."; chromosome names are those of the file.
     """
 
     chrom: NDArray[np.str_]
@@ -46,13 +46,13 @@ class RowPlaces:
         return len(self.start)
 
     def where(self, chosen: NDArray[np.bool_] | Ints) -> RowPlaces:
-        """The places of the chosen rows."""
+        """The intervals of the chosen rows."""
         return RowPlaces(
             self.chrom[chosen], self.start[chosen], self.end[chosen], self.strand[chosen]
         )
 
     def and_then(self, other: RowPlaces) -> RowPlaces:
-        """These places and then those of `other`."""
+        """These intervals, then those of `other`."""
         return RowPlaces(
             np.concatenate([self.chrom, other.chrom]),
             np.concatenate([self.start, other.start]),
@@ -61,11 +61,11 @@ class RowPlaces:
         )
 
     def stretches(self) -> Ints:
-        """Number (n,) of the stretch of a genome that each lies in: places that overlap, by one
-        base or more, lie in one.
+        """Cluster number (n,) of each interval: intervals that overlap, by one base or more, are in
+        one cluster.
         """
         chrom = np.unique(self.chrom, return_inverse=True)[1]
-        # One line for all chromosomes, with room between them.
+        # All chromosomes on one axis, without overlap.
         begin = chrom * (int(self.end.max(initial=0)) + 1)
         order = np.argsort(begin + self.start, kind="stable")
         reached = np.maximum.accumulate((begin + self.end)[order])
@@ -75,7 +75,7 @@ class RowPlaces:
         return number
 
     def frame(self) -> pd.DataFrame:
-        """Columns chrom, start, end and strand, one row a place."""
+        """Columns chrom, start, end and strand, one row per interval."""
         return pd.DataFrame(
             {"chrom": self.chrom, "start": self.start, "end": self.end, "strand": self.strand}
         )

@@ -1,4 +1,4 @@
-"""Sequences of any length, back to back on one device: a padded batch is one gather."""
+"""Sequences of any length, concatenated on one device: a padded batch is one gather."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Ragged:
     def __init__(
         self, codes: Sequence[NDArray[np.uint8]], device: torch.device | str = "cpu"
     ) -> None:
-        """Join the sequences once; every batch is then one gather."""
-        # Known here too: how long a batch is must not wait for the device.
+        """Concatenate the sequences once."""
+        # Kept on the host too: the length of a batch must not wait for the device.
         self._counts = counts = np.array([len(c) for c in codes], np.int64)
         joined = np.concatenate([np.empty(0, np.uint8), *codes])
         self.flat = torch.from_numpy(joined).to(device)
@@ -35,10 +35,9 @@ class Ragged:
     def batch(
         self, rows: NDArray[np.int64], turned: NDArray[np.bool_] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Codes (B, longest) int64 filled up with PAD, and lengths (B,), or None when all are
-        equally long.
+        """Codes (B, longest) int64, padded with PAD, and lengths (B,), or None if all are equal.
 
-        Rows where `turned` (B,) is true are read from the other strand.
+        Rows where `turned` (B,) is true are reverse-complemented.
         """
         device, counts = self.flat.device, self._counts[rows]
         at = sent(rows, device)

@@ -1,10 +1,10 @@
-"""Chance as an argument: every draw is a hash of (seed, epoch, sample, purpose, position).
+"""Counter-based random numbers: every draw is a hash of (seed, epoch, sample, purpose, position).
 
-Two levels, both counter based, so that a draw does not depend on the batch, the worker, the rank
-or the point where a run was interrupted:
+A draw does not depend on the batch, the worker, the rank or where a run was interrupted. There are
+two levels:
 
-* `row_hash`, 64 bits, numpy on the host: the few numbers a window draws (strand, lengths, places).
-* `counter_hash`, 32 bits, torch on any device: one number a position, keyed by a row's 64 bits.
+* `row_hash`, 64 bits, numpy on the host: the few numbers per window (strand, lengths, positions).
+* `counter_hash`, 32 bits, torch on any device: one number per position, keyed by a row's 64 bits.
   It is wrapping int32 arithmetic only, hence the same integers on every device, and the same as
   those of `counter_hash_numpy`.
 
@@ -37,7 +37,7 @@ Samples = NDArray[np.int64] | Tensor
 
 
 class Purpose(IntEnum):
-    """What a draw is for. Two purposes never share a number; numbers are never reused."""
+    """What a draw is for. Every purpose has its own number; numbers are never reused."""
 
     BATCH_LENGTH = 1
     WINDOW_START = 2
@@ -68,7 +68,7 @@ def row_hash(
     purposes: Purpose | Sequence[Purpose],
     attempt: int = 0,
 ) -> NDArray[np.uint64]:
-    """64 random bits a sample: (B,) for one purpose, (P, B) for P purposes.
+    """64 random bits per sample: (B,) for one purpose, (P, B) for P purposes.
 
     `attempt` numbers the redraws of one purpose.
     """
@@ -93,7 +93,7 @@ def integers(bits: NDArray[np.uint64], high: int | NDArray[np.int64]) -> NDArray
 def counter_hash(
     keys: NDArray[np.uint64], positions: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """32 random bits a position as wrapping int32 (B, positions), made on `device`.
+    """32 random bits per position as wrapping int32 (B, positions), made on `device`.
 
     `keys` (B,) come from `row_hash`.
     """
@@ -120,13 +120,13 @@ def counter_hash_numpy(keys: NDArray[np.uint64], positions: int) -> NDArray[np.u
 def half_words(
     keys: NDArray[np.uint64], positions: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """16 random bits a position as int16 (B, positions); each hash serves two neighbours."""
+    """16 random bits per position as int16 (B, positions); each hash serves two neighbours."""
     words = counter_hash(keys, (positions + 1) // 2, device)
     return words.view(torch.int16)[:, :positions]
 
 
 def random_bases(keys: NDArray[np.uint64], count: int) -> NDArray[np.uint8]:
-    """A few bases A C G T as codes (B, count), on the host: sixteen from each hash."""
+    """Random bases A C G T as codes (B, count), on the host: sixteen from each hash."""
     words = counter_hash_numpy(keys, -(-count // 16))[:, :, None]
     bases = words >> np.arange(0, 32, 2, dtype=np.uint32) & np.uint32(3)
     return bases.astype(np.uint8).reshape(len(keys), -1)[:, :count]
@@ -152,7 +152,7 @@ def _stream(seed: int, epoch: int) -> NDArray[np.uint64]:
 
 
 def _word(number: int) -> NDArray[np.uint64]:
-    # One element rather than a scalar: numpy warns when a scalar wraps, an array wraps in silence.
+    # An array rather than a scalar: numpy warns when a scalar overflows, but not for arrays.
     return np.array([number & _WORD], dtype=np.uint64)
 
 
@@ -168,7 +168,7 @@ def _absorb(state: NDArray[np.uint64], word: NDArray[np.uint64]) -> NDArray[np.u
 
 
 def _fold(mixed: Tensor, bits: int, shifted: Tensor) -> Tensor:
-    """In place `mixed ^= mixed >>> bits`; the mask removes the sign that int32 shifts drag in."""
+    """In place `mixed ^= mixed >>> bits`; the mask removes the sign bits of an int32 shift."""
     torch.bitwise_right_shift(mixed, bits, out=shifted)
     return mixed.bitwise_xor_(shifted.bitwise_and_((1 << (32 - bits)) - 1))
 

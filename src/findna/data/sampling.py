@@ -1,4 +1,4 @@
-"""Which parts of a genome may be read: settings, and the usable runs they come to.
+"""Which parts of a genome may be sampled: settings, and the usable runs that follow from them.
 
 A run is a half-open span of store offsets (int64, K x 2) within one record.
 """
@@ -21,9 +21,9 @@ from findna.settings import Settings
 Runs = NDArray[np.int64]
 Offsets = NDArray[np.int64]
 
-# Numbers of windows within a batch: an epoch's windows are numbered batch * MAX_ROWS + row.
+# Most windows in a batch: an epoch's windows are numbered batch * MAX_ROWS + row.
 MAX_ROWS = 1 << 20
-# Shares of the usable bases.
+# As shares of the usable bases.
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.02, 0.10
 
 
@@ -76,19 +76,19 @@ class SamplingSettings(Settings):
 
     @property
     def beds(self) -> dict[str, Path]:
-        """The BED files that are given, by the name of their setting."""
+        """The given BED files by the name of their setting."""
         named = {"include": self.include, "exclude": self.exclude}
         return {name: path for name, path in named.items() if path is not None}
 
     @property
     def shortest(self) -> int:
-        """The shortest window that is drawn, in bp."""
+        """Shortest window that is drawn, in bp."""
         return self.window if self.one_length else self.min_window
 
 
 def digests_of_beds(settings: SamplingSettings) -> dict[str, str]:
-    """What the BED files say, which decide what is held out: a run that is resumed, or a check of
-    what a model has seen, must find the same.
+    """Digests of the BED files: they affect what is held out, so a resumed run, or a check of what
+    a model has seen, must find the same files.
     """
     return {name: file_digest(path) for name, path in settings.beds.items()}
 
@@ -97,7 +97,7 @@ def usable_runs(genome: Genome, settings: SamplingSettings) -> Runs:
     """Runs that windows may be drawn from, before anything is held out.
 
     Records, without organelles and unwanted contigs, within `include`, without `exclude`, and cut
-    at runs of N that no window may hold. Runs shorter than the shortest window are left out.
+    at runs of N too long for any window. Runs shorter than the shortest window are dropped.
     Raises `BadInput` if no window fits.
     """
     wanted = _wanted_records(genome, settings)
@@ -121,7 +121,7 @@ def usable_runs(genome: Genome, settings: SamplingSettings) -> Runs:
 
 
 def _wanted_records(genome: Genome, settings: SamplingSettings) -> NDArray[np.bool_]:
-    """Whether each record (R,) is read; an organelle is if `contigs` names it."""
+    """Whether each record (R,) is used; an organelle is if `contigs` names it."""
     if settings.contigs is not None:
         named = {genome.resolve(chrom) for chrom in settings.contigs}
         return np.array([chrom in named for chrom in genome.chroms], dtype=np.bool_)
@@ -142,13 +142,13 @@ def _wanted_records(genome: Genome, settings: SamplingSettings) -> NDArray[np.bo
 
 
 def _bed_runs(genome: Genome, path: Path) -> Runs:
-    # Its digest, which a run that is resumed must find again, would be that of an empty file.
+    # The digest, taken by reading the file again, would be that of an empty file.
     refuse_stream(path, "pretraining")
     return to_store(genome, read_bed(path), source=str(path))
 
 
 def most_of(share: float, length: int) -> int:
-    """The largest number of bases that is no more than `share` of a window."""
+    """The largest number of bases that is at most `share` of a window of `length`."""
     return int(share * length + 1e-9)
 
 

@@ -1,13 +1,13 @@
 """K-mers of many sequences at once, and which sequences are near-duplicates.
 
-A sequence and its reverse complement are one. Otherwise two sequences are near-duplicates when they
-share at least half of the k-mer positions of the shorter one (k = 12, strands put together, none
-over an N; a word that stands m and n times is shared min(m, n) times): about 95 % identity over the
-whole length, or an exact overlap of hardly more than half of it, (L + 11) / 2 bases. Candidates
-come from one-permutation min-hash (Li, Owen and Zhang 2012) with 64 bins over words and their
-number in the sequence, so that repeats count as often as they stand; each candidate pair is then
-counted exactly. A sequence within another one of more than ten times its length may be missed, and
-of a large family a pair that shares hardly more than half.
+A sequence and its reverse complement are identical. Otherwise two sequences are near-duplicates if
+they share at least half of the k-mer positions of the shorter one (k = 12, strands joined, no N; a
+k-mer that occurs m and n times is shared min(m, n) times): about 95 % identity over the whole
+length, or an exact overlap of little more than half of it, (L + 11) / 2 bases. Candidates come from
+one-permutation min-hash (Li, Owen and Zhang 2012) with 64 bins over k-mers and their occurrence
+number, so that repeats count as often as they occur; each candidate pair is then counted exactly. A
+sequence within another of more than ten times its length may be missed, and so may, in a large
+family, a pair that shares little more than half.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Hashes = NDArray[np.uint64]
 DUPLICATE_K = 12
 SHARED_POSITIONS = 0.5
 _BINS = 64
-# Two of 64 bins agreeing is a Jaccard index near 0.03, well below the 0.33 that sharing half the
-# positions implies. Where many are expected, fewer than a quarter of them happens once in millions
+# Agreement of two of 64 bins is a Jaccard index near 0.03, well below the 0.33 implied by sharing
+# half the positions. Where many are expected, fewer than a quarter of them agree once in millions
 # of pairs (300 bp: 21 of 63 are expected, below 5 has probability 1e-7).
 _AGREEING_BINS = 2
 _EXPECTED_SHARE = 0.25
-# Pairs counted together, and bases of them: an entry of the tables takes eight bytes, three times.
+# Pairs counted at once, and their bases: an entry of the tables takes three times eight bytes.
 _PAIRS_AT_ONCE = 20_000
 _PAIRED_BASES_AT_ONCE = 1 << 23
-# Bases sketched together: what a core's cache holds is several times faster than whole tables.
+# Bases sketched at once: several times faster than whole tables if they fit a core's cache.
 _BASES_AT_ONCE = 1 << 16
 _EMPTY = np.iinfo(np.uint64).max
 
@@ -48,9 +48,8 @@ _EMPTY = np.iinfo(np.uint64).max
 
 @dataclass(frozen=True)
 class Kmers:
-    """K-mers of n sequences: `word` (M,) in [0, 4^k) and the sequence each stands in, `row` (M,).
-
-    None spans an N.
+    """K-mers without N of n sequences: `word` (M,) in [0, 4^k), and `row` (M,), the sequence of
+    each.
     """
 
     word: Ints
@@ -59,10 +58,10 @@ class Kmers:
 
 
 def words(letters: Hashes, k: int) -> Hashes:
-    """The k letters (0 to 3) from each place as one number, first letter highest; k at most 32.
+    """The k-mer at each position as a number, first base most significant; k at most 32.
 
-    (L,) uint64 to (L - k + 1,); words of twice the length are made of two neighbours, so that it
-    takes log2(k) passes.
+    Bases (L,) uint64 of 0 to 3 → (L - k + 1,). Words of twice the length are made of two
+    neighbours, so this takes log2(k) passes.
     """
     if len(letters) < k:
         return np.empty(0, np.uint64)
@@ -77,7 +76,7 @@ def words(letters: Hashes, k: int) -> Hashes:
 
 
 def joined(codes: Sequence[Codes]) -> Codes:
-    """All sequences back to back, uint8."""
+    """All sequences concatenated, uint8."""
     return np.concatenate([np.empty(0, np.uint8), *codes])
 
 
@@ -87,8 +86,8 @@ def lengths_of(codes: Sequence[Codes]) -> Ints:
 
 
 def kmers(codes: Sequence[Codes], k: int, *, canonical: bool) -> Kmers:
-    """All k-mers of the sequences; `canonical` names a word and its reverse complement alike (the
-    smaller of both).
+    """All k-mers of the sequences; with `canonical`, each is the smaller of the k-mer and its
+    reverse complement.
     """
     flat = joined(codes)
     letters = (flat & 3).astype(np.uint64)
@@ -103,9 +102,9 @@ def kmers(codes: Sequence[Codes], k: int, *, canonical: bool) -> Kmers:
 
 
 def kmer_counts(codes: Sequence[Codes], k: int, *, canonical: bool) -> scipy.sparse.csr_matrix:
-    """How often each of n sequences holds each k-mer, (n, 4^k), sparse.
+    """K-mer counts of n sequences, (n, 4^k), sparse.
 
-    Some sequences at a time: a list of all places takes fifty bytes a base.
+    Computed for some sequences at a time: a list of all positions takes fifty bytes per base.
     """
     parts = [
         _counted(codes[a:b], k, canonical) for a, b in _blocks(lengths_of(codes), _BASES_AT_ONCE)
@@ -131,10 +130,7 @@ def identical_up_to_strand(codes: Sequence[Codes]) -> Ints:
 
 
 def near_duplicate_groups(codes: Sequence[Codes]) -> Ints:
-    """Group number (n,) of each sequence.
-
-    Near-duplicates, and what they are near-duplicates of, share one.
-    """
+    """Group number (n,) of each sequence: the connected components of near-duplicates."""
     kind = identical_up_to_strand(codes)
     _, first, member = np.unique(kind, return_index=True, return_inverse=True)
     distinct = [codes[i] for i in first.tolist()]
@@ -146,12 +142,12 @@ def near_duplicate_groups(codes: Sequence[Codes]) -> Ints:
 
 
 def near_duplicates_in(codes: Sequence[Codes], part: Ints) -> Bools:
-    """Whether each row has a near-duplicate, other than itself, in each part (n, parts) up to the
-    last that has rows.
+    """Whether each row has a near-duplicate, other than itself, in each part, (n, parts).
 
-    `part` (n,) numbers the split of each row, from 0; identical rows are near-duplicates too. Each
-    row is compared with its nearest neighbours of each part in 64 sorted bins, so that the answer
-    is about pairs and not about chains of pairs; in a large family that is a sample of the pairs.
+    `part` (n,) numbers the split of each row, from 0; there are as many parts as the largest number
+    requires. Identical rows are near-duplicates too. Each
+    row is compared with its nearest neighbours of each part in 64 sorted bins: the result is about
+    pairs, not chains of pairs; in a large family it is based on a sample of the pairs.
     """
     kind = identical_up_to_strand(codes)
     _, first, member = np.unique(kind, return_index=True, return_inverse=True)
@@ -164,10 +160,10 @@ def near_duplicates_in(codes: Sequence[Codes], part: Ints) -> Bools:
 
 
 def _near_in(distinct: Sequence[Codes], has: Bools) -> Bools:
-    """As `near_duplicates_in` for sequences that all differ; `has` (n, parts): where they stand."""
+    """As `near_duplicates_in` for distinct sequences; `has` (n, parts): the parts of each."""
     found = np.zeros_like(has)
     pairs = _candidates(*_signatures(distinct), has)
-    # In random order, because most pairs of a family need not be counted once some are found.
+    # In random order: once some pairs of a family are found, most others need not be counted.
     key = pairs.astype(np.uint64)
     shuffled = pairs[np.argsort(_mix(key[:, 0] << np.uint64(32) | key[:, 1]))]
     for piece in _pieces(shuffled, lengths_of(distinct)):
@@ -189,7 +185,7 @@ def connected(links: Ints, nodes: int) -> Ints:
 
 
 def _pieces(pairs: Ints, lengths: Ints) -> Iterator[Ints]:
-    """Pairs (P, 2) of rows of these `lengths`, as many at once as memory should hold."""
+    """Pairs (P, 2) of rows of these `lengths`, in pieces of bounded memory."""
     for at in range(0, len(pairs), _PAIRS_AT_ONCE):
         some = pairs[at : at + _PAIRS_AT_ONCE]
         yield from (some[a:b] for a, b in _blocks(lengths[some].sum(1), _PAIRED_BASES_AT_ONCE))
@@ -210,8 +206,8 @@ def _share_enough(codes: Sequence[Codes], pairs: Ints) -> Bools:
 
 
 def _signatures(codes: Sequence[Codes]) -> tuple[Hashes, Ints]:
-    """Smallest hash in each of 64 bins of each sequence's k-mers (n, 64), the largest number where
-    a bin is empty; and k-mer positions of each (n,), at least one.
+    """Smallest hash in each of 64 bins of each sequence's k-mers (n, 64), the largest number if a
+    bin is empty; and k-mer positions of each (n,), at least one.
     """
     parts = [_signatures_at_once(codes[a:b]) for a, b in _blocks(lengths_of(codes), _BASES_AT_ONCE)]
     signatures = [np.empty((0, _BINS), np.uint64), *(signature for signature, _ in parts)]
@@ -220,7 +216,7 @@ def _signatures(codes: Sequence[Codes]) -> tuple[Hashes, Ints]:
 
 
 def _blocks(lengths: Ints, bases: int) -> list[tuple[int, int]]:
-    """Neighbouring rows (from, to) of about so many bases together, at least one row."""
+    """Ranges [from, to) of rows with about `bases` bases together, at least one row each."""
     block = np.cumsum(lengths) // bases
     edges = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(lengths)]
     return list(pairwise(edges))
@@ -238,7 +234,7 @@ def _signatures_at_once(codes: Sequence[Codes]) -> tuple[Hashes, Ints]:
 
 
 def _number_in_run(values: Ints) -> Ints:
-    """Of sorted values (M,), how many equal ones stand before each."""
+    """For sorted values (M,), the number of equal ones before each."""
     place = np.arange(len(values))
     begins = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
     return place - np.maximum.accumulate(np.where(begins, place, 0))
@@ -254,13 +250,13 @@ def _mix(x: Hashes) -> Hashes:
 
 def _candidates(signature: Hashes, positions: Ints, has: Bools) -> Ints:
     """Pairs (P, 2) of rows that agree in at least two bins: each row with its neighbours of each
-    part in some bin; `has` (n, parts) says which parts a row stands in.
+    part in some bin; `has` (n, parts): the parts of each row.
 
-    Only neighbours in a sorted bin are paired: within a family of m near-duplicates that is m - 1
-    pairs a bin and not m², and the 64 bins sort the family in 64 different company.
+    Only neighbours in a sorted bin are paired: a family of m near-duplicates gives m - 1 pairs per
+    bin and not m², and in each of the 64 bins other neighbours.
     """
     rows = len(signature)
-    # Sixteen bits of each hash tell nearly all pairs apart in a quarter of the memory.
+    # Sixteen bits of each hash distinguish nearly all pairs in a quarter of the memory.
     short = (signature & np.uint64(0xFFFF)).astype(np.uint16)
     filled = np.count_nonzero(signature != _EMPTY, axis=1)
     keys = [np.empty(0, np.int64)]
@@ -283,7 +279,7 @@ def _candidates(signature: Hashes, positions: Ints, has: Bools) -> Ints:
 
 
 def _least_agreeing(positions: Ints, filled: Ints, a: Ints, b: Ints) -> NDArray[np.float64]:
-    """Bins that rows `a` and `b` (P,) agree in at least if they share half the shorter's words."""
+    """Fewest bins in which rows `a` and `b` (P,) agree if they share half the shorter's k-mers."""
     least = SHARED_POSITIONS * np.minimum(positions[a], positions[b])
     jaccard = least / (positions[a] + positions[b] - least)
     expected = jaccard * np.minimum(filled[a], filled[b])
@@ -291,7 +287,9 @@ def _least_agreeing(positions: Ints, filled: Ints, a: Ints, b: Ints) -> NDArray[
 
 
 def _neighbours(order: Ints, run: Hashes, present: Bools) -> tuple[Ints, Ints]:
-    """Each row of a sorted bin with the nearest of one part before and behind it in its run."""
+    """Each row of a sorted bin with the nearest row of one part before and after it with the same
+    hash.
+    """
     place = np.arange(len(order))
     before = np.maximum.accumulate(np.where(present, place, -1))
     before = np.concatenate([[-1], before])[: len(order)].astype(np.int64)

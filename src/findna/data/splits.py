@@ -1,6 +1,6 @@
-"""Which rows are judged together: near-duplicates, a stratified validation part, stratified folds.
+"""Splitting rows: groups of near-duplicates, stratified validation parts, stratified folds.
 
-All of it is numpy on whole tables, and every draw is a function of the seed that is given.
+Every draw is a function of the given seed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from findna.data.similarity import (
 )
 from findna.files import BadInput, log
 
-# A combination of labels with fewer rows is no stratum.
+# A combination of labels with fewer rows is not a stratum of its own.
 _FEW_ALIKE = 10
-# Folds that a held share is made of, if a few of them come near enough.
+# Folds that a held-out part is composed of, if a few of them come close enough to its share.
 _FOLDS_A_SHARE = 20
-# Times its share of the rows that a fold may have before others are held first.
+# A fold with more than this times its share of the rows is held out after others.
 _OVERSIZED = 1.5
 
 
@@ -43,8 +43,8 @@ def joined_groups(one: Ints, other: Ints) -> Ints:
 
 
 def strata_of(labels: Labels, kind: str) -> Ints:
-    """Stratum (n,) of each row: its class, its combination of labels (where few rows have that, the
-    rarest label in it), or the tenth its first target falls into.
+    """Stratum (n,) of each row: its class, its combination of labels (the rarest of its labels, if
+    few rows have that combination), or the decile of its first target.
     """
     if kind == "regression":
         cuts = np.unique(np.quantile(labels[:, 0], np.linspace(0.1, 0.9, 9)))
@@ -55,8 +55,8 @@ def strata_of(labels: Labels, kind: str) -> Ints:
 
 
 def _strata_of_labels(has: Bools) -> Ints:
-    """Of rows (n, K) with several labels. Were every combination a stratum, most rows would have
-    one of their own, which can neither be spread nor held out.
+    """Strata of multilabel rows (n, K). If every combination were a stratum, most would have a
+    single row, which can be neither spread nor held out.
     """
     _, combination, rows = np.unique(has, axis=0, return_inverse=True, return_counts=True)
     combination = combination.reshape(-1).astype(np.int64)
@@ -68,8 +68,8 @@ def stratified_folds(strata: Ints, groups: Ints, folds: int, seed: int, repeat: 
     """Fold (n,) of each row: whole groups, strata spread evenly, sizes as equal as the groups
     allow.
 
-    Groups of several rows are placed first, largest first, each where its strata are least full;
-    single rows then fill up what is missing, stratum by stratum.
+    Groups of several rows are assigned first, largest first, each to the fold with the fewest rows
+    of its strata; single rows then level the folds, stratum by stratum.
     """
     random = np.random.Generator(np.random.Philox(key=[seed, repeat]))
     _, stratum = np.unique(strata, return_inverse=True)
@@ -90,7 +90,7 @@ def stratified_folds(strata: Ints, groups: Ints, folds: int, seed: int, repeat: 
 
 
 def _rows_of_large_groups(group: Ints, size: Ints, random: np.random.Generator) -> Iterator[Ints]:
-    """Rows of each group of two and more, largest groups first, equals in random order."""
+    """Rows of each group of two or more, largest groups first, ties in random order."""
     rows = np.argsort(group, kind="stable")
     ends = np.cumsum(size)
     large = random.permutation(np.flatnonzero(size > 1))
@@ -99,21 +99,17 @@ def _rows_of_large_groups(group: Ints, size: Ints, random: np.random.Generator) 
 
 
 def _fullness(held: NDArray[np.float64], content: Ints) -> NDArray[np.float64]:
-    """How full each fold (folds,) would be of the strata in `content`.
-
-    The total decides between equals.
-    """
+    """How many rows of the strata in `content` each fold (folds,) has; ties by total size."""
     return np.asarray((held * content).sum(1) / content.sum() + 1e-6 * held.sum(1))
 
 
 def _fill_up(held: NDArray[np.float64], stratum: int, rows: int) -> Ints:
-    """Folds (rows,) for single rows of one stratum, so that it ends up level; updates `held`."""
+    """Folds (rows,) for single rows of one stratum, which level it; updates `held`."""
     folds = len(held)
     target = (held[:, stratum].sum() + rows) / folds
     room = np.clip(target - held[:, stratum], 0, None)
     share = np.floor(room * rows / max(room.sum(), 1e-9)).astype(np.int64)
-    # What rounding leaves goes to the folds with the fewest rows of all, so that remainders do not
-    # pile up in one.
+    # Remainders of rounding go to the folds with the fewest rows in all, so as not to pile up.
     left = rows - int(share.sum())
     order = np.argsort(held.sum(1) + share, kind="stable")
     share += np.bincount(order[np.arange(left) % folds], minlength=folds)
@@ -124,15 +120,15 @@ def _fill_up(held: NDArray[np.float64], stratum: int, rows: int) -> Ints:
 def stratified_holdout(
     strata: Ints, groups: Ints, fraction: float, seed: int, part: int = 0
 ) -> Bools:
-    """True (n,) for about `fraction` of the rows: whole groups, each stratum in its share.
+    """True (n,) for about `fraction` of the rows: whole groups, strata in proportion.
 
-    Parts 0, 1, ... are disjoint until all rows have been held once; then rows are dealt anew. Few
-    large groups cannot give every part all strata: parts that lack fewer come first, of these such
-    as a large group makes larger than was asked for last, and where there are fewer groups than
-    parts, they come again. See `without_unlearned`.
+    Parts 0, 1, ... are disjoint until every row has been held out once, then rows are dealt anew.
+    With few large groups, not every part has all strata: parts with more strata come first, among
+    them oversized ones last, and with fewer groups than parts, they repeat. See
+    `without_unlearned`.
     """
     share = Fraction(fraction).limit_denominator(max(_FOLDS_A_SHARE, round(1 / fraction)))
-    # Something is left to learn from, whatever is asked for.
+    # Some rows are left to train on, whatever the fraction.
     share = min(share, Fraction(_FOLDS_A_SHARE - 1, _FOLDS_A_SHARE))
     folds = share.denominator
     deal, part = divmod(part, folds // share.numerator)
@@ -148,8 +144,8 @@ def stratified_holdout(
 
 
 def without_unlearned(held: Bools, strata: Ints, groups: Ints) -> Bools:
-    """Held rows (n,) of which a stratum that would lie in them only stays with the others, and so
-    do the groups it lies in: it must be learned.
+    """Held-out rows (n,), except the groups of strata that occur in no other rows: these must be
+    trained on.
     """
     unlearned = held & ~np.isin(strata, strata[~held])
     return np.asarray(held & ~np.isin(groups, groups[unlearned]))
@@ -157,7 +153,7 @@ def without_unlearned(held: Bools, strata: Ints, groups: Ints) -> Bools:
 
 @dataclass(frozen=True)
 class Fold:
-    """One round of cross-validation: rows to learn from and rows to be judged on, (n,) booleans."""
+    """One round of cross-validation: training and test rows, (n,) booleans."""
 
     repeat: int
     number: int
@@ -172,11 +168,10 @@ class Fold:
 def cross_validation(
     strata: Ints, groups: Ints, *, folds: int, repeats: int, seed: int, names: Sequence[str] = ()
 ) -> Iterator[Fold]:
-    """Repeated stratified folds; each repeat judges every row once.
+    """Repeated stratified folds; each repeat tests every row once.
 
     Raises:
-        BadInput: a stratum lies in fewer than two groups, so that it cannot be both learned and
-            judged.
+        BadInput: a stratum in fewer than two groups cannot be both trained on and tested.
     """
     folds = min(folds, _smallest_spread(strata, groups, names))
     for repeat in range(repeats):
@@ -187,8 +182,8 @@ def cross_validation(
 
 
 def _learned_somewhere(fold: Ints, strata: Ints, groups: Ints) -> Ints:
-    """The folds (n,) again, and of each stratum that lies in one of them only the smallest group
-    that helps moved to the fold with the fewest rows: what is judged must have been learned.
+    """The folds (n,) with, for each stratum that is in one fold only, the smallest group that helps
+    moved to the fold with the fewest rows: every test stratum must have been trained on.
     """
     for stratum in _in_one_fold(fold, strata).tolist():
         names, size = np.unique(groups[strata == stratum], return_counts=True)
@@ -207,20 +202,20 @@ def _in_one_fold(fold: Ints, strata: Ints) -> Ints:
 
 
 def _moved(fold: Ints, rows: Bools) -> Ints:
-    """The folds with rows (n,) of one of them in the one with the fewest other rows."""
+    """The folds with `rows` (n,), all of one fold, moved to the one with the fewest other rows."""
     held = np.bincount(fold[~rows], minlength=int(fold.max()) + 1).astype(np.float64)
     held[fold[rows]] = np.inf
     return np.where(rows, held.argmin(), fold)
 
 
 def alike_groups(rows: LabelledSplit) -> Ints:
-    """Groups (n,) of rows of the same DNA: near-duplicates, and places that overlap."""
+    """Groups (n,) of rows of the same DNA: near-duplicates and overlapping intervals."""
     near = near_duplicate_groups(rows.codes)
     return near if rows.places is None else joined_groups(near, rows.places.stretches())
 
 
 def groups_of(rows: LabelledSplit) -> Ints:
-    """Rows that must stay together: those of the same DNA, and equal values of the group column."""
+    """Groups (n,) that must stay together: the same DNA, or the same value of the group column."""
     alike = alike_groups(rows)
     found = alike if rows.groups is None else joined_groups(alike, rows.groups)
     together = len(rows) - len(np.unique(found))
@@ -234,7 +229,7 @@ def groups_of(rows: LabelledSplit) -> Ints:
 
 
 def splits_like_test(data: LabelledData) -> list[str]:
-    """Which of train and dev hold the sequences of the test split and no others, in any order."""
+    """Which of train and dev have exactly the sequences of the test split, in any order."""
     if "test" not in data.splits:
         return []
     test = _distinct(data.splits["test"])
@@ -243,7 +238,7 @@ def splits_like_test(data: LabelledData) -> list[str]:
 
 
 def refuse_same_rows(data: LabelledData) -> None:
-    """`BadInput` where there is a test split and it is the training or validation split."""
+    """`BadInput` if the test split is the same as the training or validation split."""
     for split in splits_like_test(data):
         raise BadInput(
             f"the test split holds the same sequences as {split}: a score on it would say nothing"
@@ -261,13 +256,13 @@ def _distinct(rows: LabelledSplit) -> frozenset[bytes]:
 def parted(
     rows: LabelledSplit, groups: Ints, kind: TaskKind, *, fraction: float, seed: int, part: int = 0
 ) -> tuple[LabelledSplit, LabelledSplit]:
-    """Rows to learn from, and about `fraction` of them to choose by; see `stratified_holdout`."""
+    """Training rows, and about `fraction` of all for validation; see `stratified_holdout`."""
     held = stratified_holdout(strata_of(rows.labels, kind), groups, fraction, seed, part)
     return rows.where(~held), rows.where(held)
 
 
 def rows_to_cross(data: LabelledData) -> LabelledSplit:
-    """The rows of a task without a test split: those of dev join those of train."""
+    """The rows of a task without a test split: train and dev together."""
     rows, dev = data.splits["train"], data.splits.get("dev")
     if dev is None:
         return rows
@@ -284,10 +279,7 @@ def planned_folds(
     repeats: int,
     seed: int,
 ) -> list[Fold]:
-    """The rounds of cross-validation for `rows` of a task.
-
-    The same for every model with this seed.
-    """
+    """The rounds of cross-validation for `rows` of a task, the same for every model."""
     names = data.classes if data.kind in ("binary", "multiclass") else ()
     strata = strata_of(rows.labels, data.kind)
     rounds = cross_validation(strata, groups, folds=folds, repeats=repeats, seed=seed, names=names)
@@ -306,10 +298,10 @@ def _at_least_two_groups(groups: Ints) -> int:
 
 
 def _smallest_spread(strata: Ints, groups: Ints, names: Sequence[str]) -> int:
-    """Groups that the rarest named class lies in."""
-    pairs = np.unique(np.stack([strata, groups], 1), axis=0)
+    """Number of groups that contain the least spread class, at least two."""
     if not names:
         return _at_least_two_groups(groups)
+    pairs = np.unique(np.stack([strata, groups], 1), axis=0)
     spread = np.bincount(pairs[:, 0], minlength=len(names))
     rarest = int(spread.argmin())
     if spread[rarest] < 2:

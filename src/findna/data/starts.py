@@ -1,4 +1,4 @@
-"""Where windows may begin: starts that keep every limit, and uniform draws from them."""
+"""Where windows may start: starts within all limits, and uniform draws from them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from findna.data.sampling import Offsets, Runs, most_of, sizes_of
 from findna.files import BadInput
 from findna.sequence.genome import Genome
 
-# A window is redrawn so often before the allowed starts are worked out exactly, which takes seconds
-# in a genome of many repeats. With 29 of 30 starts refused, one window in 30 million needs that.
+# Draws before the allowed starts are computed exactly, which takes seconds in a genome with many
+# repeats. With 29 of 30 starts rejected, one window in 30 million needs that.
 _REDRAWS = 512
 
 
 class _Coverage:
-    """How many bases of sorted runs lie in a span, without a look at the genome."""
+    """How many bases of a window lie in given sorted runs, without reading the genome."""
 
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
@@ -37,7 +37,7 @@ class _Coverage:
 
 @dataclass(frozen=True)
 class _Limit:
-    """No more than `share` of a window may be covered."""
+    """At most `share` of a window may be covered."""
 
     coverage: _Coverage
     share: float
@@ -48,9 +48,9 @@ class _Limit:
     def allowed(self, among: Runs, length: int) -> Runs:
         """The starts within `among` (runs of starts) that pass, as runs of starts.
 
-        What a window covers changes by at most one from a start to the next, and its slope changes
-        only where an end of the window meets an end of a covered run: between such points it is a
-        line, and the starts below the limit are found by arithmetic.
+        The coverage of a window changes by at most one from a start to the next, and its slope
+        changes only where an end of the window meets an end of a covered run. Between such points
+        it is linear, and the starts within the limit follow by arithmetic.
         """
         ends = self.coverage.runs.ravel()
         points = np.unique(np.concatenate([among.ravel(), ends, ends - length]))
@@ -86,8 +86,8 @@ class Starts:
     ) -> Offsets:
         """Starts (B,), uniform over the allowed ones.
 
-        A start that breaks a limit is drawn again; after some attempts the allowed starts are
-        worked out and drawn from.
+        A start that breaks a limit is redrawn; after some attempts the allowed starts are computed
+        and drawn from.
         """
         among = self.fitting(length)
         starts = np.empty(len(ids), dtype=np.int64)
@@ -102,7 +102,7 @@ class Starts:
         return starts
 
     def fitting(self, length: int) -> Runs:
-        """Runs of starts whose window lies in one run, limits aside; `BadInput` without any."""
+        """Runs of starts whose window lies in one run, ignoring limits; `BadInput` if none does."""
         fits: Runs = self.runs[sizes_of(self.runs) >= length]
         if not len(fits):
             longest = int(sizes_of(self.runs).max(initial=0))
@@ -114,7 +114,7 @@ class Starts:
         return np.stack([fits[:, 0], fits[:, 1] - (length - 1)], axis=1)
 
     def allowed(self, length: int) -> Runs:
-        """Runs of starts that keep every limit; `BadInput` if there is none."""
+        """Runs of starts within every limit; `BadInput` if there is none."""
         if length not in self._exact:
             starts = self.fitting(length)
             for limit in self.limits:
@@ -140,7 +140,7 @@ class Starts:
 
 
 def _pick(among: Runs, bits: NDArray[np.uint64]) -> Offsets:
-    """The start, uniform among runs of starts, that 64 random bits choose; same shape."""
+    """Starts, uniform among runs of starts, chosen by 64 random bits each; same shape."""
     upto = np.cumsum(sizes_of(among))
     return _at_rank(among, upto, (bits % np.uint64(upto[-1])).astype(np.int64))
 
@@ -156,8 +156,8 @@ def fixed_windows(
 ) -> Offsets:
     """Starts (count,) of windows for validation: spread evenly over `runs`, the same every time.
 
-    One is drawn in each of `count` equal parts of the allowed starts; where there are fewer starts
-    than that, some come twice. Raises `BadInput` if no window fits or keeps the limit of N.
+    One is drawn in each of `count` equal parts of the allowed starts; if there are fewer starts,
+    some repeat. Raises `BadInput` if no window fits or is within the limit of N.
     """
     among = Starts(genome, runs, max_n, None).allowed(length)
     upto = np.cumsum(sizes_of(among))

@@ -1,11 +1,11 @@
-"""Two views of one window: what the student sees and what the teacher sees.
+"""Two views of a window, one for the student and one for the teacher.
 
-The student reads the window on either strand, now and then with a run of N put into it; the teacher
-reads it with a piece cut out, a piece put in and the whole rotated. What a window draws is planned
-in numpy on the host, a few integers each; its bases are moved on their device, without a loop over
-the batch. The same code moves column numbers instead of bases, which gives the provenance.
+The student reads the window on either strand, sometimes with an inserted run of N; the teacher
+reads it with a deletion, an insertion and a rotation. The draws of a window, a few integers, are
+made in numpy on the host; its bases are moved on the device, without a loop over the batch. The
+same code applied to column numbers instead of bases gives the provenance.
 
-Letters in shape comments: B windows, L bases, M bases of margin to read on into.
+Letters in shapes: B windows, L bases, M bases of margin after them.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class ViewSettings(Settings):
     )
 
     def cropped_length(self, length: int) -> int:
-        """Bases that the student reads of a window of `length`."""
+        """Bases of a window of `length` that the student reads."""
         return max(1, round(self.crop * length))
 
 
@@ -81,14 +81,14 @@ class View:
 
     @property
     def provenance(self) -> Tensor:
-        """Where each base was read, int64 (B, L): a position in the window or, from L on, in the
-        margin behind it; -1 for a base that was drawn. Made when asked for.
+        """Where each base comes from, int64 (B, L): a position in the window or, from L on, in the
+        margin after it; -1 for a random base. Computed on demand.
         """
         return self._provenance()
 
 
 class Reading(NamedTuple):
-    """From position `start` (B,) on, a view reads `offset` (B,) columns further on."""
+    """From position `start` (B,) on, a view reads the source `offset` (B,) columns ahead."""
 
     start: _Rows
     offset: _Rows
@@ -97,8 +97,8 @@ class Reading(NamedTuple):
 def cropped(
     raw: RawWindows, seed: int, epoch: int, ids: Samples, settings: ViewSettings
 ) -> RawWindows:
-    """A stretch of each window, drawn within it, without a margin: crops of different size for
-    student and teacher (multi-crop: Caron et al. 2021).
+    """A random crop of each window, without a margin, for the student (multi-crop: Caron et al.
+    2021).
     """
     length = settings.cropped_length(raw.length)
     if length == raw.length:
@@ -110,9 +110,9 @@ def cropped(
 
 
 def reverse_complement(codes: Tensor) -> Tensor:
-    """The other strand of codes (..., L) of any integer type; no padding inside."""
+    """The reverse complement of codes (..., L) of any integer type, without padding."""
     turned = codes.flip(-1)
-    # A C G T are 0 to 3, so that the complement is 3 - code, which is code ^ 3; N and above stay.
+    # A C G T are 0 to 3, so the complement is 3 - code, which is code ^ 3; N and above stay.
     known = (turned >> 2).sub_(1).bitwise_and_(3)
     return turned.bitwise_xor_(known)
 
@@ -120,7 +120,7 @@ def reverse_complement(codes: Tensor) -> Tensor:
 def student_view(
     raw: RawWindows, seed: int, epoch: int, ids: Samples, settings: ViewSettings
 ) -> View:
-    """Either strand of each window, sometimes with a run of N that pushes its end out."""
+    """Either strand of each window, sometimes with an inserted run of N that pushes its end out."""
     length = raw.length
     strand, gap, gap_length, gap_place = row_hash(
         seed, epoch, ids, (Purpose.STRAND, Purpose.N_RUN, Purpose.N_RUN_LENGTH, Purpose.N_RUN_PLACE)
@@ -150,10 +150,10 @@ def student_view(
 def teacher_view(
     raw: RawWindows, seed: int, epoch: int, ids: Samples, settings: ViewSettings
 ) -> View:
-    """A deletion, an insertion and a rotation of each window, composed; nothing is hidden.
+    """Each window with a deletion, an insertion and a rotation; nothing is hidden.
 
-    What a deletion leaves short is read on from the margin where that is known and usable, and
-    drawn from A C G T where it is not, as inserted bases are.
+    After a deletion the view continues into the margin where that is known and usable, else with
+    random bases A C G T; inserted bases are random too.
     """
     length = raw.length
     longest = min(settings.indel, length // 2)
@@ -184,9 +184,9 @@ def teacher_view(
 
 
 def _edits(cut: _Rows, deleted: _Rows, put: _Rows, inserted: _Rows, column: int) -> list[Reading]:
-    """The readings that leave `deleted` bases out from `cut` and put `inserted` ones in at `put`.
+    """The readings that delete `deleted` bases at `cut` and insert `inserted` ones at `put`.
 
-    `put` counts after the deletion; the inserted bases stand in the source from `column` on.
+    `put` is a position after the deletion; the inserted bases are in the source from `column` on.
     """
     first = np.where(cut < put, cut, put)
     before = np.where(cut < put, deleted, 0)
@@ -200,7 +200,7 @@ def _edits(cut: _Rows, deleted: _Rows, put: _Rows, inserted: _Rows, column: int)
 
 
 def _pushed(length: int, gaps: _Rows, places: _Rows) -> _Rows:
-    """The column (G, L) each position reads with `gaps` fillers (column L) from `places` on."""
+    """The column (G, L) that each position reads with `gaps` fillers (column L) at `places`."""
     position = np.arange(length)
     behind = position >= (places + gaps)[:, None]
     before = position < places[:, None]
@@ -208,14 +208,14 @@ def _pushed(length: int, gaps: _Rows, places: _Rows) -> _Rows:
 
 
 def _read(source: Tensor, readings: list[Reading], length: int) -> Tensor:
-    """Rows (B, length) put together from the rows of `source` (B, W), W at least `length`.
+    """Rows (B, length) composed from the rows of `source` (B, W), W at least `length`.
 
-    Each reading covers the ones before it from its start on, with the row as it stands moved by its
-    offset. Whole rows are copied from a view that has a row at every offset and merged under masks
-    of all ones: ten times faster than one look-up a base.
+    From its start on, each reading replaces the earlier ones with the source row shifted by its
+    offset. Whole rows are copied from a strided view with a row at every offset and merged under
+    masks of all ones: ten times faster than one look-up per base.
     """
     rows, width = source.shape
-    # A row of padding on either side: what is read beyond a row is covered, but must exist.
+    # A row of padding on either side: reads past a row are overwritten, but must be in bounds.
     anywhere = _windows_of(F.pad(source, (0, 0, 1, 1)).flatten(), length)
     steps = source.new_zeros(2 * length)
     steps[length:].bitwise_not_()
@@ -231,14 +231,14 @@ def _read(source: Tensor, readings: list[Reading], length: int) -> Tensor:
 
 
 def _rotate(view: Tensor, turn: _Rows) -> Tensor:
-    """Rows (B, L) turned to the right by `turn` (B,), of which none reaches L."""
+    """Rows (B, L) rotated to the right by `turn` (B,), less than L."""
     rows, length = view.shape
     twice = _windows_of(torch.cat([view, view], dim=1).flatten(), length)
     return twice.index_select(0, _index(2 * length * np.arange(rows) + (-turn) % length, view))
 
 
 def _windows_of(bases: Tensor, length: int) -> Tensor:
-    """Every window of `length` of a vector, as overlapping rows without a copy."""
+    """Every window of `length` of a vector, as overlapping rows, without a copy."""
     return bases.as_strided((len(bases) - length + 1, length), (1, 1))
 
 

@@ -1,8 +1,7 @@
 """The windows of a genome that a run trains on: which ones, and their bases.
 
-What may be read is `data.sampling`'s, what is held out `data.holdout`'s, where a window may begin
-`data.starts`'. All of that is arithmetic on runs: the genome itself is touched only where a window
-is read.
+`data.sampling` decides what may be read, `data.holdout` what is held out, and `data.starts` where
+windows may start. All of that is arithmetic on runs: the genome itself is only read here.
 """
 
 import mmap
@@ -13,29 +12,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from findna.data.on_device import DeviceStore, placed, sent
+from findna.data.on_device import DeviceStore, device_store, sent
 from findna.data.randomness import Purpose, row_hash, uniform
 from findna.data.sampling import MAX_ROWS, Offsets, Runs, SamplingSettings
 from findna.data.starts import Starts
 from findna.sequence.alphabet import CODE_BITS, SOFT_BIT, N
 from findna.sequence.genome import Genome
 
-# A window with more lower case than this is left out by `soft_mask="exclude"`. Leaving out the
-# lower-case runs themselves would leave a mammalian genome with hardly a stretch of 512 bp.
+# A window with more lower case than this is excluded by `soft_mask="exclude"`. Excluding the
+# lower-case runs themselves would leave hardly a run of 512 bp in a mammalian genome.
 _SOFT_LIMIT = 0.5
-# Window lengths are drawn from so many, evenly spaced on a log scale. A library keeps a prepared
-# product and its memory for every shape it meets: 300 shapes took 4 GB, and each first use is slow.
+# Number of window lengths, evenly spaced on a log scale. Libraries keep a prepared product and its
+# memory for every shape: 300 shapes took 4 GB, and each first use is slow.
 _LENGTHS = 32
-# Bytes read from the memory map before its pages are handed back, so that the resident memory of a
-# run does not grow with the part of the genome it has seen.
+# Bytes read from the memory map before its pages are released, so that the resident memory of a run
+# does not grow with the part of the genome it has read.
 _RELEASE_EVERY = 1 << 25
 
 
 @dataclass(frozen=True)
 class RawWindows:
-    """B windows of `length` bases and the bases behind them: each (B, length + margin).
+    """B windows of `length` bases and a margin after them: each (B, length + margin).
 
-    codes uint8; inside bool, False where the margin leaves the window's run (codes say N there);
+    codes uint8; inside bool, False where the margin leaves the window's run (the code is N there);
     soft bool, lower case.
     """
 
@@ -77,11 +76,11 @@ class WindowSampler:
         return int(self._lengths[int(float(drawn[0]) * len(self._lengths))])
 
     def batch_windows(self, epoch: int, batch: int) -> int:
-        """Windows in a batch: as many as its bases allow, over all ranks and parts."""
+        """Windows in a batch, over all ranks and parts."""
         return self._windows_of(self.batch_length(epoch, batch))
 
     def batch_bases(self, epoch: int, batch: int) -> int:
-        """Bases of a batch's windows: somewhat fewer than the settings allow."""
+        """Bases of a batch's windows: at most, and usually a little below, the setting."""
         length = self.batch_length(epoch, batch)
         return length * self._windows_of(length)
 
@@ -98,9 +97,9 @@ class WindowSampler:
         return batch * MAX_ROWS + np.arange(self.batch_windows(epoch, batch), dtype=np.int64)
 
     def draw(self, epoch: int, ids: NDArray[np.int64], length: int) -> Offsets:
-        """Store offsets (B,) where the windows start: uniform over all allowed starts.
+        """Store offsets (B,) of the windows, uniform over all allowed starts.
 
-        A window lies within one run and keeps the limit of N (and of lower case, if excluded).
+        A window lies within one run and the limit of N (and of lower case, if excluded).
         """
         return self._starts.draw(length, self.seed, epoch, ids, Purpose.WINDOW_START)
 
@@ -111,9 +110,9 @@ class WindowSampler:
         margin: int = 20,
         device: torch.device | str = "cpu",
     ) -> RawWindows:
-        """The bases of windows on `device`, with `margin` more behind each as far as its run goes.
+        """The bases of windows on `device`, with up to `margin` more after each, within its run.
 
-        On a CUDA device with room for the genome they are read there, the same bit for bit.
+        On a CUDA device with room for the genome they are read there, with identical results.
         """
         ends = self._runs[np.searchsorted(self._runs[:, 0], starts, side="right") - 1, 1]
         store = self._store_on(torch.device(device))
@@ -126,7 +125,7 @@ class WindowSampler:
 
     def _store_on(self, device: torch.device) -> DeviceStore | None:
         if device not in self._placed:
-            self._placed[device] = placed(self._store, device)
+            self._placed[device] = device_store(self._store, device)
         return self._placed[device]
 
     def _read_here(
@@ -143,7 +142,7 @@ class WindowSampler:
         return stored, inside
 
     def _release(self, read: int) -> None:
-        """Hand the pages of the memory map back now and then; the next read finds them cached."""
+        """Release the pages of the memory map now and then; the next read finds them cached."""
         self._read_bytes += read
         mapped = getattr(self._store, "_mmap", None)
         if self._read_bytes < _RELEASE_EVERY or mapped is None:
