@@ -1,14 +1,14 @@
-"""Numbers that compare answers with labels, each with its averaging in its name.
+"""Metrics of predictions, each with its averaging in its name.
 
-Every metric is one function of the answers and of `counts` (B, n): how often each of the n rows
-stands in each of B resamples. The value itself is the case of one row of ones; a bootstrap interval
+Every metric is a function of the answers and of `counts` (B, n): how often each of the n rows
+occurs in each of B resamples. The value itself is the case of one row of ones; a bootstrap interval
 is the same function on resampled counts, so that 1,000 resamples cost a few matrix operations and
-two models are compared on the same resamples. The tests hold every number against scikit-learn,
+two models are compared on the same resamples. The tests compare every metric with scikit-learn,
 scipy and hand-made tables.
 
-A metric that is not defined (one class only, all labels equal) is NaN inside, `None` with a reason
-outside, never 0. One convention is kept from scikit-learn: MCC of answers that are all alike is 0
-when the labels are not.
+An undefined metric (one class only, all labels equal) is NaN internally and `None` with a reason in
+results, never 0. One convention of scikit-learn is kept: the MCC of constant predictions is 0 if
+the labels vary.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Labels of n rows beside what a model said.
+    """Labels of n rows and the predictions of a model.
 
     labels: class index (n,) for binary and multiclass; 0/1 (n, K) for multilabel; values (n, T) for
         regression.
     scores: probabilities (n, K) for classification, K = len(classes); predicted values (n, T) for
         regression.
-    threshold: a binary answer is classes[1] when its probability reaches it; one, or one a row
-        (n,).
+    threshold: a binary prediction is classes[1] from this probability on; one, or one per row (n,).
     """
 
     kind: TaskKind
@@ -46,7 +45,7 @@ class Answers:
     threshold: float | Floats = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse tables that do not fit each other."""
+        """Refuse scores of the wrong shape."""
         if self.scores.shape != (len(self.labels), len(self.classes)):
             expected = (len(self.labels), len(self.classes))
             raise ValueError(f"scores have shape {self.scores.shape}, expected {expected}")
@@ -57,13 +56,13 @@ class Answers:
 
     @property
     def predicted(self) -> Ints:
-        """Class index (n,), 0/1 (n, K) for multilabel; regression has none."""
+        """Predicted class index (n,), 0/1 (n, K) for multilabel; `ValueError` for regression."""
         return decide(self.kind, self.scores, self.threshold)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number with its 95 % interval, or None with the reason why it is not defined."""
+    """A value with its 95 % interval, or None with the reason why it is undefined."""
 
     value: float | None
     low: float | None = None
@@ -71,7 +70,7 @@ class Metric:
     reason: str | None = None
 
     def as_dict(self) -> dict[str, float | str | None]:
-        """What metrics.json holds."""
+        """Its form in metrics.json."""
         if self.value is None:
             return {"value": None, "reason": self.reason}
         return {"value": self.value, "low": self.low, "high": self.high}
@@ -85,11 +84,11 @@ class Metric:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-# ---------------------------------------------------------------- from tables of decisions
+# ---------------------------------------------------------------- from confusion tables
 
 
 def _tables(labels: Ints, predicted: Ints, classes: int, counts: Floats) -> Floats:
-    """Confusion tables (B, K, K): rows are labels, columns are answers."""
+    """Confusion tables (B, K, K): rows are labels, columns are predictions."""
     cell = labels * classes + predicted
     flat = [np.bincount(cell, weights=row, minlength=classes * classes) for row in counts]
     return np.stack(flat).reshape(-1, classes, classes).astype(np.float64)
@@ -105,13 +104,13 @@ def _balanced_accuracy_of(tables: Floats) -> Floats:
 
 
 def _f1_by_class(tables: Floats) -> Floats:
-    """F1 (B, K); NaN for a class that neither labels nor answers name."""
+    """F1 (B, K); NaN for a class in neither labels nor predictions."""
     hits = np.diagonal(tables, axis1=1, axis2=2)
     return _divide(2 * hits, tables.sum(1) + tables.sum(2))
 
 
 def _macro_f1_of(tables: Floats) -> Floats:
-    """Mean over the classes named by labels or answers, as scikit-learn and the GUE script do."""
+    """Mean over the classes in labels or predictions, as in scikit-learn and the GUE script."""
     return _undefined_where(_one_class(tables), _nanmean(_f1_by_class(tables)))
 
 
@@ -138,10 +137,7 @@ def _from_table(rule: Callable[[Floats], Floats]) -> Callable[[Answers, Floats],
 
 
 def _over_labels(rule: Callable[[Floats], Floats]) -> Callable[[Answers, Floats], Floats]:
-    """Mean over the labels of a multilabel task of a rule for 2 × 2 tables.
-
-    Undefined labels make it undefined.
-    """
+    """Mean of a rule for 2 × 2 tables over the labels of a multilabel task, undefined if one is."""
 
     def metric(answers: Answers, counts: Floats) -> Floats:
         said, labels = answers.predicted, answers.labels.astype(np.int64)
@@ -200,8 +196,8 @@ def _binary_curve(
 def _mean_over(
     rule: Callable[[Floats, Floats, Floats], Floats],
 ) -> Callable[[Answers, Floats], Floats]:
-    """Mean over classes of one class against the rest, or over targets; where one of them is
-    undefined, as a class without rows is, so is the mean.
+    """Mean over classes, each against the rest, or over targets; undefined if one is, such as a
+    class without rows.
     """
 
     def metric(answers: Answers, counts: Floats) -> Floats:
@@ -213,7 +209,7 @@ def _mean_over(
 
 
 def _truth(answers: Answers) -> Floats:
-    """0/1 (n, K) of the labels of a classification task, or the values (n, T)."""
+    """Labels of a classification task as 0/1 (n, K), or the values (n, T) of a regression."""
     if answers.kind in ("multilabel", "regression"):
         return answers.labels.astype(np.float64)
     return np.eye(len(answers.classes))[answers.labels.astype(np.int64)]
@@ -236,7 +232,7 @@ def _spearman_of(truth: Floats, said: Floats, counts: Floats) -> Floats:
 
 
 def _midranks(values: Floats, counts: Floats) -> Floats:
-    """Ranks (B, n) within each resample, equal values sharing the middle of theirs."""
+    """Ranks (B, n) within each resample; equal values share their mean rank."""
     order = np.argsort(values, kind="stable")
     first = np.append(True, np.diff(values[order]) != 0)
     group = first.cumsum() - 1
@@ -248,17 +244,17 @@ def _midranks(values: Floats, counts: Floats) -> Floats:
 
 
 def _correlation(x: Floats, y: Floats, counts: Floats) -> Floats:
-    """Pearson correlation (B,) of x and y (B or 1, n), rows counted as often as `counts` says."""
+    """Pearson correlation (B,) of x and y (B or 1, n), rows weighted by `counts`."""
     x, xx = _centred(x, counts)
     y, yy = _centred(y, counts)
     return _divide((counts * x * y).sum(1), np.sqrt(xx * yy))
 
 
 def _centred(x: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Values less their mean (B, n), and the sum of their squares (B,): 0 where all are alike."""
+    """Values minus their mean (B, n), and the sum of squares (B,): 0 where all are equal."""
     centred = x - (counts * x).sum(1, keepdims=True) / counts.sum(1, keepdims=True)
     squares = (counts * centred**2).sum(1)
-    # Of equal values rounding leaves a spread that is none.
+    # For equal values, rounding leaves a spurious spread.
     return centred, np.where(squares > 1e-26 * (counts * x**2).sum(1), squares, 0)
 
 
@@ -276,7 +272,7 @@ def _undefined_where(bad: NDArray[np.bool_], values: Floats) -> Floats:
 
 
 def _nanmean(values: Floats) -> Floats:
-    """Mean over the last axis of what is defined; NaN where nothing is."""
+    """Mean over the last axis, ignoring NaN; NaN where all are."""
     fine = ~np.isnan(values)
     return _divide(np.where(fine, values, 0).sum(-1), fine.sum(-1).astype(np.float64))
 
@@ -327,14 +323,12 @@ _PRIMARY: dict[TaskKind, str] = {
 
 
 def metric_names(kind: TaskKind) -> tuple[str, ...]:
-    """Metrics of a kind of task; those of several regression targets are means over targets, each
-    weighing the same.
-    """
+    """Metrics of a kind of task; those of several regression targets are unweighted means."""
     return tuple(_METRICS[kind])
 
 
 def primary_metric(kind: TaskKind) -> str:
-    """The one that chooses epochs and settings on validation rows."""
+    """The metric that selects epochs and settings on validation rows."""
     return _PRIMARY[kind]
 
 
@@ -345,7 +339,7 @@ def value(name: str, answers: Answers) -> float | None:
 
 
 def confusion(answers: Answers) -> pd.DataFrame:
-    """Labels in rows, answers in columns; for multilabel one row per label with its four counts."""
+    """Labels in rows, predictions in columns; for multilabel one row of four counts per label."""
     labels, said = answers.labels.astype(np.int64), answers.predicted
     if answers.kind == "multilabel":
         cells = [
@@ -370,7 +364,7 @@ def resampled(name: str, answers: Answers, counts: Floats) -> Floats:
 
 
 def why_undefined(answers: Answers) -> str:
-    """What about these rows leaves a metric undefined, in a few words."""
+    """Why a metric of these rows is undefined, in a few words."""
     if len(answers) == 0:
         return "no rows"
     if answers.kind == "regression":

@@ -1,4 +1,4 @@
-"""How sure a metric is: intervals and p-values from rows drawn again, or labels dealt again."""
+"""Uncertainty of metrics: bootstrap intervals over rows, permutation p-values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from findna.metrics import (
     why_undefined,
 )
 
-# Counts of this many cells are held at once: 32 MB of float64.
+# Cells of counts held at once: 32 MB of float64.
 _CELLS_AT_ONCE = 4_000_000
-# Fewer groups say next to nothing about other groups: no interval is given. With five, 95 %
-# intervals hold the truth 86 times in a hundred, with ten 92 times
+# With fewer groups no interval is given: they say next to nothing about other groups. With five,
+# 95 % intervals cover the truth 86 times in a hundred, with ten 92 times
 # (benchmarks/interval_coverage.py).
 FEWEST_GROUPS, FEW_GROUPS = 5, 10
 
@@ -34,10 +34,10 @@ def measure(
     groups: Ints | None = None,
 ) -> dict[str, Metric]:
     """All metrics of a task with 95 % percentile bootstrap intervals over rows, or over whole
-    `groups` (n,): none where there are fewer than five groups (`word_on_groups`).
+    `groups` (n,); no intervals with fewer than five groups (`word_on_groups`).
 
-    Several answers to the same rows (repeated cross-validation) are averaged metric by metric
-    within each resample.
+    Metrics of several answers to the same rows (repeated cross-validation) are averaged within
+    each resample.
     """
     repeats = [answers] if isinstance(answers, Answers) else list(answers)
     names = metric_names(repeats[0].kind)
@@ -59,8 +59,8 @@ def bootstrap_interval(
     seed: int = 0,
     groups: Ints | None = None,
 ) -> Metric:
-    """One metric with its interval; with `other`, `answers` minus `other` paired on the same
-    resampled rows.
+    """One metric with its interval; with `other`, the paired difference `answers` minus `other` on
+    the same resampled rows.
     """
 
     def difference(counts: Floats) -> Floats:
@@ -76,10 +76,10 @@ def bootstrap_interval(
 def resample_counts(
     n: int, resamples: int, seed: int, groups: Ints | None = None
 ) -> Iterator[Floats]:
-    """How often each of n rows stands in each resample, in chunks (b, n).
+    """How often each of n rows occurs in each resample, in chunks (b, n).
 
-    Whole groups are drawn when given, one fewer than there are: means of G drawn of G groups vary
-    by (G - 1) / G of what they should. Of fewer than five groups nothing is drawn.
+    If given, whole groups are drawn, one fewer than there are: means of G draws from G groups have
+    only (G - 1) / G of the right variance. With fewer than five groups nothing is drawn.
     """
     random = np.random.Generator(np.random.Philox(key=[seed, n]))
     member = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -95,7 +95,7 @@ def resample_counts(
 
 
 def word_on_groups(groups: Ints | None) -> str | None:
-    """What is to be said of intervals over groups (n,), where there are few."""
+    """A note on intervals over groups (n,), if there are few."""
     count = 0 if groups is None else len(np.unique(groups))
     if not count or count >= FEW_GROUPS:
         return None
@@ -112,11 +112,10 @@ def permutation_p_value(
     seed: int = 0,
     groups: Ints | None = None,
 ) -> float | None:
-    """How often answers to shuffled labels score as well: (1 + those as good) / (1 + permutations).
+    """Share of label permutations that score at least as well: (1 + number) / (1 + permutations).
 
-    Labels move against answers that stay as they are; no model is trained again. With groups, each
-    takes the labels of another one, cut or repeated to its own size: rows of a group go on agreeing
-    as much as they do.
+    Only the labels are permuted; no model is trained again. With groups, each group takes the
+    labels of another, cut or repeated to its size, which preserves the agreement within groups.
     """
     repeats = [answers] if isinstance(answers, Answers) else list(answers)
     plain = np.ones((1, len(repeats[0])))
@@ -146,36 +145,36 @@ def _stack(chunks: list[Floats], names: int) -> Floats:
 def percentile_interval(found: float, drawn: Floats, reason: str) -> Metric:
     """A value with the central 95 % of its resamples `drawn` (B,); `reason` if it is undefined.
 
-    Undefined resamples (NaN) are left out; where they are more than half there is no interval.
+    Undefined resamples (NaN) are ignored; if they are more than half there is no interval.
     """
     if np.isnan(found):
         return Metric(None, reason=reason)
     defined = drawn[~np.isnan(drawn)]
-    # Fewer than half the resamples say more about which rows were drawn than about the metric.
+    # Less than half of the resamples would say more about which rows were drawn than the metric.
     if len(defined) == 0 or 2 * len(defined) < len(drawn):
         return Metric(found)
-    # Order statistics, not points between them: only these agree with the p-value of
-    # `evaluation.comparison` about whether 0 lies inside. A fortieth is 2.5 %.
+    # Order statistics, without interpolation: only these agree with the p-value of
+    # `evaluation.comparison` on whether 0 lies inside. A fortieth is 2.5 %.
     ordered = np.sort(defined)
     outside = max(len(ordered) // 40, 1)
     return Metric(found, float(ordered[outside - 1]), float(ordered[-outside]))
 
 
 def mean_over_few(values: Floats, drawn: Floats) -> tuple[Metric, float]:
-    """Mean over T >= 2 tasks, or other units of which there are few: its 95 % interval, which is
-    about units like these, and the two-sided p-value of a mean of 0.
+    """Mean over T >= 2 tasks, or other units of which there are few: its 95 % interval for the
+    population of units, and the two-sided p-value against a mean of 0.
 
-    values: (T,), one of each unit. drawn: (T, B), their resamples of rows, seeds or draws.
+    values: (T,), one per unit. drawn: (T, B), their resamples of rows, seeds or draws.
 
-    Values of units differ because units do and because each is known to some accuracy; the
-    variance of their mean, s^2 / T with Student's t of T - 1 degrees, has both in it. Two things
-    it cannot know and the resamples do. What moves all units together, such as pretraining seeds
-    that they share, is the mean covariance of two units' resamples, which is added where it is
-    positive. And few units may agree by chance: the interval is never narrower than that of the
-    mean of these very units, a normal one with the variance of their resampled mean.
+    Values differ because units do and because each is measured with error; the variance of their
+    mean, s^2 / T with Student's t of T - 1 degrees of freedom, includes both. The resamples add two
+    things that it cannot know. What moves all units together, such as shared pretraining seeds, is
+    the mean covariance of two units' resamples, added if positive. And few units may agree by
+    chance: the interval is never narrower than that for the mean of these very units, a normal one
+    with the variance of their resampled mean.
 
-    A bootstrap of units and, inside them, of rows would count the spread inside a unit twice
-    (benchmarks/interval_coverage.py). Resamples that are undefined (NaN) for a unit are left out
+    A bootstrap of units and, within them, of rows would count the spread within a unit twice
+    (benchmarks/interval_coverage.py). Resamples that are undefined (NaN) for one unit are ignored
     for all.
     """
     units, mean = len(values), float(values.mean())
@@ -193,7 +192,7 @@ def mean_over_few(values: Floats, drawn: Floats) -> tuple[Metric, float]:
 
 
 def _ratio(mean: float, error: float) -> float:
-    """How many errors a mean is from 0; without any error it is 0 or it is not."""
+    """How many standard errors a mean is from 0; infinite for a mean other than 0 without error."""
     return abs(mean) / error if error else (math.inf if mean else 0.0)
 
 
@@ -210,8 +209,8 @@ def _permuted_orders(n: int, permutations: int, seed: int, groups: Ints | None) 
 
 
 def _taken_from_other(groups: Ints, random: np.random.Generator) -> Ints:
-    """The row (n,) whose label each row takes: its group those of a group drawn for it, in random
-    order, again from the beginning where it is the larger one.
+    """The row (n,) whose label each row takes: each group takes those of another group, in random
+    order, repeated if it is the larger one.
     """
     _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
     shuffled = random.permutation(len(groups))
