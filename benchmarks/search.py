@@ -185,7 +185,7 @@ def found(
     """How often the best locus of a diverged sequence is the one it comes from."""
     search = loci_of(windows, index, include_self=True)
     hits = search.best(
-        [windows.query(window) for window in sources], index.placed(vectors.astype(np.float32))
+        [windows.query(window) for window in sources], index.transformed(vectors.astype(np.float32))
     )
     first = [
         meets(windows, np.array([window]), best.windows[:1]).any()

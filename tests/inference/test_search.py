@@ -282,7 +282,7 @@ def test_a_plain_loop_finds_the_same(genome: Genome, index: SearchIndex) -> None
     """Similarities, order, percentile, z and GC, one query against all windows by hand."""
     start, end = 2016, 2080  # where windows begin and end
     codes = genome.fetch("a", start, end).codes
-    query = index.placed(embeddings(MODEL, [codes]))[0].astype(np.float64)
+    query = index.transformed(embeddings(MODEL, [codes]))[0].astype(np.float64)
     vectors = np.asarray(index.vectors, np.float64)
     similar = np.round(vectors @ query, 6)
     places = [Loci.places(loci(index, genome, k=1), np.array([w])) for w in range(len(index))]

@@ -218,7 +218,7 @@ class _Searcher:
         self._look_at(np.array([len(c) for c in codes]))
         strand = self.index.made_from["strand"]
         raw = embeddings(self.model, codes, strand=strand, batch_bases=self.batch_bases)
-        queries = self.index.placed(raw)
+        queries = self.index.transformed(raw)
         found = self.loci.best(parts, queries)
         return [
             row

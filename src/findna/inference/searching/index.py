@@ -101,7 +101,7 @@ class SearchIndex:
         """Windows."""
         return len(self.vectors)
 
-    def placed(self, raw: Vectors) -> Vectors:
+    def transformed(self, raw: Vectors) -> Vectors:
         """Raw embeddings (m, D) as vectors of this index: centred, turned, of length 1."""
         return unit((raw.astype(np.float64) - self.mean) @ self.turn)
 
