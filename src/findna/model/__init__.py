@@ -1,1 +1,1 @@
-"""Codes to numbers: the ChordMixer backbone, its heads, and the model folder."""
+"""The ChordMixer backbone, its heads, and the model folder."""

@@ -1,11 +1,11 @@
 """ChordMixer: position-wise MLPs and parameter-free rotations (Khalitov et al., ICLR 2023,
 openreview E8mzu3JbdR).
 
-Letters in shape comments: B sequences, L bases (padded), S summary tokens, R rows (valid bases
-plus summary rows, packed one sequence behind the other), D width, K tracks.
+Letters in shapes: B sequences, L bases (padded), S summary tokens, R rows (valid bases and summary
+rows of all sequences, concatenated), D width, K tracks, V vocabulary.
 
-A *ring* is one sequence's valid bases followed by its S summary rows. Every rotation stays within
-its ring, so neither padding nor batch mates can reach a sequence.
+A *ring* is one sequence's valid bases followed by its S summary rows. Rotations stay within a ring,
+so a sequence depends neither on padding nor on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from findna.settings import Settings
 
 Direction = Literal["alternating", "forward", "both"]
 
-# Tensor cores read bf16 in lines of 8 channels and like 64 best; a CPU takes any width (measured:
-# docs/performance.md).
+# Tensor cores read bf16 in lines of 8 channels and are fastest with multiples of 64; on a CPU the
+# width does not matter (measured: docs/performance.md).
 _PADDED_ON, _LINE, _LINES = "cuda", 8, 64
 _GATHERED_ON = "cuda"
 
@@ -85,14 +85,14 @@ class ChordMixerConfig(Settings):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many bases to its left and to its right, at most, a base hears of."""
+        """How many bases to its left and to its right the vector of a base can depend on."""
         layers = np.outer(self.signs, self.offsets)
         left, right = -layers.min(1).sum(), layers.max(1).sum()
         return int(left) + self.stem, int(right) + self.stem
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """Which way each layer turns its tracks: 1 brings bases from the right."""
+        """Direction in which each layer rotates: 1 brings information from the right."""
         turn = -1 if self.direction == "alternating" else 1
         return tuple(turn**layer for layer in range(self.depth))
 
@@ -129,7 +129,7 @@ class Layer(nn.Module):
         return update
 
     def _padded_mlp(self, rows: Tensor) -> Tensor:
-        """The same numbers from products that are ``spare`` channels of zeros wider."""
+        """The same result with the width padded by ``spare`` channels of zeros."""
         normed = F.pad(self.norm(rows), (0, self.spare))
         up = F.pad(self.up.weight, (0, self.spare))
         down = F.pad(self.down.weight, (0, 0, 0, self.spare))
@@ -138,10 +138,10 @@ class Layer(nn.Module):
         return update[..., : -self.spare]
 
     def _update(self, rows: Tensor) -> Tensor:
-        """The MLP of all rows; of many rows on a CPU, block by block, so that what lies between the
-        two products stays in the cache.
+        """The MLP of all rows; for many rows on a CPU, block by block, so that the hidden channels
+        stay in the cache.
         """
-        # Compiled, every number of blocks would have a graph of its own.
+        # Compiled, every number of blocks would need its own graph.
         whole = torch.is_grad_enabled() or torch.compiler.is_compiling()
         if whole or rows.device.type != "cpu" or len(rows) <= CACHED_ROWS:
             return self._mlp(rows)
@@ -155,9 +155,9 @@ class Layer(nn.Module):
 
 
 class Stem(nn.Module):
-    """What the letters around a base add to its embedding: a convolution over one-hot letters.
+    """What the neighbours of a base add to its embedding: a convolution over one-hot codes.
 
-    Beyond the ends of a sequence stands PAD, however much padding follows.
+    Past the ends of a sequence it reads PAD, whatever padding follows.
     """
 
     def __init__(self, reach: int, width: int) -> None:
@@ -167,7 +167,7 @@ class Stem(nn.Module):
         nn.init.normal_(self.linear.weight, std=(2 * reach + 1) ** -0.5)
 
     def forward(self, letters: Tensor) -> Tensor:
-        """One-hot letters (B, L, V), or mixtures of them, → (B, L, D)."""
+        """One-hot codes (B, L, V), or mixtures of them, → (B, L, D)."""
         beyond = letters.new_zeros(len(letters), self.reach, VOCABULARY)
         beyond[..., PAD] = 1
         around = torch.cat([beyond, letters, beyond], 1).unfold(1, 2 * self.reach + 1, 1)
@@ -176,7 +176,7 @@ class Stem(nn.Module):
 
 
 class ChordMixer(nn.Module):
-    """Embedding, layers and a closing norm: codes to one vector a base and one a summary token."""
+    """Embedding, layers and a final norm: codes to one vector per base and per summary token."""
 
     def __init__(self, config: ChordMixerConfig) -> None:
         super().__init__()
@@ -198,37 +198,37 @@ class ChordMixer(nn.Module):
         """Encode padded codes.
 
         Args:
-            codes: (B, L) int64, PAD behind the valid bases of each row.
+            codes: (B, L) int64, PAD after the valid bases of each row.
             lengths: (B,) int64 valid bases; None means that every row is full.
             noise: (B, L, D) added to the embeddings of the bases.
-            moments: of all layers, to be given as well: 1 for means, 2 for means and deviations.
-            early: whether to give what the first layer puts out as well.
+            moments: also return moments of every layer: 1 for means, 2 for means and deviations.
+            early: also return the output of the first layer.
         """
         layout, rows = self._laid_out(codes, lengths, noise)
-        told, first = [], None
+        found, first = [], None
         for mixed in self._mix(rows, layout.rings(self.config.offsets), every=early or moments > 0):
             if moments:
-                told.append(layout.moments(mixed, moments))
+                found.append(layout.moments(mixed, moments))
             if early and first is None:
                 first = layout.encoded(mixed).bases
-        layers = torch.stack(told, 1) if told else None
+        layers = torch.stack(found, 1) if found else None
         return replace(layout.encoded(mixed), layers=layers, early=first)
 
     def each_layer(
         self, codes: Tensor, lengths: Tensor | None = None, noise: Tensor | None = None
     ) -> Iterator[Encoded]:
-        """What each layer puts out, one after the other, and last what :meth:`forward` gives: only
-        one of them has to be held at a time.
+        """The output of each layer in turn, and last that of :meth:`forward`: only one of them
+        needs to be in memory.
         """
         layout, rows = self._laid_out(codes, lengths, noise)
         for mixed in self._mix(rows, layout.rings(self.config.offsets), every=True):
             yield layout.encoded(mixed)
 
     def forward_packed(self, codes: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode sequences that lie one behind the other.
+        """Encode concatenated sequences.
 
         Args:
-            codes: (sum of lengths,) int64 without any padding.
+            codes: (sum of lengths,) int64 without padding.
             lengths: (B,) int64 valid bases of each sequence.
 
         Returns:
@@ -239,7 +239,7 @@ class ChordMixer(nn.Module):
         if self.stem is None:
             letters = self.embedding(codes)
         else:
-            # Neighbours end where a sequence does.
+            # The stem must not read across sequences.
             each = [self._letters(one[None])[0] for one in codes.split(lengths.tolist())]
             letters = torch.cat(each)
         packed = Packed(lengths, self.config.summary_tokens)
@@ -248,16 +248,14 @@ class ChordMixer(nn.Module):
         return mixed[packed.bases], mixed[packed.summary]
 
     def mixed(self, letters: Tensor) -> Tensor:
-        """Mixtures of letters (B, L, V) → the vectors (B, L, D) that the first layer reads: of
-        one-hot letters, those of the codes. For slopes along letters.
+        """Mixtures of bases (B, L, V) → the vectors (B, L, D) that the first layer reads; for
+        one-hot codes, those of the codes. For gradients with respect to the sequence.
         """
         vectors: Tensor = letters @ self.embedding.weight
         return vectors if self.stem is None else vectors + self.stem(letters)
 
     def _letters(self, codes: Tensor) -> Tensor:
-        """Codes (B, L) → vectors (B, L, D) of the letters, with their neighbours if the shape has a
-        stem.
-        """
+        """Codes (B, L) → the vectors (B, L, D) that the first layer reads."""
         letters: Tensor = self.embedding(codes)
         if self.stem is not None:
             letters = letters + self.stem(F.one_hot(codes, VOCABULARY).to(letters.dtype))
@@ -266,7 +264,7 @@ class ChordMixer(nn.Module):
     def _laid_out(
         self, codes: Tensor, lengths: Tensor | None, noise: Tensor | None
     ) -> tuple[Layout, Tensor]:
-        """How a batch lies in rows, and the rows (R, D) that the first layer reads."""
+        """The layout of a batch, and the rows (R, D) that the first layer reads."""
         letters = self._letters(codes)
         if noise is not None:
             letters = letters + noise.to(letters.dtype)
@@ -275,7 +273,7 @@ class ChordMixer(nn.Module):
         return layout, layout.rows(letters, self.summary)
 
     def _mix(self, rows: Tensor, rings: Rings, every: bool) -> Iterator[Tensor]:
-        """Rows as the closing norm gives them; before that, with ``every``, as each layer does."""
+        """Rows after the final norm, preceded, with ``every``, by those after each layer."""
         for layer in self.layers:
             if self.config.checkpointing and torch.is_grad_enabled():
                 rows = checkpoint(layer, rows, rings, use_reentrant=False)

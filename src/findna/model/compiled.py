@@ -1,4 +1,4 @@
-"""torch.compile for the layers of a network, with the plain form to fall back on."""
+"""torch.compile for the layers of a network, with a fallback to the uncompiled form."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from findna.model.model import Model
 Compile = Literal["auto", "on", "off"]
 
 
-# Windows of one run differ in number and length, and a layer at a time counts as one function.
+# Graphs per layer: windows of a run differ in number and length.
 _GRAPHS = 32
 
 
 def compile_layers(model: Model, wanted: Compile, bases: int = 0) -> bool:
-    """Compile the layers in place where it is wanted and works; True if they now are.
+    """Compile the layers in place if wanted and possible; True if they are now compiled.
 
-    "auto" is a GPU: on a CPU the layers, whose time goes into matrix products, became 2 to 8 %
-    slower (docs/performance.md). One graph serves all lengths. On a GPU it is made for batches of
-    about `bases`: how a sum over rows is cut up is fixed at the first call. Names and values of the
-    weights stay what they are. Where the compiler fails, the network goes on as it was, and that is
-    said.
+    "auto" compiles on a GPU: on a CPU the layers, which spend their time in matrix products, became
+    2 to 8 % slower (docs/performance.md). One graph serves all lengths. On a GPU it is made for
+    batches of about `bases`, because the first call fixes how sums over rows are split. Names and
+    values of the weights do not change. If the compiler fails, the network stays uncompiled, with a
+    warning.
     """
     if wanted == "off" or (wanted == "auto" and model.device.type != "cuda"):
         return False
@@ -36,7 +36,7 @@ def compile_layers(model: Model, wanted: Compile, bases: int = 0) -> bool:
         for layer in model.encoder.layers:
             layer._compiled_call_impl = None
         first, *more = str(error).strip().splitlines() or [type(error).__name__]
-        # Some versions of torch name the compiler first and what it lacks in the next line.
+        # Some versions of torch put the compiler in the first line and the problem in the next.
         reason = f"{first} {more[0]}" if first.endswith(":") and more else first
         log.warning("torch.compile does not work here, going on without it: %s", reason)
         return False
@@ -44,14 +44,12 @@ def compile_layers(model: Model, wanted: Compile, bases: int = 0) -> bool:
 
 
 def _try_out(model: Model, bases: int) -> None:
-    """A step over about so many bases, and one over another length: compiling happens at the first
-    call.
-    """
+    """A step over about `bases` bases, and one of another length: the first call compiles."""
     length = max(48, min(1000, bases // 2))
     try:
         for shape in ((max(2, bases // length), length), (2, 65)):
             codes = torch.zeros(shape, dtype=torch.long, device=model.device)
             model.encode(codes).bases.sum().backward()
     finally:
-        # What a first length left would be learned from if a second one fails.
+        # Gradients of the first length must not remain if the second one fails.
         model.zero_grad()

@@ -1,4 +1,4 @@
-"""What a backbone makes of a batch, and the summaries of a sequence that are read from it."""
+"""The output of the backbone for a batch, and poolings of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from findna.model.words import (
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder says of a batch.
+    """An encoded batch.
 
     ``bases`` (B, L, D) is zero at padding; ``summary`` (B, S, D); ``lengths`` (B,) valid bases of
-    each sequence; ``codes`` (B, L) as they were read. ``layers`` (B, depth + 1, moments, D), where
-    it was asked for, are the mean and the standard deviation over valid bases of what every layer
-    puts out, in order, and last of ``bases``. ``early`` (B, L, D), where it was asked for, is what
-    the first layer puts out, zero at padding. ``letters`` (B, L, V) are mixtures of letters in
-    place of the codes, for slopes along them.
+    each sequence; ``codes`` (B, L) as read. On request, ``layers`` (B, depth + 1, moments, D) are
+    the mean and the standard deviation over valid bases of every layer's output, in order, and last
+    of ``bases``, and ``early`` (B, L, D) is the output of the first layer, zero at padding.
+    ``letters`` (B, L, V) are mixtures of bases that replace the codes, for gradients with respect
+    to the sequence.
     """
 
     bases: Tensor
@@ -38,11 +38,11 @@ class Encoded:
 
     @property
     def valid(self) -> Tensor:
-        """(B, L) True where a base stands."""
+        """(B, L) True at bases, False at padding."""
         return torch.arange(self.bases.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
     def mean(self) -> Tensor:
-        """Mean over valid bases, (B, D); summary rows and padding stay out."""
+        """Mean over valid bases, (B, D)."""
         return self.bases.sum(1) / self.lengths[:, None].to(self.bases.dtype)
 
     def maximum(self) -> Tensor:
@@ -51,13 +51,13 @@ class Encoded:
         return hidden.amax(1)
 
     def deviation(self) -> Tensor:
-        """Standard deviation over valid bases, (B, D); 0 with slope 0 where all are alike."""
+        """Standard deviation over valid bases, (B, D); 0 with gradient 0 where all are equal."""
         squares = (self.bases - self.mean()[:, None]).square() * self.valid[..., None]
         return root(squares.sum(1) / self.lengths[:, None].to(squares.dtype))
 
     def binned(self, count: int, early: bool = False) -> Tensor:
-        """Means of ``count`` parts of equal length, (B, count, D), of the last vectors or the
-        ``early`` ones; a part without a base is 0.
+        """Means over ``count`` parts of equal length, (B, count, D), of the last layer or of the
+        ``early`` one; a part without a base is 0.
         """
         bases = self.early if early else self.bases
         if bases is None:
@@ -71,8 +71,8 @@ class Encoded:
         return share.to(bases.dtype) @ bases
 
     def words(self, k: int) -> Tensor:
-        """How often each word of k letters stands there, strands joined, against words of k letters
-        on average, (B, words(k)): numbers about 1, where shares of long sequences hardly vary.
+        """Frequency of each k-mer, strands joined, relative to the mean k-mer frequency, (B,
+        words(k)): values around 1.
         """
         shares = (
             word_shares(self.codes, k)
@@ -82,13 +82,13 @@ class Encoded:
         return shares * words(k)
 
     def placed_pairs(self, places: int) -> Tensor:
-        """Which pair of letters begins at each of the first places, (B, places * 16)."""
+        """One-hot pair of bases at each of the first ``places`` positions, (B, places * 16)."""
         if self.letters is None:
             return placed_pairs(self.codes, places)
         return mixed_placed_pairs(self.letters, places)
 
 
 def root(squares: Tensor) -> Tensor:
-    """Square roots, with a slope of 0 where there is nothing, and not an infinite one."""
+    """Square roots, with a gradient of 0 instead of infinity at 0."""
     some = squares > 0
     return squares.where(some, squares.new_ones(())).sqrt() * some

@@ -1,4 +1,4 @@
-"""Heads: what is read out of the backbone's vectors."""
+"""Heads: what is computed from the backbone's vectors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from findna.model.words import PAIRS, words
 from findna.sequence.alphabet import Strand
 from findna.settings import Settings
 
-# Smallest deviation of a channel by which a task head divides.
+# Smallest standard deviation by which a task head divides a channel.
 LEAST_DEVIATION = 1e-3
-# Of a pair at a place, which is as good as the name of a row where few have it.
+# The same for placed pairs: a pair that few rows have would identify them.
 _LEAST_OF_PAIRS = 0.1
 Pooling = Literal[
     "mean", "max", "summary", "bins", "early-bins", "deviation", "layers", "deviations", "4-mers",
     "6-mers", "placed-pairs",
 ]  # fmt: skip
-# What changes when a sequence is cut elsewhere.
+# Poolings that change when a sequence is cut elsewhere.
 PLACED_PARTS: frozenset[Pooling] = frozenset({"bins", "early-bins", "placed-pairs"})
-# Letters of the words whose shares are read.
+# k of the poolings of k-mer frequencies.
 _WORDS: dict[Pooling, int] = {"4-mers": 4, "6-mers": 6}
 
 
@@ -62,12 +62,11 @@ class ProjectionHead(nn.Module):
         )
         self.prototypes = weight_norm(nn.Linear(config.bottleneck, config.prototypes, bias=False))
         nn.init.normal_(self.prototypes.parametrizations.weight.original1)
-        # Unit-length prototypes, as in DINO: scores are cosines, and no prototype wins by being
-        # long.
+        # Unit-length prototypes, as in DINO: scores are cosines, and no prototype wins by its norm.
         self.prototypes.parametrizations.weight.original0.data.fill_(1.0)
-        # Prototypes that move fall together within 40 steps, which makes every answer uniform:
-        # they stay where they were drawn, and the network has to come to them (DINO freezes them
-        # for its first epoch for the same reason).
+        # Trained prototypes coincide within 40 steps, which makes every output uniform: they stay
+        # at their random values, and the network adapts (DINO freezes them for its first epoch for
+        # the same reason).
         self.prototypes.requires_grad_(False)
 
     def forward(self, summary: Tensor) -> Tensor:
@@ -77,10 +76,10 @@ class ProjectionHead(nn.Module):
 
 
 class Calibration(Settings):
-    """What makes probabilities of logits honest: `scale * logits + shift`, one pair a logit.
+    """Calibration of logits: `scale * logits + shift`, one pair per logit.
 
-    The factors are positive, and all alike for a multiclass task, so that the order of the rows
-    (of the classes, but for the shifts) is that of the network.
+    The factors are positive, and equal for a multiclass task, so that the ranking of rows (and,
+    except for the shifts, of classes) is that of the network.
     """
 
     scale: tuple[float, ...] = Field(description="Factor of each logit.")
@@ -162,7 +161,7 @@ class TaskConfig(Settings):
 
     @property
     def outputs(self) -> int:
-        """Logits a sequence: one for a binary task (its second class), else one a class or
+        """Logits per sequence: one for a binary task (its second class), else one per class or
         target.
         """
         return 1 if self.kind == "binary" else len(self.classes)
@@ -171,7 +170,7 @@ class TaskConfig(Settings):
 def channels(
     parts: Sequence[Pooling], backbone: ChordMixerConfig, bins: int = 1, places: int = 0
 ) -> int:
-    """Numbers that `pool` reads of a sequence."""
+    """Width of what `pool` returns."""
     every = backbone.depth + 1
     blocks = {"bins": bins, "early-bins": bins, "layers": every, "deviations": every}
     letters = {"placed-pairs": places * PAIRS, **{part: words(k) for part, k in _WORDS.items()}}
@@ -179,7 +178,7 @@ def channels(
 
 
 def widths_of(task: TaskConfig, backbone: ChordMixerConfig) -> list[int]:
-    """Channels of each part that the head of a task reads."""
+    """Channels of each pooling that the head of a task reads."""
     return [channels((part,), backbone, task.bins, task.places) for part in task.pooling]
 
 
@@ -190,17 +189,17 @@ def pool(
     turned: bool = False,
     places: int = 0,
 ) -> Tensor:
-    """Concatenated summaries of each sequence, (B, channels); padding never takes part.
+    """Concatenated poolings of each sequence, (B, channels), without padding.
 
-    Every part is as wide as the backbone, D, but seven. "bins" keeps where in a sequence something
-    stands: the means of `bins` parts of equal length, (B, bins * D); "early-bins" are those of what
-    the first layer puts out, where a place tells of its letters and of little else. "layers" keeps
-    what the last layer no longer tells: the means of every layer and of the closing norm, (B,
-    (depth + 1) * D); "deviations" are their standard deviations over bases, of the same shape.
-    "4-mers" and "6-mers" are the frequencies of words of letters against their mean, strands
-    joined, (B, 136) and (B, 2080), whatever the network has read; "placed-pairs" are the pairs of
-    letters at each of the first `places`, (B, places * 16). Of sequences that were `turned` to
-    their other strand, bins are counted from the end, as on the given one.
+    "mean", "max", "summary" and "deviation" are as wide as the backbone, D. "bins" keeps positions:
+    the means of `bins` parts of equal length, (B, bins * D); "early-bins" are those of the first
+    layer, whose vectors depend on little more than the bases there. "layers" keeps what the last
+    layer has lost: the means of every layer and of the final norm, (B, (depth + 1) * D);
+    "deviations" are their standard deviations over bases, of the same shape. "4-mers" and "6-mers"
+    are k-mer frequencies relative to their mean, strands joined, (B, 136) and (B, 2080), which do
+    not depend on the network; "placed-pairs" are the pairs of bases at each of the first `places`
+    positions, (B, places * 16). For reverse-complemented (`turned`) sequences, bins are in the
+    order of the given strand.
     """
     read: dict[Pooling, Callable[[], Tensor]] = {
         "mean": encoded.mean,
@@ -223,8 +222,8 @@ def _bins(encoded: Encoded, count: int, turned: bool, early: bool) -> Tensor:
 
 
 class Asked(NamedTuple):
-    """What pooling needs of a batch beside its last vectors: moments of all layers (1: means, 2:
-    deviations as well), and what the first layer puts out.
+    """What pooling needs besides the last layer: moments of all layers (1: means, 2: also
+    deviations), and the output of the first layer.
     """
 
     moments: int
@@ -232,7 +231,7 @@ class Asked(NamedTuple):
 
     @classmethod
     def by(cls, parts: Sequence[Pooling]) -> Asked:
-        """What these parts need."""
+        """What these poolings need."""
         return cls(2 if "deviations" in parts else int("layers" in parts), "early-bins" in parts)
 
 
@@ -245,10 +244,10 @@ def _layers(encoded: Encoded) -> Tensor:
 class TaskHead(nn.Module):
     """Pooling, standardisation, dropout and one linear layer.
 
-    Pooled vectors of different sequences are alike: most of each is the mean over all sequences, on
-    which a young linear layer swings as a whole (its first losses are then above those of the class
-    frequencies, and the gradient that reaches the backbone is noise). So every channel is brought
-    to mean 0 and deviation 1 over training rows, once, before training: see :meth:`standardise`.
+    Pooled vectors are similar: most of each is the mean over all sequences, which dominates a fresh
+    linear layer (its first losses are then above those of the class frequencies, and the gradient
+    that reaches the backbone is noise). So every channel is standardised to mean 0 and deviation 1
+    over training rows, once, before training: see :meth:`standardise`.
     """
 
     mean: Tensor
@@ -263,22 +262,22 @@ class TaskHead(nn.Module):
         self.register_buffer("deviation", torch.ones(width))
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(width, config.outputs)
-        # A fresh head says nothing: the first loss is that of the class frequencies, not of noise.
+        # A fresh head predicts a constant: the first loss is not that of noise.
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     @property
     def asked(self) -> Asked:
-        """What a batch has to be encoded with."""
+        """What batches must be encoded with."""
         return Asked.by(self.parts)
 
     def pooled(self, encoded: Encoded) -> Tensor:
-        """What the head reads of each sequence, (B, channels)."""
+        """The input of the head for each sequence, (B, channels)."""
         return pool(encoded, self.parts, self.bins, places=self.places)
 
     @torch.no_grad()
     def standardise(self, pooled: Tensor) -> None:
-        """Take mean and deviation of each channel from pooled vectors (n, channels)."""
+        """Set mean and deviation of each channel from pooled vectors (n, channels)."""
         least = [_LEAST_OF_PAIRS if p == "placed-pairs" else LEAST_DEVIATION for p in self.parts]
         floor = torch.tensor(least).repeat_interleave(torch.tensor(self.widths)).to(pooled.device)
         self.mean.copy_(pooled.mean(0))

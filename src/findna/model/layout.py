@@ -1,7 +1,7 @@
-"""How the sequences of a batch lie in the rows that the layers read, and what is read back.
+"""From a batch of sequences to the rows that the layers read, and back.
 
-Letters in shape comments are those of `chordmixer`. The valid bases of a sequence and its summary
-rows behind them are a ring; rings lie one behind the other, without padding.
+Letters in shapes are those of `chordmixer`. The valid bases of a sequence and its summary rows
+after them are a ring; rings are concatenated, without padding.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from torch import Tensor
 from findna.model.encoded import Encoded, root
 from findna.model.rotation import Rings
 
-# Bases that are summed one after the other.
+# Bases in one partial sum of a mean.
 _STRETCH = 256
 
 
 class Layout(Protocol):
-    """What the backbone asks of a batch, whether its sequences are equally long or not."""
+    """What the backbone needs of a batch, whether its sequences are equally long or not."""
 
     def rows(self, letters: Tensor, summary: Tensor) -> Tensor:
-        """Vectors of letters (B, L, D) and the learned summary rows (S, D) → rows (R, D)."""
+        """Vectors of bases (B, L, D) and the learned summary rows (S, D) → rows (R, D)."""
         ...
 
     def rings(self, offsets: tuple[int, ...]) -> Rings:
-        """Where the rings lie, for tracks that are rotated by `offsets`."""
+        """The rings, for tracks rotated by `offsets`."""
         ...
 
     def encoded(self, rows: Tensor) -> Encoded:
-        """What the encoder says in rows (R, D)."""
+        """The output of the encoder, from rows (R, D)."""
         ...
 
     def moments(self, rows: Tensor, count: int) -> Tensor:
-        """Means, and with a `count` of 2 standard deviations as well, over the bases of each
-        sequence, (B, count, D).
+        """Means, and with a `count` of 2 also standard deviations, over the bases of each sequence,
+        (B, count, D).
         """
         ...
 
@@ -71,14 +71,14 @@ class Equal:
         encoded = self.encoded(rows)
         found = [encoded.mean()]
         if count > 1:
-            # Without padding to leave out, which half of the time would go to.
+            # Not `Encoded.deviation`: masking padding, of which there is none, doubles the time.
             found.append(root((encoded.bases - found[0][:, None]).square().mean(1)))
         return torch.stack(found, 1)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Sequences of `lengths` (B,) bases, one behind the other, and where they lie in the rows."""
+    """Concatenated sequences of `lengths` (B,) bases, and their positions in the rows."""
 
     lengths: Tensor
     tokens: int
@@ -100,7 +100,7 @@ class Packed:
         return (ends - self.tokens)[:, None] + torch.arange(self.tokens, device=ends.device)
 
     def rows(self, letters: Tensor, summary: Tensor) -> Tensor:
-        """Vectors of letters (n, D) and the learned summary rows (S, D) → rows (R, D)."""
+        """Vectors of bases (n, D) and the learned summary rows (S, D) → rows (R, D)."""
         places = self.summary.flatten()
         rows = letters.new_empty(len(letters) + len(places), letters.shape[1])
         every = summary.to(letters.dtype).repeat(len(self.lengths), 1)
@@ -121,7 +121,7 @@ class Packed:
 
     @cached_property
     def _stretches(self) -> tuple[Tensor, Tensor]:
-        """(n,) the stretch in which each base lies, and (P,) the sequence of each stretch."""
+        """(n,) the stretch of each base, and (P,) the sequence of each stretch."""
         counts = -(-self.lengths // _STRETCH)
         first = torch.cumsum(counts, 0) - counts
         starts = torch.cumsum(self.lengths, 0) - self.lengths
@@ -131,7 +131,7 @@ class Packed:
     def _mean(self, values: Tensor) -> Tensor:
         """Values of bases (n, D) → means over each sequence (B, D)."""
         stretch, whose = self._stretches
-        # One long chain of additions would lose digits with every base.
+        # One long chain of additions would lose precision.
         parts = values.new_zeros(len(whose), values.shape[1]).index_add(0, stretch, values)
         summed = values.new_zeros(len(self.lengths), values.shape[1]).index_add(0, whose, parts)
         return summed / self.lengths[:, None].to(values.dtype)
@@ -139,14 +139,14 @@ class Packed:
 
 @dataclass(frozen=True)
 class Padded:
-    """Codes (B, L) with PAD behind the `lengths` (B,) valid bases of each sequence, packed."""
+    """Codes (B, L) with PAD after the valid bases of each sequence, and these `packed`."""
 
     codes: Tensor
     packed: Packed
 
     @cached_property
     def _valid(self) -> Tensor:
-        """(n,) places of the bases in the codes, one row behind the other."""
+        """(n,) positions of the valid bases in the flattened codes."""
         place = torch.arange(self.codes.shape[1], device=self.codes.device)
         return (place < self.packed.lengths[:, None]).flatten().nonzero()[:, 0]
 

@@ -1,7 +1,7 @@
-"""Models read: from a folder, from a run, or by the name of a published model.
+"""Loading models: from a folder, a run, or by the name of a published model.
 
-Weights go into a structure built from the config: anything missing, extra or of another shape is
-refused.
+Weights are loaded into a structure built from the config: anything missing, extra or of another
+shape is refused.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from findna.model.presets import PRESETS, ModelConfig
 from findna.model.published import PUBLISHED
 from findna.sequence.alphabet import ALPHABET_NAME
 
-# The model that is used when none is named: it comes with the package.
+# The model that is used when none is given; it comes with the package.
 DEFAULT = "findna-human-tiny"
 
 
 def is_preset(name: object) -> bool:
-    """Whether random weights of a preset are meant, whatever lies here: a folder of that name is
-    `./name` or a `Path`.
+    """Whether a preset with random weights is meant, even if a folder of that name exists: this is
+    given as `./name` or a `Path`.
     """
     return isinstance(name, str) and name in PRESETS
 
 
 def say_shadowed(preset: str) -> None:
-    """Warn where a folder has the name of a preset that is meant."""
+    """Warn if a folder has the name of the preset."""
     if Path(preset).is_dir():
         log.warning("%s is the preset, with random weights; ./%s is the folder", preset, preset)
 
 
 def model_or_preset(name: str | Path, seed: int) -> Model:
-    """A model folder, run or published name as it was trained, or a preset with random weights.
+    """The trained model of a folder, run or published name, or a preset with random weights.
 
     Raises:
-        BadInput: it is neither.
+        BadInput: there is no such model or preset.
     """
     if not is_preset(name):
         return load_model(name)
@@ -50,10 +50,8 @@ def model_or_preset(name: str | Path, seed: int) -> Model:
 
 
 def pick_model(model: Model | str | Path | None) -> Model:
-    """A model as it is, from its folder or by its name; None is the one that comes with findna.
-
-    What is used without being asked for is said: the model, its species and how much of the genome
-    it has seen.
+    """A model unchanged, or loaded from its folder or by its name; None is the one that comes with
+    findna, which is logged with what it was trained on.
 
     Raises:
         BadInput: as `load_model`.
@@ -68,16 +66,16 @@ def pick_model(model: Model | str | Path | None) -> Model:
 
 
 def model_name(named: Model | str | Path | None, model: Model) -> str:
-    """What to call a `model` in a message or a file, by how it was `named`."""
+    """The name of a `model` in messages and files, from how it was given (`named`)."""
     return model.config.preset if isinstance(named, Model) else str(named or DEFAULT)
 
 
 def model_folder(path: str | Path) -> Path:
-    """The model folder that ``path`` means: itself, ``model/`` of a run folder, or that of a
-    published name.
+    """The model folder for ``path``: itself, ``model/`` of a run folder, or that of a published
+    name.
 
     Raises:
-        BadInput: it is none, or a published model is absent or not what was published.
+        BadInput: there is none, or a published model is absent or differs from what was published.
     """
     path = Path(path)
     if str(path) in PUBLISHED:
@@ -87,7 +85,7 @@ def model_folder(path: str | Path) -> Path:
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             return folder
-    # An evaluation has settings as well, and never a model.
+    # An evaluation has settings as well, but never a model.
     if (path / "settings.yaml").is_file() and not (path / "runs").is_dir():
         raise BadInput(
             "this run has written no model yet",
@@ -156,7 +154,7 @@ def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
 
 
 def _past(described: Mapping[str, Any]) -> Any:
-    """What the weights have seen; a folder need not say it."""
+    """Provenance of the weights; optional in a folder."""
     return described.get("provenance") or {}
 
 

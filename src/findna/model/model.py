@@ -1,7 +1,7 @@
-"""The model: backbone and heads, and the folder it is kept in.
+"""The model: backbone and heads, and its folder.
 
 A model folder holds ``model.safetensors``, ``config.json`` and ``README.md`` (the model card);
-nothing in it is ever unpickled. `model.loading` reads it, `model.presets` has the shapes.
+nothing in it is pickled. `model.loading` reads it, `model.presets` has the shapes.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 def reverse_complement(codes: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The other strand of padded codes (B, L): valid bases turned round in place, padding left at
-    the end.
-    """
+    """The reverse complement of padded codes (B, L); the padding stays at the end."""
     table = torch.tensor(COMPLEMENT, dtype=codes.dtype, device=codes.device)
     if lengths is None:
         return table[codes.flip(-1)]
@@ -47,12 +45,12 @@ def reverse_complement(codes: Tensor, lengths: Tensor | None = None) -> Tensor:
 class Model(nn.Module):
     """Backbone, base head, projection head and, once fine-tuned, a task head.
 
-    Codes (B, L) int64 and lengths (B,) come from `findna.encode_batch`. Without lengths every row
-    counts as full, PAD included: a padded batch needs them.
+    Codes (B, L) int64 and lengths (B,) come from `findna.encode_batch`. Without lengths, PAD counts
+    as a base: a padded batch needs them.
 
     Attributes:
         config: names and shapes.
-        provenance: what the weights have seen (genome digest, held-out chromosomes, trained
+        provenance: what the weights were trained on (genome digest, held-out chromosomes, trained
             lengths, versions).
     """
 
@@ -72,29 +70,29 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """The device of the weights."""
         return self.base_head.weight.device
 
     @property
     def parameters_count(self) -> int:
-        """Number of trained numbers in backbone and heads."""
+        """Number of parameters in backbone and heads."""
         return sum(p.numel() for p in self.parameters())
 
     @property
     def prototypes(self) -> int:
-        """Scores a summary token, K."""
+        """Scores per summary token, K."""
         projection = self.config.projection
         return projection.prototypes if projection.kind == "prototypes" else BASES
 
     @property
     def trained_lengths(self) -> tuple[int, int] | None:
-        """Shortest and longest sequence in bp that it was trained on, if it says so."""
+        """Shortest and longest training sequence in bp, if known."""
         told = self.provenance.get("trained_lengths")
         return (int(told[0]), int(told[1])) if told else None
 
     @property
     def pretraining(self) -> Mapping[str, Any]:
-        """Provenance of the pretraining, also that of a fine-tuned model; empty without any."""
+        """Provenance of the pretraining, also for a fine-tuned model; empty if there was none."""
         found: Any = self.provenance
         while isinstance(found, dict) and "started_from" in found:
             found = found["started_from"]
@@ -108,9 +106,10 @@ class Model(nn.Module):
         moments: int = 0,
         early: bool = False,
     ) -> Encoded:
-        """Codes (B, L) int64 with valid ``lengths`` (B,) → vectors of bases and summary tokens;
-        with as many ``moments`` of all layers (1: means, 2: deviations as well), and what the first
-        layer puts out (``early``), as are asked for or as the task head reads.
+        """Codes (B, L) int64 with valid ``lengths`` (B,) → vectors of bases and summary tokens.
+
+        ``moments`` of all layers (1: means, 2: also deviations) and the output of the first layer
+        (``early``) are included if requested or if the task head reads them.
         """
         if self.task_head is not None:
             asked = self.task_head.asked
@@ -131,7 +130,7 @@ class Model(nn.Module):
     def distilled(
         self, encoded: Encoded, target: Distilled, hidden: Tensor | None = None
     ) -> Tensor:
-        """What a projection is made of, (n, S, D): the S summary rows of each of n sequences, their
+        """The input of the projection, (n, S, D): the S summary rows of each of n sequences, their
         mean over bases (S = 1; DINO, Caron et al. 2021), or each of n ``hidden`` bases (S = 1;
         iBOT, Zhou et al. 2022), where ``hidden`` is (B, L) bool.
         """
@@ -151,8 +150,8 @@ class Model(nn.Module):
         target: Distilled | None = "summary",
         hidden: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pretraining's two answers: base logits (B, L, 4), and prototype scores (n, S, K) of
-        ``target``, or an empty tensor where that is None.
+        """The two outputs for pretraining: base logits (B, L, 4), and prototype scores (n, S, K) of
+        ``target``, or an empty tensor if that is None.
         """
         encoded = self.encode(codes, lengths, noise)
         logits = self.base_logits(encoded.bases)
@@ -177,7 +176,7 @@ class Model(nn.Module):
     def task_logits(
         self, codes: Tensor, lengths: Tensor | None = None, strand: str | None = None
     ) -> Tensor:
-        """Logits of the task (B, outputs); ``strand`` None obeys the task's own setting.
+        """Logits of the task (B, outputs); ``strand`` None uses the task's own setting.
 
         Raises:
             ValueError: the model has no task head; another strand.
@@ -204,7 +203,7 @@ class Model(nn.Module):
     def save(
         self, folder: str | Path, *, card: str = "", overwrite: bool = False, half: bool = False
     ) -> None:
-        """Write the model folder, all of it or nothing; ``half`` keeps 16 bits a weight."""
+        """Write the model folder, whole or not at all; ``half`` stores weights in 16 bits."""
         dtype = torch.float16 if half else None
         weights = {
             name: tensor.detach().to("cpu", dtype, copy=True).contiguous()
@@ -213,7 +212,7 @@ class Model(nn.Module):
         }
         with atomic_folder(folder, overwrite, known_by=CONFIG) as made:
             save_file(weights, made / WEIGHTS, metadata={"format": "pt"})
-            # safetensors writes for the owner alone; models are shared with colleagues.
+            # safetensors makes files readable by the owner only; models are shared.
             (made / WEIGHTS).chmod(0o644)
             write_json(made / CONFIG, self._description())
             (made / CARD).write_text(card or self._card(), encoding="utf-8")
@@ -249,8 +248,8 @@ class Model(nn.Module):
 
 
 def earlier_pretrainings(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Provenances of the pretrainings that one went on from, newest first; an older model names
-    but the genome of the last.
+    """Provenances of the pretrainings that this one continued, newest first; an older model records
+    only the genome of the last.
     """
     before = told.get("continued_from")
     if not before:
@@ -260,7 +259,7 @@ def earlier_pretrainings(told: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _in_words(value: Any) -> str:
-    """A fact as a line of a card can say it; nothing for what is nested or not known."""
+    """A fact as text for a line of a card; empty if it is nested or unknown."""
     if isinstance(value, list):
         words = [_in_words(item) for item in value]
         return ", ".join(words) if all(words) else ""
@@ -272,7 +271,7 @@ def _in_words(value: Any) -> str:
 
 
 def as_code(text: str) -> str:
-    """Free text as a code span of Markdown, inside which nothing has another meaning."""
+    """Free text as a Markdown code span, in which no character has a special meaning."""
     line = " ".join(text.split())
     longest = max(map(len, re.findall("`+", line)), default=0)
     fence, blank = "`" * (longest + 1), " " if longest else ""
@@ -310,8 +309,8 @@ def new_model(config: ModelConfig | str, seed: int) -> Model:
                 f"there is no preset {config!r}", remedy=f"use one of {', '.join(PRESETS)}"
             )
         config = PRESETS[config]
-    # The generator belongs to the process: of two threads one would draw from the other's seed.
+    # The generator is global: without a lock, one thread could draw with the seed of another.
     with _DRAWING, torch.device("cpu"), torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would seed every GPU as well, and for good.
+        # Not torch.manual_seed, which would also reseed every GPU, permanently.
         torch.default_generator.manual_seed(seed)
         return Model(config)

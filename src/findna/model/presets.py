@@ -1,4 +1,4 @@
-"""The shapes that models come in."""
+"""The shapes of models, and the presets."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PRESETS: dict[str, ModelConfig] = {
     for config in (
         _preset("tiny", {"width": 128, "hidden": 256, "track_size": 16, "depth": 6, "stem": 4}),
         _preset("small", {"width": 192, "hidden": 384, "track_size": 16, "depth": 14, "stem": 4}),
-        # Eight tracks reach 64 bases a layer; sixteen layers, half of them either way, make that a
-        # window of 1 kb, and its fp16 weights take 8.8 MB.
+        # Eight tracks reach 64 bases per layer; sixteen layers, half of them in each direction,
+        # span 1 kb. The fp16 weights take 8.8 MB.
         _preset("medium", {"width": 256, "hidden": 512, "track_size": 32, "depth": 16, "stem": 4}),
         _preset(
             "base",

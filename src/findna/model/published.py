@@ -1,8 +1,8 @@
-"""Models by name: the one list of what is published, and where the folders lie.
+"""Models by name: the list of published models, and where their folders are.
 
-`published.tsv` holds one line a file: the model's name, its place (`package`: it comes with every
-installation; `repository`: it lies below `models/` of a checkout, else it is fetched into the cache
-folder), file, bytes and checksum. `benchmarks/publish.py` writes it from the folders.
+`published.tsv` has one line per file: the model's name, its place (`package`: part of every
+installation; `repository`: in `models/` of a checkout, else fetched into the cache folder), file,
+bytes and checksum. `benchmarks/publish.py` writes it from the folders.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from findna.files import BadInput, cache_folder, file_digest
 HERE = Path(__file__).parent
 TABLE = HERE / "published.tsv"
 COLUMNS = ("name", "place", "file", "bytes", "checksum")
-# Folders of models below this one, in the package.
+# Models in the package.
 PACKAGE = HERE / "weights"
-# `models/` of the checkout that this file lies in; an installed package has none.
+# `models/` of the checkout that this file is in; an installed package has none.
 REPOSITORY = HERE.parents[2] / "models"
-# What `load_model` reads; the card is held to its checksum where it is fetched.
+# What `load_model` reads; the checksum of the card is only checked when it is fetched.
 _READ = ("model.safetensors", "config.json")
 
 Place = Literal["package", "repository"]
@@ -40,7 +40,7 @@ class PublishedFile:
 
 @dataclass(frozen=True, slots=True)
 class PublishedModel:
-    """A model that can be asked for by name."""
+    """A model that can be requested by name."""
 
     name: str
     place: Place
@@ -52,17 +52,16 @@ class PublishedModel:
         return sum(each.bytes for each in self.files)
 
     def folders(self) -> tuple[Path, ...]:
-        """Where it may lie, looked at in this order."""
+        """Where it may be, in the order of search."""
         if self.place == "package":
             return (PACKAGE / self.name,)
         return REPOSITORY / self.name, cache_folder() / "data" / "model" / self.name
 
     def folder(self) -> Path:
-        """Where it lies; its weights and config are the ones that were published.
+        """Its folder, with the weights and config that were published.
 
         Raises:
-            BadInput: it is not on this machine, or a file is another than the published one; file,
-                both digests and the remedy are named.
+            BadInput: it is not on this machine, or a file differs from the published one.
         """
         found = next((f for f in self.folders() if (f / "config.json").is_file()), None)
         if found is None:

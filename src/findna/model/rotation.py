@@ -1,7 +1,7 @@
 """The rotation of ChordMixer (Khalitov et al., ICLR 2023): each track of channels is shifted along
-its ring and added to the residual stream, which neither moves nor is copied for it.
+its ring and added to the residual stream, in one pass.
 
-Letters in shape comments are those of `chordmixer`.
+Letters in shapes are those of `chordmixer`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, library
 
-# Rows that stay in the cache of a CPU (measured: docs/performance.md).
+# Rows that fit in the cache of a CPU (measured: docs/performance.md).
 CACHED_ROWS = 2048
 
 
 @dataclass(frozen=True)
 class Rings:
-    """Where the rings of a batch lie in its rows, and the row each track reads from.
+    """The rings of a batch in its rows, and the row that each track reads from.
 
     ``length`` is set when all rings are equally long: rows are then (B, length) and rotation is a
     strided copy. Otherwise ``ahead`` and ``behind`` (R * K,) hold flat indices (row * K + track)
@@ -55,7 +55,7 @@ def _add_rotated(
     dtype: torch.dtype,
 ) -> Tensor:
     """base[b, t] + moved[b, t + sign * offset] for equal rings, track by track, without
-    temporaries; no ``base`` is zeros.
+    temporaries; ``base`` None stands for zeros.
     """
     out = torch.empty(moved.shape, dtype=dtype, device=moved.device)
     length = out.shape[1]
@@ -74,7 +74,7 @@ def _add_rotated(
     return out
 
 
-# A compiler that looks inside makes a condition of every stretch, for every number.
+# Traced into, it would compile to a condition for every stretch and element.
 _as_one_operation = library.custom_op(
     "findna::add_rotated",
     _add_rotated,
@@ -87,20 +87,20 @@ _as_one_operation.register_fake(
 
 
 def _slices() -> Callable[..., Tensor]:
-    """How slices are added: as written, or in one operation while a compiler reads along."""
+    """How slices are added: directly, or as one opaque operation while compiling."""
     return _as_one_operation if torch.compiler.is_compiling() else _add_rotated
 
 
 def _gathered(
     base: Tensor | None, moved: Tensor, shifts: Tensor, sign: int, dtype: torch.dtype
 ) -> Tensor:
-    """The same by one look-up, with the rotation of each channel in ``shifts`` (D,).
+    """The same by one gather, with the rotation of each channel in ``shifts`` (D,).
 
-    A compiler makes one kernel of the places, the look-up and the sum; slices would leave it with
-    two conditions a track for every number.
+    A compiler fuses indices, gather and sum into one kernel; with slices it would have two
+    conditions per track for every element.
     """
     length = moved.shape[1]
-    # A remainder of 64 bits takes a GPU longer than the memory does.
+    # On a GPU, a 64-bit remainder takes longer than the memory access.
     place = torch.arange(length, dtype=torch.int32, device=moved.device)[:, None]
     source = ((place + sign * shifts.to(torch.int32)) % length).to(torch.int64)
     turned = moved.gather(1, source.expand(moved.shape))
@@ -108,8 +108,8 @@ def _gathered(
 
 
 def _sources(start: int, end: int, shift: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Places [start, end) of a ring, and those that lie ``shift`` ahead of them: one stretch, or
-    two where the ring closes.
+    """Positions [start, end) of a ring, and those ``shift`` ahead of them: one stretch, or two if
+    the ring wraps around.
     """
     source = (start + shift) % length
     border = start + min(end - start, length - source)
@@ -119,9 +119,7 @@ def _sources(start: int, end: int, shift: int, length: int) -> Iterator[tuple[sl
 
 
 class _RotateAddEqual(torch.autograd.Function):
-    """residual + rotated update over equal rings; the gradient of a rotation is the rotation
-    back.
-    """
+    """residual + rotated update over equal rings; the gradient is the inverse rotation."""
 
     @staticmethod
     def forward(
@@ -149,9 +147,7 @@ class _RotateAddEqual(torch.autograd.Function):
 
 
 class _Permute(torch.autograd.Function):
-    """rows[index] for a permutation whose inverse is known: the backward pass gathers too, and
-    never scatters.
-    """
+    """rows[index] for a permutation with a known inverse, so that the backward pass gathers too."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
@@ -176,8 +172,7 @@ def rotate_add(
     ring.
 
     Rows are (R, D). ``sign`` +1 brings channels from rows ahead, -1 from rows behind. ``shifts``
-    (D,), the same offsets by channel, asks for the form of equal rings that compilers for a GPU
-    like.
+    (D,), the same offsets by channel, selects the form of equal rings that compiles well for a GPU.
     """
     if rings.length is not None:
         shape = (rings.count, rings.length, residual.shape[-1])

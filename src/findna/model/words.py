@@ -1,7 +1,7 @@
-"""Words of letters: how often each stands in a sequence, and which pairs stand where.
+"""K-mer frequencies of sequences, and the pairs of bases at their first positions.
 
-Of words that are counted, a word and its reverse complement are one, so that both strands of a
-sequence have the same shares. Pairs at places are as they are read.
+A k-mer and its reverse complement count as one, so that both strands of a sequence have the same
+frequencies. Pairs at positions are those of the strand that is read.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from findna.sequence.alphabet import BASES
 
 @cache
 def _names(k: int) -> Tensor:
-    """Name (4^k,) of each word of k letters, the letters read as digits to the base 4: its rank
-    among all words of which none is the greater one of a word and its reverse complement.
+    """Index (4^k,) of each k-mer, read as a number in base 4: the rank of the smaller of it and its
+    reverse complement among all such k-mers.
     """
     word = torch.arange(BASES**k)
-    digits = [word // BASES**at % BASES for at in range(k)]  # the last letter first
+    digits = [word // BASES**at % BASES for at in range(k)]  # the last base first
     complements = [(BASES - 1 - digit) * BASES ** (k - 1 - at) for at, digit in enumerate(digits)]
     other = torch.stack(complements).sum(0)
     names: Tensor = torch.unique(torch.minimum(word, other), return_inverse=True)[1]
@@ -29,13 +29,13 @@ def _names(k: int) -> Tensor:
 
 
 def words(k: int) -> int:
-    """How many words of k letters there are, strands joined."""
+    """Number of k-mers, strands joined."""
     return int(_names(k).max()) + 1
 
 
 def word_shares(codes: Tensor, k: int) -> Tensor:
-    """Codes (B, L) → the share of each word among the words of a sequence, (B, words(k)). Words
-    with N, MASK or PAD do not count; a sequence without any word has shares of 0.
+    """Codes (B, L) → frequency of each k-mer in a sequence, (B, words(k)). K-mers with N, MASK or
+    PAD do not count; a sequence without any has frequencies of 0.
     """
     shares = torch.zeros(len(codes), words(k), device=codes.device)
     if codes.shape[1] < k:
@@ -49,8 +49,8 @@ def word_shares(codes: Tensor, k: int) -> Tensor:
 
 
 def mixed_word_shares(letters: Tensor, k: int) -> Tensor:
-    """The same of mixtures of letters (B, L, V), of which each word has the product of the weights
-    of its letters: of one-hot letters what :func:`word_shares` says, with a slope along each.
+    """The same for mixtures of bases (B, L, V), differentiable: a k-mer has the product of the
+    weights of its bases, which for one-hot codes gives :func:`word_shares`.
     """
     bases = letters[..., :BASES]
     places = max(0, letters.shape[1] - k + 1)
@@ -69,8 +69,8 @@ PAIRS = BASES**2
 
 
 def placed_pairs(codes: Tensor, places: int) -> Tensor:
-    """Codes (B, L) → 1 for the pair of letters that begins at each of the first places, place by
-    place, (B, places * 16); a pair with N, MASK or PAD, or beyond the end, is none.
+    """Codes (B, L) → one-hot pair of bases that begins at each of the first positions, (B, places *
+    16); zeros for a pair with N, MASK or PAD, or past the end.
     """
     pairs = F.pad(codes, (0, max(0, places + 1 - codes.shape[1])), value=BASES)[:, : places + 1]
     pairs = pairs.unfold(1, 2, 1)
@@ -80,9 +80,7 @@ def placed_pairs(codes: Tensor, places: int) -> Tensor:
 
 
 def mixed_placed_pairs(letters: Tensor, places: int) -> Tensor:
-    """The same of mixtures of letters (B, L, V): each pair has the product of the weights of its
-    letters.
-    """
+    """The same for mixtures of bases (B, L, V): a pair has the product of its bases' weights."""
     beyond = max(0, places + 1 - letters.shape[1])
     bases = F.pad(letters[..., :BASES], (0, 0, 0, beyond))[:, : places + 1]
     return (bases[:, :-1, :, None] * bases[:, 1:, None]).flatten(1)
