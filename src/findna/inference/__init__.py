@@ -1,1 +1,1 @@
-"""What a model says of sequences; nothing here trains."""
+"""Using a model: predictions, embeddings, variant scores, scans, search; nothing here trains."""

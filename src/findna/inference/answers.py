@@ -1,4 +1,4 @@
-"""What a fine-tuned model answers: logits, probabilities or values, decisions, columns."""
+"""Predictions of a fine-tuned model: logits, probabilities or values, decisions, columns."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from findna.data.batches import by_length
 from findna.data.labelled import decide
 from findna.data.ragged import Ragged
 from findna.files import BadInput
-from findna.inference.calibration import (
-    calibrated,
-)
+from findna.inference.calibration import calibrated
 from findna.inference.devices import usual_batch_bases
 from findna.model.heads import TaskConfig
 from findna.model.model import Model
@@ -28,12 +26,12 @@ from findna.sequence.alphabet import Codes, Strand
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-# What a regression was given and what it answers; of several targets one column each.
+# Columns of a regression: labels and predictions, one of each per target.
 _VALUES = re.compile(r"(label|prediction)(_.*)?")
 
 
 def require_task(model: Model, where: str | Path | None = None) -> TaskConfig:
-    """The task of a model; `BadInput` if it has none, about `where` it lies."""
+    """The task of a model; `BadInput` about `where` if it has none."""
     if model.config.task is None:
         raise BadInput(
             "this model has no task: it was pretrained, not fine-tuned",
@@ -52,7 +50,7 @@ def task_outputs(
 ) -> Floats:
     """Logits (n, outputs) of n sequences in their order.
 
-    The model is used as it stands, dropout off or on.
+    The model is used in its current mode, dropout off or on.
     """
     sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
     lengths = sequences.lengths.cpu().numpy()
@@ -66,7 +64,7 @@ def task_outputs(
 
 def scores_of(logits: Floats, task: TaskConfig) -> Floats:
     """Probabilities (n, classes), or values (n, targets) in the units of the labels, from logits
-    (n, outputs); calibrated, if the task is.
+    (n, outputs); calibrated if the task is.
     """
     logits = calibrated(logits, task)
     if task.kind == "regression":
@@ -82,8 +80,8 @@ def scores_of(logits: Floats, task: TaskConfig) -> Floats:
 def decisions(logits: Floats, task: TaskConfig) -> Labels | None:
     """Class index (n,), 0/1 (n, K) for multilabel, from logits; None for a regression.
 
-    A calibration, and another prevalence, change how sure an answer is and never the answer: the
-    threshold of a binary task has moved along, and other tasks decide by the network's own logits.
+    Calibration and prevalence change probabilities, never decisions: the threshold of a binary task
+    has been adjusted with them, and other tasks decide by the network's own logits.
     """
     if task.kind == "regression":
         return None
@@ -95,9 +93,9 @@ def decisions(logits: Floats, task: TaskConfig) -> Labels | None:
 def answer_columns(
     scores: Floats, said: Labels | None, task: TaskConfig
 ) -> dict[str, list[str] | Floats]:
-    """The columns `prediction` and `p_<class>` of a table of answers, from `decisions` and scores.
+    """The columns `prediction` and `p_<class>` of a table, from scores and `decisions`.
 
-    A regression has no decisions: its `prediction` is its value.
+    A regression has no decisions: its `prediction` is the value.
     """
     if said is None:
         several = len(task.classes) > 1
@@ -111,7 +109,7 @@ def answer_columns(
 
 def with_whole_values(table: pd.DataFrame) -> pd.DataFrame:
     """The table for a text file: values of a regression as text with every digit of float64, so
-    that a label comes back as it was given; other numbers as they were.
+    that labels are written as they were read; other columns unchanged.
     """
     named = filter(_VALUES.fullmatch, map(str, table.columns))
     values = [c for c in named if pd.api.types.is_float_dtype(table[c])]

@@ -1,9 +1,9 @@
-"""From the logits of a network to odds one can believe, and to odds of another prevalence.
+"""From the logits of a network to calibrated odds, and to odds for another prevalence.
 
-Both are one affine step in front of the sigmoid or softmax, kept in the task as `Calibration`: a
-fitted one (`training/calibration.py`) says what rows said that the network did not learn from; one
-for another prevalence adds the logarithm of how much commoner a class becomes (Saerens, Latinne
-and Decaestecker 2002, equation 2.4). Decisions are not touched by either.
+Both are an affine step before the sigmoid or softmax, kept in the task as `Calibration`: one is
+fitted to rows that the network was not trained on (`training/calibration.py`); the one for another
+prevalence adds the log-ratio of new and old class frequency (Saerens, Latinne and Decaestecker
+2002, equation 2.4). Neither changes decisions.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Prevalence = float | Mapping[str, float]
 
 
 def calibrated(logits: Floats, task: TaskConfig) -> Floats:
-    """Calibrated logits (..., outputs); as they are where the task has none."""
+    """Calibrated logits (..., outputs); unchanged if the task has no calibration."""
     if task.calibration is None:
         return logits
     return np.asarray(logits * task.calibration.scale + np.array(task.calibration.shift))
 
 
 def recalibrated(task: TaskConfig, step: Calibration, prevalence: Floats) -> TaskConfig:
-    """The task with one more step behind its calibration; `prevalence` (classes,) is what it fits.
+    """The task with `step` appended to its calibration, for `prevalence` (classes,).
 
-    The threshold of a binary task moves along, so that it parts the same rows.
+    The threshold of a binary task is adjusted, so that decisions stay the same.
     """
     before = task.calibration or Calibration(
         scale=(1.0,) * task.outputs, shift=(0.0,) * task.outputs
@@ -54,7 +54,7 @@ def recalibrated(task: TaskConfig, step: Calibration, prevalence: Floats) -> Tas
 def log_odds(logits: Floats, task: TaskConfig) -> Floats:
     """ln(p / (1 - p)) (n, classes) of each class against the rest, from logits (n, outputs).
 
-    Taken from logits, so that no probability is rounded to 1 on the way.
+    Computed from logits, so that no probability is rounded to 1.
     """
     found = calibrated(logits, task)
     if task.kind == "binary":
@@ -67,9 +67,9 @@ def log_odds(logits: Floats, task: TaskConfig) -> Floats:
 
 
 def relative_log_odds(logits: Floats, task: TaskConfig) -> Floats:
-    """`log_odds` (n, classes) minus those of the prevalence that probabilities take for granted.
+    """`log_odds` (n, classes) minus the log-odds of the prevalence that probabilities assume.
 
-    0 says: no more and no less likely than among the training rows.
+    0 means as likely as among the training rows.
     """
     return np.asarray(log_odds(logits, task) - logit(require_prevalence(task)))
 
@@ -78,13 +78,12 @@ def at_prevalence(task: TaskConfig, prevalence: Prevalence) -> TaskConfig:
     """The task with probabilities for another prevalence of its classes.
 
     Args:
-        task: what is answered now.
+        task: the task with its present calibration.
         prevalence: share of the second class of a binary task, or shares by class: all of a
             multiclass task, adding up to 1, and any of a multilabel one.
 
     Raises:
-        BadInput: shares that are none, a class the task lacks, or a task that does not know its
-            own prevalence.
+        BadInput: invalid shares, an unknown class, or a task without a known prevalence.
     """
     now, then = require_prevalence(task), _shares(task, prevalence)
     if task.kind == "multiclass":
@@ -96,7 +95,7 @@ def at_prevalence(task: TaskConfig, prevalence: Prevalence) -> TaskConfig:
 
 
 def require_prevalence(task: TaskConfig) -> Floats:
-    """Shares (classes,) that the probabilities of the task take for granted.
+    """Class frequencies (classes,) that the probabilities of the task assume.
 
     Raises:
         BadInput: a regression, or a model that an older findna fine-tuned.
@@ -113,7 +112,7 @@ def require_prevalence(task: TaskConfig) -> Floats:
 
 
 def _shares(task: TaskConfig, prevalence: Prevalence) -> Floats:
-    """The asked shares (classes,) in the order of the classes."""
+    """The requested shares (classes,) in the order of the classes."""
     given = prevalence if isinstance(prevalence, Mapping) else {task.classes[-1]: prevalence}
     for name, share in given.items():
         if name not in task.classes:

@@ -1,4 +1,4 @@
-"""The device that is asked for, and how much work suits it at once."""
+"""Choosing a device and a batch size for it."""
 
 from __future__ import annotations
 

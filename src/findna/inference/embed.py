@@ -1,4 +1,4 @@
-"""Embeddings: one vector for each sequence, or for each base, from a model as it stands."""
+"""Embeddings: one vector per sequence, or per base."""
 
 from __future__ import annotations
 
@@ -52,15 +52,14 @@ from findna.sequence.records import Record
 Embeddings = NDArray[np.float32]
 EmbedPooling = Literal["mean", "max", "summary", "deviation", "layers", "deviations", "base"]
 
-# Of the vectors that are put together at once: 32 MB, of which there are some ten copies.
+# Numbers in the vectors that are combined at once: 32 MB, of which there are some ten copies.
 _NUMBERS = 1 << 22
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What was embedded: `rows` records, and `output`, where it stands.
-
-    Without an output, `table` and `vectors` hold it. `facts` say how it was made.
+    """`rows` embedded records, in the file `output` or, without one, in `table` and `vectors`;
+    `facts` describe how they were computed.
     """
 
     rows: int
@@ -70,13 +69,13 @@ class EmbedResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row of describing columns for each record; `ValueError` when an output was named."""
+        """The describing columns, one row per record; `ValueError` if an output was given."""
         return held(self._both, "the embeddings")[0]
 
     @property
     def vectors(self) -> Floats | list[Floats]:
-        """Vectors (rows, D), or one (L, D) a record where every base has its own; `ValueError` when
-        an output was named.
+        """Vectors (rows, D), or one array (L, D) per record for pooling "base"; `ValueError` if an
+        output was given.
         """
         return held(self._both, "the embeddings")[1]
 
@@ -90,13 +89,13 @@ def embeddings(
     strand: Strand = "both",
     batch_bases: int | None = None,
 ) -> Embeddings:
-    """Vectors (n, channels) of n sequences in their order, each read as one window; of several
-    poolings side by side, each as wide as `heads.channels` says. `bins` are the parts of equal
-    length that pooling "bins" and "early-bins" read, in the order of the given strand.
+    """Vectors (n, channels) of n sequences in their order, each read as one window; several
+    poolings are concatenated, each as wide as `heads.channels` says. `bins` is the number of parts
+    of equal length for pooling "bins" and "early-bins", in the order of the given strand.
 
-    Mean pooling over bases is the default: over 57 data sets it served better than maximum or
-    summary tokens (Feng et al. 2025, Nat Commun 16:10780). Strands are averaged unless `strand` is
-    "forward". The model is used as it stands and where it stands.
+    Mean pooling over bases is the default: over 57 data sets it was better than maximum or summary
+    tokens (Feng et al. 2025, Nat Commun 16:10780). Strands are averaged unless `strand` is
+    "forward". The model is used in its current mode and on its current device.
     """
     sequences = codes if isinstance(codes, Ragged) else Ragged(codes, model.device)
     width = channels(pooling, model.config.backbone, bins)
@@ -132,8 +131,8 @@ def embed(
     input).
 
     A sequence longer than a window is read in overlapping windows and stitched: see
-    `stitching.pooled_vectors`. A sequence and its reverse complement get the same vector; of
-    vectors a base, one is the other backwards.
+    `stitching.pooled_vectors`. A sequence and its reverse complement get the same vector; vectors
+    per base are the same in reverse order.
 
     Args:
         inputs: file, "-", a region or regions of `genome` (`chr7:1,001-2,000`, 1-based closed), a
@@ -144,22 +143,22 @@ def embed(
             "-" for a TSV on standard output; None to get table and vectors back.
         genome: FASTA or opened genome for BED and regions.
         pooling: "mean" over bases, "max", the mean of the "summary" tokens, the standard
-            "deviation" over bases, the means of all "layers" side by side and their "deviations",
-            or several of these side by side; or "base" for a vector a base (parquet and npz).
-            For a linear model on top, ("layers", "deviations") told most (docs/results/recipe).
+            "deviation" over bases, the means of all "layers" and their "deviations", or several of
+            these concatenated; or "base" for a vector per base (parquet and npz). For a linear
+            model on top, ("layers", "deviations") worked best (docs/results/recipe).
         strand: "both" averages the two strands, "forward" reads the given one.
-        window: longest piece that is read at once; None takes the longest the model was trained on.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        window: longest piece that is read at once; None is the longest the model was trained on.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
         device: auto, cpu, cuda or mps.
         sequence_column: column of the sequences in a table; guessed if None.
         id_column: column of the names in a table; guessed if None.
-        half: keep 16 bits a number instead of 32.
+        half: store 16 bits per number instead of 32.
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: an unreadable record (with its place), an output that exists or has no known
+        BadInput: an unreadable record (with its line), an output that exists or has an unknown
             ending, a missing library.
-        ValueError: another pooling or strand, "base" beside others, a window below 1.
+        ValueError: an unknown pooling or strand, "base" with others, a window below 1.
     """
     parts = pooled_parts(pooling)
     refuse_unknown_strand(strand, needed=True)
@@ -188,8 +187,8 @@ def embed(
 
 
 def pooled_parts(pooling: str | Sequence[str]) -> tuple[Pooling, ...]:
-    """What is pooled of a sequence, side by side; nothing for a vector a base. ValueError for what
-    is not in `EmbedPooling`, or "base" beside others.
+    """The poolings to concatenate; none for a vector per base. `ValueError` for what is not in
+    `EmbedPooling`, or "base" with others.
     """
     named = (pooling,) if isinstance(pooling, str) else tuple(pooling)
     if named == (PER_BASE,):
@@ -214,7 +213,7 @@ def _facts(
     reading: Reading,
     dtype: np.dtype[Any],
 ) -> Facts:
-    """How the vectors were made, for whoever reads them later."""
+    """How the vectors were computed, for the metadata of the file."""
     whence = {} if genome is None else {"genome": genome.source, "genome_digest": genome.digest}
     return {
         "findna": software_versions()["findna"],
@@ -251,11 +250,11 @@ def _answers(
             yield Pooled(columns, _narrowed(vectors, dtype))
         else:
             spans = base_vectors(model, codes, reading)
-            yield PerBase(columns, _heard(spans, dtype, progress))
+            yield PerBase(columns, _counted(spans, dtype, progress))
         progress.advance(len(records), 0)
 
 
-def _heard(
+def _counted(
     spans: Iterator[tuple[Span, Embeddings]], dtype: np.dtype[Any], progress: RecordProgress
 ) -> Iterator[tuple[Span, Floats]]:
     for span, vectors in spans:
@@ -264,7 +263,7 @@ def _heard(
 
 
 def _no_columns(placed: bool) -> Columns:
-    """The describing columns of no records, which would have a place or not."""
+    """The describing columns without rows, with coordinates or not."""
     place = ("chrom", "start", "end", "strand") if placed else ()
     return {name: [] for name in ("id", *place, "length", "frac_n")}
 

@@ -1,8 +1,8 @@
-"""What a model expects of bases it cannot see: log-probabilities at hidden positions.
+"""Log-probabilities of bases at hidden positions.
 
-The question is the one of pretraining's validation: every asked base is shown as MASK. Hiding many
-bases at once costs one pass instead of many; every `sets`-th base hidden leaves each its neighbours
-(12.5 % hidden at eight sets, close to the 15 % of the validation).
+As in the validation of pretraining, every asked base is shown as MASK. Hiding many bases at once
+saves passes; hiding every `sets`-th base leaves each its neighbours (12.5 % hidden with eight sets,
+close to the 15 % of the validation).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def hidden_log_probs(
     """Natural log-probabilities (n, L, 4) of A C G T at the hidden bases of n windows.
 
     Args:
-        model: used as it stands and where it stands.
+        model: used in its current mode and on its current device.
         windows: codes uint8 (n, L), all of one length.
-        hidden: bool (n, L), the bases that are asked; all of a window's are hidden at once.
-        strand: "both" averages the log-probabilities that the two strands give, "forward" reads the
-            given one.
-        batch_bases: bases a batch; None takes what suits the device.
+        hidden: bool (n, L), the bases to predict; all of a window are hidden at once.
+        strand: "both" averages the log-probabilities of the two strands, "forward" reads the given
+            one.
+        batch_bases: bases per batch; None chooses by device.
 
     Returns:
-        NaN where nothing was asked. The mean over strands is not normalised again: differences of
-        two letters, the log-likelihood ratios, are the mean of the differences on either strand.
+        NaN at all other bases. The mean over strands is not normalised: differences of two bases,
+        the log-likelihood ratios, are the means of the differences on either strand.
     """
     answers = np.full((*windows.shape, BASES), np.nan, np.float32)
     rows = max(1, (batch_bases or usual_batch_bases(model.device)) // max(1, windows.shape[1]))
@@ -69,7 +69,7 @@ def masked_log_probs(
 ) -> LogProbs:
     """As `hidden_log_probs` for every known base of n windows (n, L), each hidden once.
 
-    Base i is hidden in pass `i % sets`, so a window costs `sets` passes. N is never asked: NaN.
+    Base i is hidden in pass `i % sets`, so a window costs `sets` passes. N is NaN.
     """
     known = windows < BASES
     answers = np.full((*windows.shape, BASES), np.nan, np.float32)
@@ -87,7 +87,7 @@ def _log_probs(model: Model, shown: Tensor, asked: Tensor) -> Tensor:
 
 
 def _turn_back(turned: Tensor, asked: Tensor) -> Tensor:
-    """Answers of the other strand (k, 4), in the order and the letters of the given strand."""
+    """Log-probabilities (k, 4) of the other strand, in the order and bases of the given strand."""
     order = torch.arange(len(turned), device=turned.device)
     place = torch.full(asked.shape, -1, device=turned.device)
     place[asked.flip(1)] = order

@@ -1,10 +1,9 @@
-"""In-silico saturation mutagenesis: what every base of a sequence is worth to a model.
+"""In-silico saturation mutagenesis: the contribution of every base of a sequence to a prediction.
 
-A fine-tuned model answers each substitution with the change of a logit, and gives gradient × input
-beside it; a pretrained model answers with the log-probability of each letter against the one that
-stands there. No answer is better than its repetition: matrices of the two strands, and of models
-that differ in their seed alone, are correlated, and below `AGREEMENT` nothing should be read from
-them.
+For a fine-tuned model, the effect of a substitution is the change of a logit, with gradient × input
+besides; for a pretrained model, it is the log-probability of each base minus that of the base
+present. Effects are only as good as their reproducibility: those of the two strands, and of models
+that differ in their seed only, are correlated, and below `AGREEMENT` should not be interpreted.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from findna.sequence.genome import Genome
 from findna.sequence.inputs import Inputs, records_from
 from findna.sequence.records import Record
 
-# The correlation of two repetitions is the share of either that is signal, and the rest is noise:
-# below one half a matrix holds more noise than signal.
+# The correlation of two replicates is the share of signal in either: below one half there is more
+# noise than signal.
 AGREEMENT = 0.5
 STABLE = "stable"
 UNSTABLE = "unstable, do not read motifs from this"
@@ -47,10 +46,10 @@ UNMEASURED = "agreement not measured, read no motifs before a second model says 
 
 @dataclass(frozen=True)
 class MutagenesisResult:
-    """What was found: agreement by record and, when no output was named, the matrices.
+    """Agreement by record and, if no output was given, the effects.
 
-    `agreement` has one row a record: record (from 1), id, length, strands, models (Pearson r, NaN
-    where it was not measured) and verdict.
+    `agreement` has one row per record: record (from 1), id, length, strands, models (Pearson r, NaN
+    if not measured) and verdict.
     """
 
     records: int
@@ -61,8 +60,8 @@ class MutagenesisResult:
 
     @property
     def effects(self) -> pd.DataFrame:
-        """One row a base of every record, the columns of `effects.parquet`; from there if it was
-        written.
+        """One row per base of every record, the columns of `effects.parquet`, read from there if it
+        was written.
         """
         if self.output is not None:
             return pd.read_parquet(self.output / EFFECTS)
@@ -93,25 +92,25 @@ def mutagenesis(
             (`chr7:1,001-2,000`, 1-based closed), a data frame, records, or a list of sequences as
             text.
         model: one model, its folder or run, or several that differ in their seed; None is the one
-            that comes with findna. Matrices of several are averaged and their agreement measured.
+            that comes with findna. Effects of several are averaged and their agreement measured.
         output: a folder; None to get everything back.
-        genome: FASTA or opened genome for BED and regions; a pretrained model also reads there what
-            lies around a place.
-        target: class or regression target; needed where a model has several outputs.
-        strand: "both" averages the two strands, "forward" reads the given one; None does what a
-            fine-tuned task says, and averages for a pretrained model.
+        genome: FASTA or opened genome for BED and regions; a pretrained model also reads the
+            context of a region from it.
+        target: class or regression target; required if a model has several outputs.
+        strand: "both" averages the two strands, "forward" reads the given one; None uses the
+            setting of a fine-tuned task, and averages for a pretrained model.
         window: bases a pretrained model reads at once; None is the longest it was trained on.
         sets: a pretrained model hides every `sets`-th base at once; None hides one at a time.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
         device: auto, cpu, cuda or mps.
         sequence_column: column of the sequences in a table; guessed if None.
         id_column: column of the names in a table; guessed if None.
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: an unreadable record, a region without genome, models that answer different
-            questions or are the same, an output that exists.
-        ValueError: another strand.
+        BadInput: an unreadable record, a region without genome, models that differ in task or
+            genome or are the same, an output that exists.
+        ValueError: an unknown strand.
     """
     refuse_unknown_strand(strand)
     genome = Genome.of(genome)
@@ -137,7 +136,7 @@ def mutagenesis(
 def _answers(
     records: Iterable[Record], panel: Panel, genome: Genome | None
 ) -> Iterator[Attribution]:
-    # Seeds have learned the same lengths: one says so for all.
+    # Seeds were trained on the same lengths: one warning for all.
     warners = {model.trained_lengths: LengthWarning(model) for model in panel.models}.values()
     with RecordProgress("mutagenesis") as progress:
         for record in records:
@@ -148,7 +147,7 @@ def _answers(
 
 
 def _agreement_table(found: Sequence[tuple[str, int, float, float]]) -> pd.DataFrame:
-    """One row a record, of its id, length, and agreement of strands and of models."""
+    """One row per record: id, length, agreement of strands and of models, verdict."""
     table = pd.DataFrame(found, columns=["id", "length", "strands", "models"])
     table.insert(0, "record", np.arange(1, len(table) + 1))
     rows = zip(table["strands"], table["models"], strict=True)
@@ -164,7 +163,7 @@ def _verdict(*measured: float) -> str:
 
 
 def _tell(table: pd.DataFrame) -> dict[str, Any]:
-    """Say how well strands and models agree, and what follows; the same as facts for the folder."""
+    """Log how well strands and models agree, and the verdict; returns them for the folder."""
     if not len(table):
         log.warning("the input holds no sequences: nothing was mutated")
     middle = {kind: float(table[kind].median()) for kind in ("strands", "models")}

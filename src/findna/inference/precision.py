@@ -1,4 +1,4 @@
-"""Precision of matrix products: what a device does best, and how it is asked for."""
+"""Precision of matrix products: which one suits a device, and how to use it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Literal, get_args
 
 import torch
 
-# What is asked for, and what is computed in.
+# As requested, and as used.
 Precision = Literal["auto", "fp32", "bf16"]
 ResolvedPrecision = Literal["fp32", "bf16"]
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> ResolvedPrecision:
-    """What "auto" means here: bf16 where the hardware multiplies it faster than fp32.
+    """The precision for "auto": bf16 where the hardware multiplies it faster than fp32.
 
-    A CPU says it only by doing it (AVX512-BF16 and AMX do, emulation is slower), so a small
+    On a CPU only timing shows it (AVX512-BF16 and AMX are faster, emulation is slower), so a small
     product is timed.
 
     Raises:
-        ValueError: another precision.
+        ValueError: an unknown precision.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"no such precision: {precision!r}; choose of auto, fp32, bf16")
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        # Asked plainly, torch counts what older cards (V100, T4) only emulate, slower than fp32.
+        # By default, torch includes emulation on older cards (V100, T4), slower than fp32.
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if fast else "fp32"
     if device.type != "cpu":
@@ -38,8 +38,8 @@ def resolve_precision(precision: Precision, device: torch.device) -> ResolvedPre
 
 @cache
 def _cpu_prefers_bf16() -> bool:
-    """Timed once a process: numbers that are compared must not differ in precision. A small product
-    goes first: a large one takes seconds where bf16 is emulated.
+    """Timed once per process, so that results to be compared have one precision. A small product
+    comes first: a large one takes seconds if bf16 is emulated.
     """
     return all(
         _product_time(torch.bfloat16, side) < share * _product_time(torch.float32, side)

@@ -1,14 +1,13 @@
-"""Answers of a fine-tuned model for any number of sequences: one row in, one row out, in order.
+"""Predictions of a fine-tuned model for any number of sequences: one row in, one row out, in order.
 
-Records stream through in chunks of bounded size; within a chunk they are batched by length, and
-put back in order. Columns: `id`, then `chrom, start, end, strand` where the input has places
-(0-based half-open), `length`, `frac_n`, `prediction`, and `p_<class>` for every class. A multilabel
-prediction joins its labels with `;`; a regression of several targets has one
-`prediction_<target>` each.
+Records stream through in chunks of bounded size; within a chunk they are batched by length.
+Columns: `id`, then `chrom, start, end, strand` if the input has coordinates (0-based half-open),
+`length`, `frac_n`, `prediction`, and `p_<class>` for every class. A multilabel prediction joins its
+labels with `;`; a regression of several targets has one `prediction_<target>` each.
 
-Windows of a genome can also go to a track: ln(p / (1 - p)) of a class minus that of its prevalence
-in training, so that 0 says "as common as there", or the probability itself once a prevalence is
-given that it is meant for.
+Predictions for windows of a genome can also be written as a track: ln(p / (1 - p)) of a class minus
+that of its prevalence in training, so that 0 means "as likely as there", or the probability itself
+if a prevalence is given.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ _CHUNK_BATCHES = 32
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What was answered: `rows`, and the files; without an output, the `table` itself."""
+    """Predictions: number of `rows`, and the files; without an output, the `table` itself."""
 
     rows: int
     outputs: tuple[Path, ...]
@@ -69,7 +68,7 @@ class PredictResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The answers, one row a sequence; `ValueError` when an output was named."""
+        """The predictions, one row per sequence; `ValueError` if an output was given."""
         return held(self._table, "the answers")
 
 
@@ -88,7 +87,7 @@ def predict(
     id_column: str | None = None,
     overwrite: bool = False,
 ) -> PredictResult:
-    """Answer every sequence of a FASTA, FASTQ, CSV, TSV, parquet or BED file ("-" is standard
+    """Predict for every sequence of a FASTA, FASTQ, CSV, TSV, parquet or BED file ("-" is standard
     input), or every window of a genome.
 
     Args:
@@ -97,24 +96,24 @@ def predict(
         model: a fine-tuned model, its folder, or the folder of its run. One in memory is moved to
             `device` and set to evaluation mode.
         output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; `.bw` or `.bedgraph` (or
-            `.bedgraph.gz`) for a track of places, one a class where there are more than two; "-"
-            for a TSV on standard output; None to get the table back.
+            `.bedgraph.gz`) for a track, one per class if there are more than two; "-" for a TSV on
+            standard output; None to get the table back.
         genome: FASTA or opened genome for BED and regions.
-        tile: bases of a window, or of a window and from one start to the next: `inputs`, a FASTA,
-            or the regions of a BED, is cut into windows.
+        tile: window size, or window size and step, in bases: `inputs`, a FASTA or the regions of a
+            BED, is cut into windows.
         prevalence: share of the second class, or shares by class, that the probabilities are
-            turned to; they are for that of the training rows otherwise.
-        strand: None obeys what fine-tuning decided.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+            adjusted to; None keeps that of the training rows.
+        strand: None uses the setting of the fine-tuned task.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
         device: auto, cpu, cuda or mps.
         sequence_column: column of the sequences in a table; guessed if None.
         id_column: column of the names in a table; guessed if None.
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: the model has no task, an unreadable record (with its place), an output that
-            exists, a track of sequences that have no place.
-        ValueError: another strand.
+        BadInput: the model has no task, an unreadable record (with its line), an output that
+            exists, a track of sequences without coordinates.
+        ValueError: an unknown strand.
     """
     refuse_unknown_strand(strand)
     track = output is not None and str(output) != STDIN and is_track(output)
@@ -133,7 +132,7 @@ def predict(
     else:
         records = records_from(inputs, genome, sequence_column, id_column)
     model = model.to(pick_device(device)).eval()
-    # Who cuts windows has chosen their length.
+    # With --tile, the user has chosen the length of windows.
     advice = "" if tile else f"; --tile {usual_window(model)} cuts a genome into windows"
     answered = _answered(records, model, strand, batch_bases, advice)
     if track and genome is not None and output is not None:
@@ -162,8 +161,8 @@ def _answered(
     batch_bases: int | None,
     longer: str = "",
 ) -> _Answered:
-    """Records in chunks of bounded size, with their logits (n, outputs); `longer` is what to do
-    about one that is longer than those of training.
+    """Records in chunks of bounded size, with their logits (n, outputs); `longer` is advice for the
+    warning about a record longer than those of training.
     """
     warner = LengthWarning(model, longer)
     bases = _CHUNK_BATCHES * (batch_bases or usual_batch_bases(model.device))
@@ -177,7 +176,7 @@ def _answered(
 
 
 def _tables(answered: _Answered, task: TaskConfig, placed: bool) -> Iterator[pd.DataFrame]:
-    """One table a chunk; without any record, one that has columns and no rows."""
+    """One table per chunk; without any record, one that has columns and no rows."""
     found = False
     for chunk, logits in answered:
         found = True
@@ -198,8 +197,8 @@ def _table(records: list[Record], logits: Floats, task: TaskConfig) -> pd.DataFr
 
 
 def track_values(logits: Floats, task: TaskConfig, relative: bool) -> Floats:
-    """What a track shows (n, tracks): log-odds relative to the training prevalence if `relative`,
-    else probabilities; of a binary task the second class, of a regression the values.
+    """Values of tracks (n, tracks): log-odds relative to the training prevalence if `relative`,
+    else probabilities; for a binary task those of the second class, for a regression the values.
     """
     if task.kind == "regression":
         return scores_of(logits, task)

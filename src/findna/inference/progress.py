@@ -1,5 +1,5 @@
-"""What a person sees while work goes on: a bar or counter on a terminal, else one line a minute;
-nothing when only warnings are wanted.
+"""Progress: a bar or counter on a terminal, else one log line per minute; nothing if only warnings
+are logged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EVERY_S = 60
 
 
 class Shown:
-    """A task on the terminal, or in the log; `total` None is work whose size nobody knows."""
+    """Progress of a task on the terminal, or in the log; `total` None if it is unknown."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Shown:
         shown: bool = True,
         counts: bool = True,
     ) -> None:
-        """`done` of `total` lie behind; `counts` shows both numbers beside the bar."""
+        """`done` of `total` are done already; `counts` shows both numbers next to the bar."""
         self.what, self.total, self.shown = what, total, shown
         self.first = self.done = done
         self.began = self.spoke = time.monotonic()
@@ -68,7 +68,7 @@ class Shown:
         return max(time.monotonic() - self.began, 1e-9)
 
     def say(self, done: int, note: str, line: str) -> None:
-        """`done` lie behind: `note` goes beside the bar, `line` into the log once a minute."""
+        """`done` are done: `note` goes next to the bar, `line` into the log once a minute."""
         self.done = done
         if self.bar:
             self.bar.update(self.task, completed=done, note=note)
@@ -98,7 +98,7 @@ def _columns(total: int | None, counts: bool) -> list[ProgressColumn]:
 
 
 class StepProgress(Shown):
-    """Counts steps of a known total, with a rate. Quiet on all ranks but the first."""
+    """Counts steps of a known total, with a rate."""
 
     bases = 0
 
@@ -118,7 +118,7 @@ class RecordProgress(Shown):
         super().__init__(what, None)
 
     def advance(self, records: int, bases: int) -> None:
-        """So many more records, of so many bases together, are answered."""
+        """`records` more records, with `bases` bases in all, are done."""
         self.records += records
         self.bases += bases
         rate = self.bases / self.seconds
@@ -133,7 +133,7 @@ class WorkProgress(Shown):
         super().__init__(what, total, counts=False)
 
     def advance(self, bases: int) -> None:
-        """So many more bases are answered."""
+        """`bases` more bases are done."""
         done = self.done + bases
         note = f"{done / self.seconds:,.0f} bases/s"
         self.say(done, note, f"{self.what}: {done:,} of {self.total:,} bases, {note}")

@@ -1,6 +1,4 @@
-"""Records on their way to answers: chunks of bounded size, due warnings, and the first columns of
-every table.
-"""
+"""Streams of records: chunks of bounded size, warnings, and the first columns of every table."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from findna.sequence.alphabet import N
 from findna.sequence.records import Record, span_of
 
 CHUNK_ROWS = 16_384
-_IDS_COMPARED = 1_000_000  # a set of all of them would be what grows with the input
+_IDS_COMPARED = 1_000_000  # at most: a set of all ids would grow with the input
 
 
 def chunks(records: Iterable[Record], bases: int, rows: int = CHUNK_ROWS) -> Iterator[list[Record]]:
@@ -33,7 +31,7 @@ def chunks(records: Iterable[Record], bases: int, rows: int = CHUNK_ROWS) -> Ite
 
 
 def alike(records: Iterable[Record]) -> Iterator[Record]:
-    """The records as they come, of which all have a place in a genome, or none: so does a table.
+    """The records unchanged; all or none have genome coordinates, as the rows of a table do.
 
     Raises:
         BadInput: at the first one that differs.
@@ -51,7 +49,7 @@ def alike(records: Iterable[Record]) -> Iterator[Record]:
 
 
 def described(records: list[Record]) -> dict[str, list[object]]:
-    """The columns that say what a row answers: id, place if there is one, length, frac_n."""
+    """The describing columns: id, coordinates if there are any, length, frac_n."""
     columns: dict[str, list[object]] = {"id": [r.id for r in records]}
     if records[0].chrom is not None:
         for name in ("chrom", "start", "end", "strand"):
@@ -62,11 +60,11 @@ def described(records: list[Record]) -> dict[str, list[object]]:
 
 
 class LengthWarning:
-    """Says once that sequences lie outside the lengths a model was trained on."""
+    """Warns once of sequences outside the range of lengths that a model was trained on."""
 
     def __init__(self, model: Model, longer: str = "") -> None:
-        """Read the range from the model's provenance; without one nothing is ever said. `longer`
-        is what to do about a sequence that is too long.
+        """Without a range in the model's provenance there is no warning. `longer` is advice for a
+        sequence that is too long.
         """
         self.range, self.longer = model.trained_lengths, longer
         self.said = False
@@ -94,11 +92,11 @@ def watched(
     chunk_bases: int,
     rows: int = CHUNK_ROWS,
 ) -> Iterator[list[Record]]:
-    """Chunks of about `chunk_bases` bases and at most `rows` records; of no records at all, one
-    empty chunk and a warning.
+    """Chunks of about `chunk_bases` bases and at most `rows` records; without any record, one empty
+    chunk and a warning.
 
     Warns of lengths outside training (a longer record is read in windows of `window` bases), and
-    of ids that come again.
+    of repeated ids.
     """
     lengths_seen, ids_seen, any_found = LengthWarning(model), _IdWarning(), False
     for chunk in chunks(alike(records), chunk_bases, rows):
@@ -113,7 +111,7 @@ def watched(
 
 
 class _IdWarning:
-    """Says once that an id comes again, among the first million: all rows are kept all the same."""
+    """Warns once of a repeated id among the first million."""
 
     def __init__(self) -> None:
         self.seen: set[str] | None = set()

@@ -1,16 +1,16 @@
-"""A genome as tracks: how surprising each base is, what kind of DNA each window is, what class.
+"""Genome scans: tracks of surprise per base, and of components and classes per window.
 
 No annotation is needed. Three kinds of track:
 
 * `surprise`: -log2 P(base | the bases of its window that are not hidden with it), bits, each known
-  base hidden once (see `masked`), a value a base or the mean of a bin. 2 bits is what a model that
-  knows nothing gives to four equally frequent letters.
+  base hidden once (see `masked`), one value per base or the mean of a bin. 2 bits is the surprise
+  of a guess among four equally frequent bases.
 * `pc1`, `pc2`, ...: principal components of the embeddings of sliding windows.
 * `p_<class>`: probabilities of a fine-tuned model for sliding windows, its second class if there
   are two; `prediction` or `prediction_<target>` of a regression.
 
-A base of a window track takes the value of the window in whose middle it stands. N is a gap, and so
-are windows of which more than half is N.
+In a window track, a base has the value of the window with the nearest centre. N is a gap, and so
+are windows with more than half N.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ from findna.sequence.tracks import TrackPiece, track_writer
 
 Format = Literal["bigwig", "bedgraph"]
 Floats = NDArray[np.floating[Any]]
-# Takes chunk by chunk what windows answered.
+# Consumes the results of windows, chunk by chunk.
 Consume = Callable[[Iterator[Answered]], object]
 
 TABLE, FACTS, COMPONENTS, EMBEDDINGS = (
@@ -84,11 +84,11 @@ _ENDINGS: dict[str, str] = {"bigwig": ".bw", "bedgraph": ".bedgraph.gz"}
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a scan found.
+    """The result of a scan.
 
-    `table` has a row a track: what it is and how it goes with GC, lower case and N. `windows` are
-    the windows with their composition and, if asked for, `vectors` (n, D) in their order: None
-    where nothing was embedded, or an output was named.
+    `table` has a row per track: what it is and its correlation with GC, lower case and N. `windows`
+    are the windows with their composition and, on request, `vectors` (n, D) in their order: None
+    if nothing was embedded, or an output was given.
     """
 
     output: Path | None
@@ -100,7 +100,7 @@ class ScanResult:
     @property
     def values(self) -> dict[str, dict[str, pd.DataFrame]]:
         """Track -> chromosome -> data frame of start, end (0-based half-open) and value;
-        `ValueError` when an output was named.
+        `ValueError` if an output was given.
         """
         return held(self._values, "the tracks")
 
@@ -133,33 +133,32 @@ def scan(
         genome: FASTA or opened genome; contigs of any length, regions of a genome (in source
             coordinates), no annotation.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
-        output: folder to write; None to get data frames back, which is meant for regions and small
-            genomes.
+        output: folder to write; None to get data frames back, for regions and small genomes.
         tracks: "surprise", "components", "classes"; None is "classes" for a fine-tuned model and
             the other two for a pretrained one.
-        regions: BED, or regions as people write them (`chr1:1,001-2,000`, counted from 1, both ends
-            included); None is all. Values are those of a scan of the whole genome, but a bin of
-            surprise that a region cuts is the mean of what lies inside.
-        window: bases the model reads at once; None takes the longest it was trained on.
-        step: bases from one window of embeddings or classes to the next; None takes half a window.
-        bin: bases of a value of surprise; None is 1, above 200 Mb 10.
-        components: how many principal components.
+        regions: BED, or regions (`chr1:1,001-2,000`, counted from 1, both ends included); None is
+            the whole genome. Values are those of a scan of the whole genome, except that a bin of
+            surprise cut by a region is the mean of the part inside.
+        window: bases the model reads at once; None is the longest it was trained on.
+        step: bases from one window of embeddings or classes to the next; None is half a window.
+        bin: bases per value of surprise; None is 1, or 10 above 200 Mb.
+        components: number of principal components.
         sets: surprise hides one base in `sets` at once; 8 costs twice as much as 4.
-        strand: None averages both strands, and obeys what fine-tuning decided for classes.
+        strand: None averages both strands, and for classes uses the setting of the fine-tuned task.
         format: "bigwig", or "bedgraph" (bgzipped, with tabix index).
         embeddings: keep the vectors of the windows, in `embeddings.parquet`.
-        assembly: name of the genome at UCSC and IGV, if it is there (sacCer3, hg38).
-        seed: of the sample of windows that components are fitted on.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
-        precision: "bf16" is faster where the hardware has it, and changes a
-            base by about 0.001 bits, at most 0.014 where it was tried; "auto" takes it there.
+        assembly: name of the genome at UCSC and IGV, if known there (sacCer3, hg38).
+        seed: for the sample of windows that components are fitted on.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
+        precision: "bf16" is faster on hardware that supports it, and changed the surprise of a base
+            by about 0.001 bits, at most 0.014, when tried; "auto" uses it there.
         device: auto, cpu, cuda or mps.
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: unknown tracks, a window and a step that do not fit, regions the genome lacks, an
-            output that exists, a missing library.
-        ValueError: another strand, format or precision.
+        BadInput: unknown tracks, incompatible window and step, regions the genome lacks, an output
+            that exists, a missing library.
+        ValueError: an unknown strand, format or precision.
     """
     refuse_unknown_strand(strand)
     if format not in _ENDINGS:
@@ -212,7 +211,7 @@ class _Found(NamedTuple):
 
 
 def _run(plan: Plan, put: Put, ending: str, consume: Consume | None, embed: bool) -> _Found:
-    """All tracks of a plan; `consume` takes what windows answered, if anybody wants it, with their
+    """Write all tracks of a plan; `consume`, if given, receives the results of windows, with their
     embeddings if `embed`.
     """
     rows = [scan_surprise(plan, track, put) for track in surprise_tracks(plan, ending)]
@@ -231,7 +230,7 @@ def _run(plan: Plan, put: Put, ending: str, consume: Consume | None, embed: bool
 
 
 def _first(plan: Plan) -> tuple[str, int, int] | None:
-    """The first place that is asked for, as browsers are to open it."""
+    """The first region of the scan, which browsers open first."""
     if not plan.bases:
         return None
     start, end = plan.asked[0].tolist()
@@ -266,7 +265,7 @@ def _in_folder(
 
 @contextmanager
 def _files(plan: Plan, folder: Path, ending: str, sizes: dict[str, int]) -> Iterator[Put]:
-    """A function that takes the pieces of all tracks, each to its file."""
+    """A function that writes the pieces of all tracks, each to its file."""
     with ExitStack() as stack:
         writers = {
             track.name: stack.enter_context(track_writer(folder / track.file, sizes))
@@ -281,7 +280,7 @@ def _to_parquet(plan: Plan, path: Path, facts: dict[str, Any]) -> Consume:
 
     def consume(stream: Iterator[Answered]) -> object:
         pooled = (_pooled(plan, answered) for answered in stream)
-        # Columns stand in the file even if no window does.
+        # The file has its columns even without any window.
         first = _pooled(plan, nothing_answered(plan))
         return write_embeddings(chain([first], pooled), path, {**facts, **more}, overwrite=False)
 
@@ -289,7 +288,7 @@ def _to_parquet(plan: Plan, path: Path, facts: dict[str, Any]) -> Consume:
 
 
 def _pooled(plan: Plan, answered: Answered) -> Pooled:
-    """The windows that have a vector, with the columns that `embed` writes."""
+    """The windows with a vector, with the columns that `embed` writes."""
     usable = answered.made_of.n <= MAX_N
     frame = _frame(plan, answered)[usable]
     places = zip(frame["chrom"], frame["start"], frame["end"], strict=True)
@@ -304,7 +303,7 @@ def _pooled(plan: Plan, answered: Answered) -> Pooled:
 
 
 def _frame(plan: Plan, answered: Answered) -> pd.DataFrame:
-    """Windows as they are read, 0-based half-open, with composition and values."""
+    """Windows in source coordinates, 0-based half-open, with composition and values."""
     genome, windows = plan.genome, answered.windows
     record = genome.record_at(windows.starts)
     shift = genome.shifts[record]
@@ -349,7 +348,7 @@ def _values(pieces: Sequence[TrackPiece]) -> pd.DataFrame:
 
 
 def _facts(named: Model | str | Path | None, plan: Plan) -> dict[str, Any]:
-    """How the tracks were made, for whoever reads them later."""
+    """How the tracks were computed, for `scan.json`."""
     model = plan.model
     settings = (
         "kinds", "window", "step", "bin", "components", "sets", "strand", "seed", "precision",

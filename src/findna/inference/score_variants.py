@@ -1,8 +1,8 @@
-"""Scores of variants: a VCF in, the same rows out, each with what a model makes of it.
+"""Variant scores: a VCF in, the same rows out, with scores.
 
-Rows stream through in blocks of a fixed size. A block is scored by itself, whoever scores it, so
-that the shards of a job array come to the same digits as one job. Before anything is written, the
-lengths in the header and the REF alleles of the first rows are compared with the genome.
+Rows stream through in blocks of a fixed size, each scored independently, so that the shards of a
+job array give exactly the same numbers as one job. Before anything is written, the lengths in the
+header and the REF alleles of the first rows are compared with the genome.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ _USE = "research use, not a pathogenicity classifier"
 
 @dataclass(frozen=True)
 class ScoreVariantsResult:
-    """What was scored: `rows` of variants, of whose alleles so many have scores (`scored`), and
-    `output`, where they stand; without an output, the `table` itself.
-    """
+    """Number of `rows` and of `scored` alleles, in the file `output`, or in `table` without one."""
 
     rows: int
     scored: int
@@ -78,8 +76,8 @@ class ScoreVariantsResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The scores, one row an allele, six digits as in files; `ValueError` when an output was
-        named.
+        """The scores, one row per allele, six digits as in files; `ValueError` if an output was
+        given.
         """
         return held(self._table, "the scores")
 
@@ -99,28 +97,28 @@ def score_variants(
     device: str = "auto",
     overwrite: bool = False,
 ) -> ScoreVariantsResult:
-    """Score every alternative allele of a VCF; one row out for each row in, in order.
+    """Score every alternative allele of a VCF; one row out per row in, in order.
 
     Args:
         variants: VCF (plain, gzip, bgzip) or BCF, "-" for standard input, or a data frame with
             chrom, pos (1-based), ref, alt (several joined by commas) and perhaps id.
         genome: FASTA or opened genome that the variants were called on.
-        model: a model, its folder, its run or its name; None takes the one that comes with findna.
+        model: a model, its folder, its run or its name; None is the one that comes with findna.
         output: `.vcf`, `.vcf.gz`, `.bcf`, `.tsv`, `.tsv.gz` or `.parquet`; "-" for VCF on standard
             output; None to get the table back.
-        circular: chromosomes whose windows reach across the origin.
-        shard: `i/n` scores every n-th block of rows only; see `merge_shards`.
-        strand: "both" averages over both strands.
-        window: bases the model sees; None takes what it was trained on.
-        percentiles: put beside each score its rank among random variants of the same genome.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        circular: circular chromosomes, whose windows may span the origin.
+        shard: `i/n` scores only every n-th block of rows; see `merge_shards`.
+        strand: "both" averages the two strands, "forward" reads the given one.
+        window: bases the model reads; None is the longest it was trained on.
+        percentiles: add the percentile of each score among random variants of the same genome.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
         device: auto, cpu, cuda or mps.
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: a file that is no VCF (with the line), an output that exists, or another genome
-            build: `##contig` lengths differ, or more than 10 % of at least 20 REF alleles do.
-        ValueError: another strand.
+        BadInput: an invalid VCF (with the line), an output that exists, or another genome build:
+            `##contig` lengths differ, or more than 10 % of at least 20 REF alleles.
+        ValueError: an unknown strand.
     """
     refuse_unknown_strand(strand, needed=True)
     circular = list(map(str, several(circular)))
@@ -166,7 +164,7 @@ def _refuse_place(output: str | Path | None, part: Shard | None, overwrite: bool
 
 
 def _tell(tally: Tally, source: str, part: Shard | None) -> None:
-    """What was scored and, as a warning so that it is seen, what was not."""
+    """Log what was scored, as a warning if any allele was not."""
     if not tally.rows:
         if part is None:
             log.warning("%s: holds no variants", source)
@@ -181,7 +179,9 @@ def _tell(tally: Tally, source: str, part: Shard | None) -> None:
 
 
 def _judged(scored: Iterable[Scored], tally: Tally, vcf: Vcf, genome: Genome) -> Iterator[Scored]:
-    """The rows, with a verdict on the genome behind the last one, before a file is put in place."""
+    """The rows unchanged; after the last one, and before the file is put in place, a wrong genome
+    is refused.
+    """
     yield from scored
     tally.refuse_wrong_build(vcf.source)
     refuse_all_missing(tally, vcf, genome)
@@ -212,7 +212,7 @@ def _scored(
 
 
 def _alleles(row: Row, reader: AlleleReader, scorer: VariantScorer) -> Alleles:
-    """The alleles of a row that can be scored, and a word for every other one."""
+    """The alleles of a row that can be scored, and the reason for every other one."""
     return [
         info_word(reason)
         if isinstance(allele, Variant) and (reason := scorer.reason(allele)) is not None
@@ -224,7 +224,7 @@ def _alleles(row: Row, reader: AlleleReader, scorer: VariantScorer) -> Alleles:
 def _texts(
     variants: list[Variant], scorer: VariantScorer, background: Background | None
 ) -> Iterable[tuple[str, ...]]:
-    """The values of each variant as they are written, with six significant digits."""
+    """The values of each variant as text, with six significant digits."""
     if not variants:
         return []
     scores = scorer.score(variants)
@@ -236,7 +236,7 @@ def _texts(
 
 
 def _text(value: float) -> str:
-    # Adding 0 makes one zero of the two.
+    # Adding 0 turns -0 into 0.
     return "." if math.isnan(value) else f"{value + 0.0:.6g}"
 
 
@@ -278,7 +278,7 @@ def _command(
     circular: Sequence[str],
     percentiles: bool,
 ) -> str:
-    """The command line that gives these values, wherever they are written to."""
+    """The command line that gives these values, without the output."""
     line = ["findna", "score-variants", vcf.source, "-g", genome.source, "-m", _name(model)]
     line += ["--strand", strand]
     line += ["--window", str(window)] if window is not None else []

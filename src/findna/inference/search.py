@@ -1,11 +1,11 @@
-"""Find regions like this one: the windows of a genome whose vectors are most like a query's.
+"""Similarity search: the windows of a genome whose vectors are most similar to a query's.
 
-A query longer than a window is cut into windows and each part is searched on its own: the mean of a
-long sequence is like every other long sequence. Windows that overlap the query's own place are left
-out, and of hits that overlap one another the best stands for the locus. Similarity is the cosine of
-centred and whitened vectors, from −1 to 1; windows without anything in common have about 0. What
-a value is worth stands beside it: the share of all windows that are less similar to this query, how
-many standard deviations it lies above their mean, and the GC of both.
+A query longer than a window is cut into windows, and each part is searched separately: the mean of
+a long sequence resembles that of any other. Windows that overlap the query itself are left out, and
+of overlapping hits only the best is kept. Similarity is the cosine of centred and whitened vectors,
+from −1 to 1; unrelated windows have about 0. To judge a value, hits also have the share of all
+windows that are less similar to this query, the standard deviations above their mean, and the GC of
+both.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from findna.sequence.records import Record
 Queries = str | Path | Record | pd.DataFrame | Iterable[str | Path | Record]
 
 _BATCHES = 16
-_PARTS = 4096  # of queries whose hits are held at once; a chromosome has half a million
-_SHORT = 0.5  # of a window: a shorter query is another question than the index answers
+_PARTS = 4096  # parts of queries whose hits are held at once; a chromosome has half a million
+_SHORT = 0.5  # of a window: shorter queries are not comparable with the windows of the index
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What was found: `hits` for `queries` sequences, and where they stand; without an output, the
-    `table` itself.
+    """Numbers of `hits` and `queries`; the hits are in the file `output` or, without one, in
+    `table`.
     """
 
     queries: int
@@ -57,7 +57,7 @@ class SearchResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The hits, the best of each query first; `ValueError` when an output was named."""
+        """The hits, the best of each query first; `ValueError` if an output was given."""
         return held(self._table, "the hits")
 
 
@@ -85,45 +85,45 @@ def search(
     id_column: str | None = None,
     overwrite: bool = False,
 ) -> SearchResult:
-    """The windows of a genome that are most like each query.
+    """The windows of a genome that are most similar to each query.
 
     Columns: `chrom, start, end` (0-based half-open), `name` (query.rank), `score` (1000 times the
-    similarity, none below 0), `strand` (".": a vector averaged over both strands knows none),
-    `similarity`, `percentile` (share in percent of the windows, without the query's own, that are
-    less similar to it), `query`, `query_start, query_end` (the part of the query, 0-based
-    half-open), `z` (standard deviations above the mean similarity of all windows), `gc` and
-    `query_gc` (shares of the known bases). Hits of a part stand best first.
+    similarity, at least 0), `strand` (".", as vectors are averaged over strands), `similarity`,
+    `percentile` (percent of windows, without the query's own, that are less similar to it),
+    `query`, `query_start, query_end` (the part of the query, 0-based half-open), `z` (standard
+    deviations above the mean similarity of all windows), `gc` and `query_gc` (shares of the known
+    bases). The best hits of a part come first.
 
     Args:
         queries: regions (chr7:1,001-2,000, 1-based closed), files (FASTA, FASTQ, CSV, TSV, parquet,
             BED), "-", or records; one or several; or a data frame.
-        genome: FASTA, or an opened genome, that is searched, and that regions and BED lie in.
+        genome: FASTA, or an opened genome, to search; regions and BED refer to it, too.
         model: a model, its folder, its run or its name; None is the one that comes with findna.
         output: `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; `.bed` for the first six
             columns without a header; "-" for a TSV on standard output; None to get the table back.
-        index: an index, or its folder, where one is made if there is none; None is one in the
+        index: an index, or its folder, in which one is built if there is none; None is one in the
             cache folder.
         regions: BED; only what it covers is searched.
-        window: bases of a window of the index; None takes the longest the model was trained on.
-        step: bases from one window to the next; of a new index None takes half a window.
-        max_n: largest share of N of a window, and of a part of a query; None takes 0.1.
+        window: bases per window of the index; None is the longest the model was trained on.
+        step: bases from one window to the next; None is half a window.
+        max_n: largest share of N in a window, and in a part of a query; None is 0.1.
         strand: "both" (None) averages the two strands, "forward" reads the given one.
-        whiten: bring all directions of the vectors to one spread; None does. Of an index that is
-            there None takes whatever it has, here and above.
-        k: hits a part of a query.
-        min_similarity: hits are at least so similar, -1 to 1.
-        include_self: also windows that overlap the query's own place.
-        all_windows: also windows that overlap a better hit.
+        whiten: scale all directions of the vectors to equal variance; None does. For an existing
+            index, None here and above accepts its setting.
+        k: hits per part of a query.
+        min_similarity: least similarity of a hit, -1 to 1.
+        include_self: also report windows that overlap the query itself.
+        all_windows: also report windows that overlap a better hit.
         engine: "torch", or "faiss" (extra `search`); both are exact.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
         device: auto, cpu, cuda or mps.
         sequence_column: column of the sequences in a table; guessed if None.
         id_column: column of the names in a table; guessed if None.
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: an unreadable query (with its place), numbers that make no search, an index that
-            does not fit, an output that exists.
+        BadInput: an unreadable query (with its line), an invalid number, an index that does not
+            match, an output that exists.
     """
     if k < 1:
         raise BadInput(f"{k} hits cannot be found", remedy="ask for at least one")
@@ -135,7 +135,7 @@ def search(
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     settings = IndexSettings(window, step, max_n, strand, whiten)
-    # A mistake in the first query is told before hours are spent on an index.
+    # Read the first query now: an error in it should not wait for hours of indexing.
     records = _begun(_records(queries, genome, sequence_column, id_column))
     found = open_index(
         index, genome, network, model_name(model, network),
@@ -172,7 +172,7 @@ def _records(
 
 
 def _begun(records: Iterator[Record]) -> Iterator[Record]:
-    """The same records, the first of which has been read."""
+    """The same records, with the first one already read."""
     return chain(list(islice(records, 1)), records)
 
 
@@ -191,7 +191,7 @@ class _Searcher:
         self.lengths, self.said_short = LengthWarning(model), False
 
     def tables(self, records: Iterable[Record]) -> Iterator[pd.DataFrame]:
-        """In the order of the records; the first is empty and names the columns."""
+        """In the order of the records; the first is empty and defines the columns."""
         yield table_of([])
         with RecordProgress("search") as progress:
             for chunk in chunks(records, _BATCHES * self.batch_bases):
@@ -227,7 +227,7 @@ class _Searcher:
         ]
 
     def _look_at(self, lengths: Ints) -> None:
-        """Say once that a query is of another length than the index is for."""
+        """Warn once that a query is much shorter than the windows of the index."""
         self.lengths.look_at(lengths)
         shortest = int(lengths.min())
         if shortest < _SHORT * self.window and not self.said_short:

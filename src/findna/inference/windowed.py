@@ -1,9 +1,9 @@
-"""Windows of a genome in the order of a track: one answer a window, one value a base.
+"""From windows of a genome to tracks: one prediction per window, one value per base.
 
-Windows are cut from a genome or from the regions of a BED, or are the rows of a BED, sorted. Where
-neighbours overlap, a base takes the value of the window in whose middle it stands: they part
-halfway through what they share, as in `tiles`. That needs windows that go forward, none inside
-another; a BED in which one is, or stands twice, is refused before anything is computed.
+Windows are cut from a genome or from the regions of a BED, or are the sorted rows of a BED.
+Overlapping neighbours are divided in the middle of their overlap, as in `tiles`. This requires that
+no window lies inside another; a BED with nested or repeated rows is refused before anything is
+computed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from findna.sequence.records import Record, bed_records, format_of, refuse_witho
 from findna.sequence.regions import Integers
 
 Tiling = int | tuple[int, int]
-# Chromosome, starts and ends (n,) of n windows or of what they answer for, values (n, K).
+# Chromosome, starts and ends (n,) of n windows or of the bases they give values for, values (n, K).
 Piece = tuple[str, Integers, Integers, NDArray[np.float64]]
 
 _TABLE = "write a table (.tsv), or give the regions to --tile, which cuts them into windows"
 
 
 def track_sizes(genome: Genome) -> dict[str, int]:
-    """Bases of every chromosome in file order; of one that only regions stand for, up to the last
-    of them.
+    """Bases of every chromosome in file order; in a region FASTA, up to the end of its last
+    region.
     """
     sizes: dict[str, int] = {}
     for chrom, end in zip(genome.chroms, genome.ends.tolist(), strict=True):
@@ -68,7 +68,7 @@ def cut_from(
 def placed_in(
     inputs: Inputs, genome: Genome | None, window: int
 ) -> tuple[Genome, Iterator[Record]]:
-    """The genome and the rows of a BED in the order of a track.
+    """The genome and the rows of a BED in track order.
 
     Raises:
         BadInput: as `sorted_rows`; no genome, or records instead of a file. The remedy names
@@ -85,15 +85,15 @@ def placed_in(
 
 
 def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterator[Record]:
-    """Windows of a genome, or of the regions of a BED, each region cut by itself.
+    """Windows of a genome, or of the regions of a BED, each region cut separately.
 
     Args:
-        genome: what is cut.
-        tile: bases of a window, and from one start to the next (a window, if not given). The last
-            window of a region ends with it; a region shorter than a window is one.
-        bed: a file of regions, or one region as people write it; overlapping and touching ones
-            are joined, and strand is left aside. Windows of which the genome has no base are left
-            out, which is said.
+        genome: the genome to cut.
+        tile: window size and step in bases; a single number is both. The last window of a region
+            ends at its end; a region shorter than a window is one window.
+        bed: a file of regions, or one region such as chr7:1,001-2,000; overlapping and touching
+            ones are merged, and strand is ignored. Windows without any base in the genome are
+            dropped with a warning.
 
     Raises:
         BadInput: sizes below 1, and all that is wrong with a BED.
@@ -109,7 +109,7 @@ def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterat
 def _cut(
     genome: Genome, regions: Mapping[str, Integers], window: int, step: int
 ) -> Iterator[tuple[Record, NDArray[np.bool_]]]:
-    """Windows, and which of their bases the genome has."""
+    """Windows, and which of their bases are in the genome."""
     for chrom, spans in regions.items():
         for first, last in spans.tolist():
             for at in range(1 + -(-max(0, last - first - window) // step)):
@@ -122,7 +122,7 @@ def _cut(
 def _inside(
     windows: Iterable[tuple[Record, NDArray[np.bool_]]], genome: Genome, bed: str | Path | None
 ) -> Iterator[Record]:
-    """The windows of which the genome has a base; what it lacks is counted aloud."""
+    """The windows with a base in the genome; the others are counted in a warning."""
     there = outside = partly = 0
     for record, inside in windows:
         if not inside.any():
@@ -145,7 +145,7 @@ def _inside(
 
 
 def _regions(genome: Genome, bed: str | Path | None) -> dict[str, Integers]:
-    """Spans (K, 2) by chromosome, both in the order of a track: of a BED, or all there is."""
+    """Spans (K, 2) by chromosome, in track order, of a BED or of the whole genome."""
     if bed is None:
         spans = np.stack([genome.starts, genome.ends], axis=1)
         chroms = pd.Series(genome.chroms)
@@ -158,11 +158,11 @@ def _regions(genome: Genome, bed: str | Path | None) -> dict[str, Integers]:
 
 
 def sorted_rows(genome: Genome, bed: str | Path) -> Iterator[Record]:
-    """The rows of a BED in the order of a track, unsorted as they may stand in the file.
+    """The rows of a BED, sorted in track order.
 
     Raises:
-        BadInput: a place that stands twice or lies inside another, before the first record; a row
-            of which the genome has no base, when it comes.
+        BadInput: a repeated or nested row, before the first record; a row without any base in the
+            genome, when it is reached.
     """
     rows = _resolved(bed, genome)
     rank = {chrom: number for number, chrom in enumerate(track_sizes(genome))}
@@ -174,9 +174,9 @@ def sorted_rows(genome: Genome, bed: str | Path) -> Iterator[Record]:
 
 
 def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
-    """The rows of a BED, or a region as people write it, under the genome's own names.
+    """The rows of a BED, or a region, with the genome's own chromosome names.
 
-    A file is opened once: standard input and pipes cannot be read again.
+    A file is opened only once: standard input and pipes cannot be read again.
     """
     if is_region(bed):
         rows = regions_bed([str(bed)])
@@ -196,7 +196,7 @@ def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
 
 
 def _refuse_nested(rows: pd.DataFrame, bed: str | Path) -> None:
-    """Refuse sorted rows of which one ends no later, or starts no later, than the one before."""
+    """Refuse sorted rows in which one starts or ends no later than the one before."""
     same = rows["chrom"].to_numpy()[1:] == rows["chrom"].to_numpy()[:-1]
     still = (np.diff(rows["start"]) <= 0) | (np.diff(rows["end"]) <= 0)
     for at in np.flatnonzero(same & still)[:1]:
@@ -219,11 +219,11 @@ def _refuse_nested(rows: pd.DataFrame, bed: str | Path) -> None:
 def pieces(
     answered: Iterable[tuple[list[Record], NDArray[np.float64]]], sizes: Mapping[str, int]
 ) -> Iterator[Piece]:
-    """Chromosome, starts, ends (n,) and values (n, K) of the bases that each window answers for.
+    """Chromosome, starts, ends (n,) and values (n, K) of the bases that each window gives values
+    for.
 
-    `answered` holds windows in the order of a track with values (n, K). A window without one
-    known base answers nothing: NaN. One that reaches beyond `sizes`, the end of a chromosome or of
-    its last region, answers up to there.
+    `answered` has windows in track order with values (n, K). A window of nothing but N is NaN. One
+    that extends past `sizes`, the end of a chromosome or of its last region, is clipped.
     """
     held: Piece | None = None
     silent = 0
@@ -259,9 +259,9 @@ def _by_chrom(records: list[Record], values: NDArray[np.float64]) -> Iterator[Pi
 
 
 def _parted(held: Piece | None, piece: Piece) -> tuple[Piece, Piece]:
-    """Windows of one chromosome without their overlaps: all but the last, and the last.
+    """Windows of one chromosome with overlaps divided: all but the last, and the last.
 
-    The last one waits for its right neighbour; `held` is the one that waited.
+    The last one is held until its right neighbour is known; `held` is the previous one.
     """
     chrom, starts, ends, values = piece
     if held is not None:

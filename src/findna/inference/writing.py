@@ -1,4 +1,4 @@
-"""Answers on their way to files: tables (TSV, CSV, parquet) and tracks, whole or not at all."""
+"""Files of predictions: tables (TSV, CSV, parquet) and tracks, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class _Sink(Protocol):
 
 
 class _Text:
-    """Rows as text with one header line, or none; floats with six significant digits, values of a
-    regression with all they have, gaps as NA.
+    """Rows as text with one header line, or none; floats with six significant digits, regression
+    values with all digits, missing values as NA.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class _Text:
 
 
 class _Parquet:
-    """One row group a chunk."""
+    """One row group per chunk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -78,28 +78,28 @@ class _Parquet:
 
 
 def _schema_of(table: pd.DataFrame) -> pa.Schema:
-    """The types of a table; a column that is empty so far is text, for values may still come."""
+    """The types of a table; a column that is empty so far is text, as values may still come."""
     fields = pa.Schema.from_pandas(table, preserve_index=False)
     typed = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in fields]
     return pa.schema(typed, metadata=fields.metadata)
 
 
 def held(value: _Held | None, what: str) -> _Held:
-    """What a result holds if no output was named; `ValueError` if one was."""
+    """The content of a result; `ValueError` if it was written to an output instead."""
     if value is None:
         raise ValueError(f"{what} went to the output that was named; name none to have them here")
     return value
 
 
 def refuse_table(output: str | Path, overwrite: bool) -> None:
-    """What `write_tables` refuses, asked before the work."""
+    """Refuse what `write_tables` would refuse, before any work."""
     if str(output) != STDIN:
         _ending(Path(output))
         refuse_existing(output, overwrite)
 
 
 def write_tables(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
-    """Write tables of the same columns one behind the other; the number of rows.
+    """Write tables of the same columns one after another; the number of rows.
 
     `output` ends in `.tsv`, `.csv` (either may end in `.gz`) or `.parquet`; "-" is a TSV on
     standard output. Raises `BadInput` for another ending or an output that exists.
@@ -114,8 +114,8 @@ def write_tables(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: 
 def write_bed(
     tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool, *, header: bool = True
 ) -> int:
-    """Write tables as `write_tables` does, as a BED, whose readers know no quotes: none are written
-    around a cell, in which a tab or a line break becomes a blank.
+    """Write tables as `write_tables` does, as a BED: without quotes, which its readers do not
+    understand, and with a blank for a tab or a line break in a cell.
     """
     bare = (table.replace(r"[\t\r\n]", " ", regex=True) for table in tables)
     if str(output) == STDIN:
@@ -159,7 +159,7 @@ def _sink(made: Path, ending: str, output: Path) -> Iterator[_Sink]:
     with ExitStack() as stack:
         binary: IO[bytes] = stack.enter_context(open(made, "wb"))
         if output.name.lower().endswith(".gz"):
-            # Without the temporary name and the time, which gzip would keep.
+            # Without the temporary name and the time, which gzip would store.
             packed = gzip.GzipFile("", "wb", fileobj=binary, mtime=0)
             binary = cast(IO[bytes], stack.enter_context(packed))
         text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
@@ -170,7 +170,7 @@ def _sink(made: Path, ending: str, output: Path) -> Iterator[_Sink]:
 
 
 def is_track(output: str | Path) -> bool:
-    """Whether a name ends as a track does."""
+    """Whether a name has the ending of a track."""
     try:
         track_format(output)
     except BadInput:
@@ -179,9 +179,9 @@ def is_track(output: str | Path) -> bool:
 
 
 def track_files(output: Path, names: Sequence[str]) -> list[Path]:
-    """`output` for a single name, else one file a name: `out.bw` becomes `out.NAME.bw`.
+    """`output` for a single name, else one file per name: `out.bw` becomes `out.NAME.bw`.
 
-    What a file name cannot hold becomes `_`. `BadInput` if two names are then the same.
+    Characters not allowed in a file name become `_`. `BadInput` if two names are then the same.
     """
     if len(names) == 1:
         return [output]

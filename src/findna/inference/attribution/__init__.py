@@ -1,1 +1,1 @@
-"""What every base is worth to an answer."""
+"""The contribution of every base to a prediction."""

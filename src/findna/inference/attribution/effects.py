@@ -1,8 +1,8 @@
-"""What a model says of single bases of one sequence: substitutions, gradients, masked marginals.
+"""Effects of single bases of a sequence: substitutions, gradients, masked marginals.
 
-Every function answers with one matrix a strand, (S, L, 4) for L bases and the letters A C G T of
-the sequence as given. Answers of the other strand are turned back, so that the mean over strands is
-what a model that averages strands says. N has no answer: NaN.
+Every function returns one matrix per strand, (S, L, 4) for L bases and A C G T of the given
+sequence. Those of the other strand are reverse-complemented, so that the mean over strands is the
+result of a model that averages strands. N has no effect: NaN.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ Tick = Callable[[int], None]
 
 
 def no_tick(bases: int) -> None:
-    """Progress that nobody watches."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What a model, or several, say of the bases of a record of L bases.
+    """Effects of the bases of a record of L bases, for one model or several.
 
-    `effects` (L, 4) of putting A C G T at each base, 0 for the one that stands there;
-    `contributions` (L, 4), hypothetical, with mean 0 over letters. NaN at N. `strands` and `models`
-    are the agreement of what was averaged, NaN where there was one only.
+    `effects` (L, 4) of A C G T at each position, 0 for the base present there; `contributions`
+    (L, 4), hypothetical, with mean 0 over the four bases. NaN at N. `strands` and `models` are the
+    agreement of what was averaged, NaN if there was only one.
     """
 
     record: Record
@@ -64,7 +64,7 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The number of a fine-tuned model that is explained: a logit, or a value in its own units."""
+    """The output of a fine-tuned model that is explained: a logit, or a value in its own units."""
 
     name: str
     output: int
@@ -72,7 +72,7 @@ class Target:
     unit: str
 
     def read(self, logits: Tensor) -> Tensor:
-        """Logits (B, outputs) → the number (B,)."""
+        """Logits (B, outputs) → the target (B,)."""
         return logits[:, self.output] * self.factor
 
 
@@ -83,7 +83,7 @@ def target_of(task: TaskConfig, name: str | None = None) -> Target:
     A binary task has one logit, that of its second class; the first class is its negative.
 
     Raises:
-        BadInput: there is no such class, or several and none is named.
+        BadInput: no such class, or several classes and no name.
     """
     if name is None and task.outputs > 1:
         raise BadInput(
@@ -106,14 +106,14 @@ def target_of(task: TaskConfig, name: str | None = None) -> Target:
 
 
 def substituted(codes: Codes) -> Flags:
-    """Which of (L, 4) letters are substitutions: another base than the one of codes (L,), not N."""
+    """Which of (L, 4) are substitutions: a base other than that of codes (L,), which is not N."""
     return np.asarray((codes < BASES)[:, None] & (codes[:, None] != np.arange(BASES)))
 
 
 def centred(matrix: Matrix) -> Matrix:
-    """A matrix (..., 4) less its mean over letters: the form of hypothetical contributions.
+    """A matrix (..., 4) minus its mean over the four bases: the form of hypothetical contributions.
 
-    A sequence has one letter at each place, so what all four share moves no sequence (Majdandzic et
+    A sequence has one base at each position, so what all four share has no effect (Majdandzic et
     al. 2023, Genome Biol 24:109, for gradients).
     """
     return np.asarray(matrix - matrix.mean(-1, keepdims=True))
@@ -131,9 +131,9 @@ def substitution_effects(
     batch_bases: int | None = None,
     tick: Tick = no_tick,
 ) -> Matrix:
-    """What every single-base substitution of codes (L,) does to the target, (S, L, 4).
+    """The effect of every single-base substitution of codes (L,) on the target, (S, L, 4).
 
-    3 L forward passes a strand, on the whole sequence; the base that stands there has effect 0.
+    3 L forward passes of the whole sequence per strand; the base present has effect 0.
     """
     bases = batch_bases or usual_batch_bases(model.device)
     return _by_strand(codes, strand, lambda read: _substitute(model, read, target, bases, tick))
@@ -153,7 +153,7 @@ def _substitute(model: Model, codes: Codes, target: Target, batch_bases: int, ti
 
 
 def _ask(model: Model, codes: Codes, target: Target) -> Matrix:
-    """The target (n,) of n equally long sequences (n, L), read as they are given."""
+    """The target (n,) of n equally long sequences (n, L), on the forward strand."""
     with torch.inference_mode():
         batch = torch.from_numpy(codes).to(model.device).long()
         # Doubled here: MPS has no float64.
@@ -161,11 +161,12 @@ def _ask(model: Model, codes: Codes, target: Target) -> Matrix:
 
 
 def gradients(model: Model, codes: Codes, target: Target, *, strand: Strand = "both") -> Matrix:
-    """Slope of the target along a one-hot input, (S, L, 4): hypothetical contributions.
+    """Gradient of the target with respect to the one-hot sequence, (S, L, 4): hypothetical
+    contributions.
 
-    A base is read as a mixture of A C G T with weights (L, 4), wherever its letter is read; the
-    slope along the weights is taken at the sequence itself and centred over letters. At the base
-    that stands there it is gradient × input (Shrikumar et al. 2017, arXiv 1605.01713).
+    A base is a mixture of A C G T with weights (L, 4), wherever the model reads it; the gradient
+    with respect to the weights is taken at the sequence itself and centred over the four bases. For
+    the base present it is gradient × input (Shrikumar et al. 2017, arXiv 1605.01713).
     """
     return _by_strand(codes, strand, lambda read: centred(_slope(model, read, target)))
 
@@ -177,7 +178,7 @@ def _slope(model: Model, codes: Codes, target: Target) -> Matrix:
     with torch.enable_grad():
         letters = F.one_hot(read, VOCABULARY).to(model.encoder.embedding.weight.dtype)
         vectors = model.encoder.mixed(letters.requires_grad_())
-        # Nothing is added, but the answer hangs on the letters.
+        # Adds zero, but makes the output differentiable with respect to the letters.
         encoded = model.encode(read, noise=vectors - vectors.detach())
         encoded = replace(encoded, letters=letters)
         (slope,) = torch.autograd.grad(target.read(model.task_head(encoded)).sum(), letters)
@@ -199,11 +200,10 @@ def marginals(
     batch_bases: int | None = None,
     tick: Tick = no_tick,
 ) -> Matrix:
-    """Log-probabilities of A C G T at the asked bases of codes (L,), (S, L, 4).
+    """Log-probabilities (natural) of A C G T at the asked bases of codes (L,), (S, L, 4).
 
-    Natural logarithms, from everything around the hidden base. Longer sequences are read in
-    overlapping windows. Bases are hidden one at a time, or every `sets`-th at once, which costs
-    `sets` passes a window.
+    Sequences longer than `window` are read in overlapping windows. Bases are hidden one at a time,
+    or every `sets`-th at once, which costs `sets` passes per window.
     """
     bases = batch_bases or usual_batch_bases(model.device)
 
@@ -219,7 +219,7 @@ def marginals(
 def _tiled(
     model: Model, codes: Codes, asked: Flags, window: int, sets: int, bases: int, tick: Tick
 ) -> Matrix:
-    """(L, 4) of one strand; of the windows that hold a base, the one answers that keeps it."""
+    """(L, 4) of one strand; each base is taken from the window that keeps it."""
     answers = np.full((len(codes), BASES), np.nan)
     for start, end, keep_start, keep_end in zip(*tile(len(codes), window), strict=True):
         wanted = np.zeros(end - start, np.bool_)
@@ -248,7 +248,7 @@ def _hide_in_turn(
 
 
 def against_reference(log_probs: Matrix, codes: Codes) -> Matrix:
-    """Log-probabilities (..., L, 4) less that of the base that stands there; N stays NaN."""
+    """Log-probabilities (..., L, 4) minus that of the base present; N stays NaN."""
     letter = np.minimum(codes, BASES - 1).astype(np.int64)
     here = log_probs[..., np.arange(len(codes)), letter]
     return np.asarray(log_probs - here[..., None])
@@ -258,7 +258,7 @@ def against_reference(log_probs: Matrix, codes: Codes) -> Matrix:
 
 
 def turned_back(matrix: Matrix) -> Matrix:
-    """A matrix (..., L, 4) of the other strand, in the order and the letters of the given one."""
+    """A matrix (..., L, 4) of the other strand, reverse-complemented to the given one."""
     return np.asarray(matrix[..., ::-1, :][..., COMPLEMENT[:BASES]])
 
 
@@ -272,7 +272,7 @@ def _by_strand(codes: Codes, strand: Strand, answer: Callable[[Codes], Matrix]) 
 def agreement(matrices: Sequence[Matrix], codes: Codes) -> float:
     """Mean Pearson correlation between matrices (L, 4) over the substitutions of codes (L,).
 
-    NaN for fewer than two matrices, fewer than two substitutions, or one without any variation.
+    NaN for fewer than two matrices, fewer than two substitutions, or a constant matrix.
     """
     asked = substituted(codes)
     values = np.array([matrix[asked] for matrix in matrices])
@@ -283,6 +283,6 @@ def agreement(matrices: Sequence[Matrix], codes: Codes) -> float:
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size`, at least one, over `count` things."""
+    """Slices of `size`, at least one, over `count` items."""
     size = max(1, size)
     yield from (slice(first, first + size) for first in range(0, count, size))

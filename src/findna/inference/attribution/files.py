@@ -1,7 +1,7 @@
-"""The folder of a mutagenesis: a table of every base, arrays for TF-MoDISco, a track.
+"""The folder of a mutagenesis: a table of all bases, arrays for TF-MoDISco, a track.
 
-The table is written while records stream by, one row group a record, and everything else is made
-from it, so that memory holds one record (and, for the track, those that overlap).
+The table is written while records stream by, one row group per record, and everything else is made
+from it: memory holds one record (for the track, those that overlap).
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _SCHEMA = pa.schema(
 
 
 def base_table(one: Attribution, number: int) -> pd.DataFrame:
-    """One row a base: record, id, offset (0-based, as read), chrom, pos (1-based), strand, ref,
+    """One row per base: record, id, offset (0-based, as read), chrom, pos (1-based), strand, ref,
     effects A C G T and contributions.
 
-    Letters are those of the reading direction; `pos` falls where the strand is "-".
+    Bases are those of the reading direction; `pos` decreases if the strand is "-".
     """
     record, length = one.record, len(one.codes)
     offset = np.arange(length)
@@ -118,10 +118,9 @@ def _read_group(file: pq.ParquetFile, group: int) -> BaseRows:
 def write_arrays(folder: Path, lengths: Sequence[int], gradient: bool) -> None:
     """Write `ohe.npz` and `attr.npz`, arrays `arr_0` (n, 4, longest) float32 of A C G T.
 
-    `attr.npz` holds effects centred over letters, the hypothetical contributions of mutagenesis;
-    with `gradient` those of gradient × input go to `gradient.npz`.
-
-    Zeros stand at N and behind records that are shorter than the longest, which is said.
+    `attr.npz` holds effects centred over the four bases, the hypothetical contributions of
+    mutagenesis; with `gradient` those of gradient × input go to `gradient.npz`. Values at N and
+    after records shorter than the longest are 0, the latter with a warning.
     """
     longest = max(lengths, default=0)
     short = sum(length < longest for length in lengths)
@@ -174,7 +173,7 @@ class _Place:
 def write_effect_track(folder: Path, genome: Genome | None) -> None:
     """Write `effects.bw`: mean absolute effect of the three substitutions of each base.
 
-    Where records overlap it is their mean. Without a genome, or with a record that has no place,
+    Where records overlap it is their mean. Without a genome, or with a record without coordinates,
     there is no track; without figwig it is `effects.bedgraph.gz`.
     """
     with pq.ParquetFile(folder / EFFECTS) as file:
@@ -188,7 +187,7 @@ def write_effect_track(folder: Path, genome: Genome | None) -> None:
 
 
 def _places(file: pq.ParquetFile, genome: Genome, chroms: list[str]) -> list[_Place]:
-    """Places of all records in the order of the genome; none if one of them has no place."""
+    """Coordinates of all records in the order of the genome; none if one of them has none."""
     ranks = {chrom: rank for rank, chrom in enumerate(chroms)}
     places = []
     for group in range(file.num_row_groups):
@@ -204,7 +203,7 @@ def _places(file: pq.ParquetFile, genome: Genome, chroms: list[str]) -> list[_Pl
 
 
 def _overlapping(places: Sequence[_Place]) -> Iterator[list[_Place]]:
-    """Runs of sorted places, each of which overlaps with one before it in its run."""
+    """Clusters of overlapping records, from sorted ones."""
     run: list[_Place] = []
     reach = 0
     for place in places:

@@ -1,4 +1,4 @@
-"""Models that are asked one question, one or several seeds of one, and how they answer it."""
+"""One model, or several seeds of one, whose effects are averaged and compared."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def named_models(model: AnyModel | Sequence[AnyModel] | None) -> list[tuple[str,
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Models that answer one question, and how they are asked."""
+    """Models with the same task or pretraining, and how they are read."""
 
     names: list[str]
     models: list[Model]
@@ -67,7 +67,7 @@ class Panel:
         batch_bases: int | None,
         device: str,
     ) -> Panel:
-        """Models on their device, asked about the same thing."""
+        """Models on their device; `BadInput` if they differ in task, genome or what they accept."""
         names = [name for name, _ in named]
         models = [model.to(pick_device(device)).eval() for _, model in named]
         task = models[0].config.task
@@ -95,17 +95,17 @@ class Panel:
 
     @property
     def unit(self) -> str:
-        """What an effect is measured in."""
+        """The unit of effects."""
         return self.target.unit if self.target else "ln P(letter) − ln P(base that stands there)"
 
     def bases_read(self, record: Record, genome: Genome | None) -> int:
-        """How long a sequence the models see of a record."""
+        """Length of the sequence that the models read for a record."""
         if self.window is None:
             return len(record.codes)
         return min(self.window, len(_in_context(record, genome, self.window)[0]))
 
     def answer(self, record: Record, genome: Genome | None, tick: Tick) -> Attribution:
-        """Matrices of a record, means over models of means over strands, and their agreement."""
+        """Effects of a record, averaged over strands, then over models, and their agreement."""
         if self.target:
             answers = [self._explained(*one, record.codes, tick) for one in self._asked()]
         else:
@@ -129,7 +129,7 @@ class Panel:
         self, model: Model, strand: Strand, codes: Codes, tick: Tick
     ) -> tuple[Matrix, Matrix]:
         """Effects and contributions (S, L, 4) of a fine-tuned model."""
-        # Each in its own units: where rows were drawn by the seed, deviations of targets differ.
+        # Each in its own units: if the seed drew the rows, deviations of the targets differ.
         target = target_of(cast(TaskConfig, model.config.task), cast(Target, self.target).name)
         effects = substitution_effects(
             model, codes, target, strand=strand, batch_bases=self.batch_bases, tick=tick
@@ -157,7 +157,7 @@ class Panel:
         return against_reference(found, record.codes), centred(found)
 
     def facts(self, genome: Genome | None) -> dict[str, Any]:
-        """What `mutagenesis.json` says of how the matrices were made."""
+        """How the effects were computed, for `mutagenesis.json`."""
         return {
             "models": [
                 {"name": name, "digest": weights_digest(model), "strand": strand}
@@ -198,7 +198,7 @@ def _refuse_other_questions(names: list[str], models: list[Model]) -> None:
 
 
 def _refuse_repeated(names: list[str], models: list[Model]) -> None:
-    """Weights that are given twice agree whatever they say, and would pass for two seeds."""
+    """The same weights given twice always agree, and would pass for two seeds."""
     seen: dict[str, str] = {}
     for name, digest in zip(names, map(weights_digest, models), strict=True):
         if digest in seen:
@@ -211,9 +211,9 @@ def _refuse_repeated(names: list[str], models: list[Model]) -> None:
 
 
 def _in_context(record: Record, genome: Genome | None, window: int) -> tuple[Codes, slice]:
-    """Codes to read, and where in them the record lies: with what stands around it, if known.
+    """Codes to read, and the slice of the record in them: with its genomic context, if known.
 
-    A short place is read in the middle of a whole window, a long one with a flank at either side.
+    A short record is read in the middle of a whole window, a long one with a flank on either side.
     """
     if genome is None or record.chrom is None or record.start is None or record.end is None:
         return record.codes, slice(0, len(record.codes))

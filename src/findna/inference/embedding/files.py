@@ -1,7 +1,7 @@
-"""Embeddings on their way to a file: parquet, npz, h5ad, or text.
+"""Files of embeddings: parquet, npz, h5ad, or text, written whole or not at all.
 
-A file is whole or not there. Parquet streams. npz and h5ad must know their size before they begin:
-vectors wait in an unnamed file beside the output, only the columns that describe them in memory.
+Parquet streams. npz and h5ad need their size first: vectors are kept in an unnamed temporary file
+next to the output, and only the describing columns in memory.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _TYPES = {
 }
 _REPEATING = ("chrom", "strand")
 _TEXT = (STDIN, ".tsv", ".tsv.gz", ".csv", ".csv.gz")
-_CELL_BYTES = 256 << 20  # of one record in a parquet file: a cell is written at once
+_CELL_BYTES = 256 << 20  # most per record in a parquet file: a cell is written at once
 
 
 class Pooled(NamedTuple):
-    """n records: what describes them, and their vectors (n, D)."""
+    """n records: their describing columns, and their vectors (n, D)."""
 
     columns: Columns
     vectors: Floats
 
 
 class PerBase(NamedTuple):
-    """n records: what describes them, and the vectors of their bases, span by span in order."""
+    """n records: their describing columns, and the vectors of their bases, in ordered spans."""
 
     columns: Columns
     spans: Iterator[tuple[Span, Floats]]
@@ -66,11 +66,11 @@ Answers = Iterator[Pooled | PerBase]  # all of one kind
 
 
 def check_output(output: str | Path, pooling: str, overwrite: bool) -> None:
-    """Refuse at the door a name that says no format, a format that cannot hold the answer, or an
-    output that exists.
+    """Check an output before any work.
 
     Raises:
-        BadInput: that, or a missing library.
+        BadInput: an unknown ending, a format that cannot hold a vector per base, an output that
+            exists, or a missing library.
     """
     per_base, ending = pooling == PER_BASE, _ending(output)
     if ending not in (*_TEXT, *_POOLED):
@@ -92,7 +92,7 @@ def check_output(output: str | Path, pooling: str, overwrite: bool) -> None:
 
 
 def write_embeddings(answers: Answers, output: str | Path, facts: Facts, overwrite: bool) -> int:
-    """Write vectors of records or of bases; the number of records. The name says the format.
+    """Write vectors of records or of bases in the format of the name; the number of records.
 
     Raises:
         BadInput: the output exists, or a record does not fit into the format.
@@ -111,7 +111,7 @@ def whole_records(spans: Iterator[tuple[Span, Floats]]) -> Iterator[Floats]:
 
 
 def extend(columns: Columns, more: Columns) -> None:
-    """Put the cells of `more` behind those of `columns`."""
+    """Append the cells of `more` to those of `columns`."""
     for name, cells in more.items():
         columns.setdefault(name, []).extend(cells)
 
@@ -145,7 +145,7 @@ def _parquet_per_base(answers: Iterator[PerBase], made: Path, facts: Facts) -> i
 
 
 def _write_parquet(tables: Iterator[pa.Table], made: Path, facts: Facts) -> int:
-    """One row group a table; the facts stand in the metadata of the schema, as JSON."""
+    """One row group per table; the facts are in the metadata of the schema, as JSON."""
     first = next(tables)
     schema = first.schema.with_metadata({FACTS: json.dumps(facts, default=plain_number)})
     repeating = [name for name in _REPEATING if name in schema.names]
@@ -167,7 +167,7 @@ def _lists(vectors: Floats) -> pa.Array:
 
 
 def _nested(columns: Columns, spans: Iterator[tuple[Span, Floats]], empty: Floats) -> pa.Array:
-    """One list of vectors a record; `empty` (0, D) has their type."""
+    """One list of vectors per record; `empty` (0, D) has their type."""
     records = list(whole_records(_that_fit(columns, spans)))
     ends = np.cumsum([0, *map(len, records)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(ends), _lists(np.concatenate([empty, *records])))
@@ -198,7 +198,7 @@ def _npz(answers: Iterator[Pooled], made: Path, facts: Facts) -> int:
 
 
 def _npz_per_base(answers: Iterator[PerBase], made: Path, facts: Facts) -> int:
-    """An array `base_0`, `base_1`, ... a record, in order, written as its spans come."""
+    """One array per record, `base_0`, `base_1`, ..., written as its spans arrive."""
     columns: Columns = {}
     with ZipFile(made, "w") as archive:
         for more, spans in answers:
@@ -241,7 +241,7 @@ def _as_array(name: str, cells: list[Any]) -> NDArray[Any]:
 def _spooled(
     answers: Iterator[Pooled], made: Path, facts: Facts
 ) -> Iterator[tuple[Columns, IO[bytes], tuple[int, int]]]:
-    """All describing columns, and the vectors in a file that vanishes, at its start."""
+    """All describing columns, a temporary file of the vectors, at its start, and their shape."""
     columns: Columns = {}
     with tempfile.TemporaryFile(dir=made.parent) as spool:
         for more, vectors in answers:
@@ -262,7 +262,7 @@ def _h5ad(answers: Iterator[Pooled], made: Path, facts: Facts) -> int:
         # Object columns: anndata 0.12 cannot write the strings of pandas 3.
         names = pd.DataFrame(index=pd.Index([f"e{d}" for d in range(shape[1])], dtype=object))
         with warnings.catch_warnings():
-            # That ids are not unique was said when they were read.
+            # Repeated ids were warned of when they were read.
             warnings.filterwarnings("ignore", "Observation names are not unique")
             held = anndata.AnnData(
                 X=whole.view(np.ndarray), obs=_obs(columns), var=names, uns={FACTS: dict(facts)}

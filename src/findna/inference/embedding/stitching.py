@@ -1,11 +1,11 @@
-"""Vectors of sequences of any length: long ones in overlapping windows, every base answered once.
+"""Vectors of sequences of any length: long ones in overlapping windows, every base used once.
 
-Either strand is cut from its own left end, so that a sequence and its reverse complement are read
-in the same two ways and get the same answer. Work comes in spans of bounded size: memory does not
+Each strand is cut from its own 5' end, so that a sequence and its reverse complement are read in
+the same two ways and get the same vectors. Work is done in spans of bounded size: memory does not
 grow with the length of a sequence.
 
-Windows are put together by what adds up over bases: sums, and for a deviation sums of squares, so
-that it does not matter how a sequence was cut; of a maximum the highest is kept.
+Windows are combined by quantities that add up over bases: sums, and for a deviation sums of
+squares, whatever the cuts; of maxima the highest is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 _DEVIATIONS = ("deviation", "deviations")
 _OF_LAYERS = ("layers", "deviations")
-BASE_SPAN = 65_536  # bases whose own vectors are held at once: 32 MB for a model of width 128
+BASE_SPAN = 65_536  # bases whose vectors are held at once: 32 MB for a model of width 128
 SPAN_BATCHES = 32
 
 
@@ -47,7 +47,7 @@ class Reading:
 
     @property
     def turns(self) -> tuple[bool, ...]:
-        """Of each strand that is read, whether it is the other one."""
+        """For each strand that is read, whether it is the reverse complement."""
         return (False, True) if self.strand == "both" else (False,)
 
 
@@ -64,8 +64,8 @@ class Span(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """A window, and what it answers: its bases [first, last), which begin at `at` in span number
-    `span`. `codes` are of the given strand, the offsets are in reading direction.
+    """A window, and the bases [first, last) that are kept of it, which begin at `at` in span number
+    `span`. `codes` are of the given strand, the offsets in reading direction.
     """
 
     span: int
@@ -98,7 +98,7 @@ def pooled_vectors(
 
     Of a sequence of several windows, means, maxima and deviations are taken over the bases that the
     windows keep; "summary" is the windows' mean, weighted by the bases they keep. "bins" has no
-    meaning for windows. `tell` hears of so many more bases.
+    meaning for windows. `tell` is called with the number of bases done.
     """
     lengths = np.array([len(c) for c in codes], np.int64)
     highest = np.repeat([part == "max" for part in pooling], _widths(model, pooling))
@@ -124,7 +124,7 @@ def pooled_vectors(
 def base_vectors(
     model: Model, codes: Sequence[Codes], reading: Reading
 ) -> Iterator[tuple[Span, Vectors]]:
-    """A vector (end - start, D) a base, span by span: the spans cover the n sequences in order."""
+    """Vectors (end - start, D) of every base, in spans that cover the sequences in order."""
     for spans in _span_groups(codes, max(reading.window, BASE_SPAN)):
         yield from zip(spans, _bases_of(model, spans, reading), strict=True)
 
@@ -148,7 +148,7 @@ def _span_groups(codes: Sequence[Codes], most: int) -> Iterator[list[Span]]:
 
 
 def _pieces(spans: Sequence[Span], window: int, turned: bool) -> Iterator[_Piece]:
-    """The windows that answer for the spans, span by span."""
+    """The windows of the spans, span by span."""
     for number, (_, codes, start, end) in enumerate(spans):
         if turned:
             start, end = len(codes) - end, len(codes) - start
@@ -185,8 +185,8 @@ def _pooled(
 
 
 def _widths(model: Model, pooling: Sequence[Pooling]) -> list[int]:
-    """Numbers that are put together for a sequence, pooling by pooling: those of its vector, or two
-    moments for a deviation.
+    """Numbers that are combined over windows, by pooling: those of its vector, or two moments for a
+    deviation.
     """
     backbone = model.config.backbone
     return [channels([part], backbone) * (2 if part in _DEVIATIONS else 1) for part in pooling]

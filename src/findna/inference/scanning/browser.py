@@ -1,4 +1,4 @@
-"""A folder of tracks that genome browsers open: chromosome sizes, UCSC hub, IGV session, README."""
+"""Files that open a folder of tracks in genome browsers: UCSC hub, IGV session, README."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLOURS = ("31,119,180", "214,39,40", "44,160,44", "148,103,189", "255,127,14",
 
 @dataclass(frozen=True)
 class Track:
-    """One file of numbers along a genome: its name, its file and one sentence with the unit."""
+    """One track: its name, its file and a description with the unit."""
 
     name: str
     file: str
@@ -38,9 +38,9 @@ class Track:
 
 @dataclass(frozen=True)
 class Browsed:
-    """The genome as browsers are told: its FASTA files, its name at UCSC if it has one there, and
-    bases of every chromosome; `partial` if only regions of it are known. `opened` is the place
-    (chromosome, start, end; 0-based half-open) that is shown first, or None.
+    """What browsers need of a genome: its FASTA files, its name at UCSC or None, and bases of every
+    chromosome; `partial` for a region FASTA. `opened` is the interval (chromosome, start, end;
+    0-based half-open) that is shown first, or None.
     """
 
     fastas: Sequence[str]
@@ -51,22 +51,22 @@ class Browsed:
 
     @property
     def locus(self) -> str:
-        """What is shown first, 1-based closed: at most 100,000 bases."""
+        """The interval that is shown first, 1-based closed: at most 100,000 bases."""
         longest = max(self.sizes, key=lambda chrom: self.sizes[chrom])
         chrom, start, end = self.opened or (longest, 0, self.sizes[longest])
         return f"{chrom}:{start + 1}-{min(end, start + _SHOWN_BASES)}"
 
     @property
     def name(self) -> str:
-        """The UCSC name, or one word made from the name of the FASTA."""
+        """The UCSC name, or one word derived from the name of the FASTA."""
         stem = re.sub(r"\.(gz|bgz)$|\.(fa|fasta|fna|fas)(?=$|\.)", "", Path(self.fastas[0]).name)
         return self.assembly or re.sub(r"\W", "_", stem).strip("_") or "genome"
 
 
 def write_browser_files(folder: Path, genome: Browsed, tracks: Sequence[Track]) -> None:
-    """Write what stands beside the tracks in `folder`, all with relative paths to them.
+    """Write the files next to the tracks in `folder`, with relative paths to them.
 
-    A UCSC hub is written only for bigWig tracks; UCSC reads no other file from a hub.
+    A UCSC hub is written for bigWig tracks only; UCSC reads no other format from a hub.
     """
     texts = {
         SIZES: "".join(f"{chrom}\t{size}\n" for chrom, size in genome.sizes.items()),
@@ -120,7 +120,7 @@ def _track_db(tracks: Sequence[Track]) -> str:
 
 
 def _hub_names(tracks: Sequence[Track]) -> list[str]:
-    """Names of letters and digits, all that UCSC allows, and no two alike: CD4+ is not CD4-."""
+    """Unique names of letters and digits, all that UCSC allows: CD4+ and CD4- stay different."""
     names: list[str] = []
     for track in tracks:
         name = f"findna_{re.sub(r'[^A-Za-z0-9_]', '_', track.name)}"
@@ -137,7 +137,7 @@ def _stanza(**lines: str) -> str:
 def _session(genome: Browsed, tracks: Sequence[Track], folder: Path) -> str:
     locus = genome.locus if genome.opened else "All"
     first = genome.fastas[0]
-    # What came through a pipe has no path: a file beside the session may be given this name.
+    # A FASTA from a pipe has no path: the user may put a file of this name next to the session.
     fasta = genome.assembly or ("genome.fa" if first == STDIN else os.path.relpath(first, folder))
     resources = "\n".join(
         f"    <Resource name={quoteattr(track.name)} path={quoteattr(track.file)}/>"

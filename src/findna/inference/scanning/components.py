@@ -1,7 +1,7 @@
-"""What a track is made of: principal components of embeddings, and how values go with composition.
+"""Principal components of embeddings, and correlations of tracks with base composition.
 
 Components are fitted on a sample of windows of the whole genome, whatever part of it is scanned, so
-that the same component means the same in every scan of one genome with one model.
+that a component means the same in every scan of one genome with one model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from findna.sequence.regions import Integers
 
 Floats = NDArray[np.floating]
 
-_ROWS = 200_000  # windows a correlation is taken over, about
+_ROWS = 200_000  # windows per correlation, about
 
 
 # ---------------------------------------------------------------- components
@@ -44,8 +44,8 @@ class Components:
 def fit_components(vectors: Floats, gc: Floats, count: int) -> Components:
     """The first `count` principal components of n embeddings (n, D), or as many as there are.
 
-    A component has two signs; the one is taken that makes it rise with `gc` (n,), and that of
-    scikit-learn where it does not go with GC at all. Fewer than two windows have no component.
+    The sign of a component is chosen so that it increases with `gc` (n,), or is that of
+    scikit-learn if it does not correlate with GC. Fewer than two windows have no component.
     """
     vectors = vectors.astype(np.float64)
     count = min(count, len(vectors) - 1, vectors.shape[1])
@@ -64,7 +64,7 @@ def _nothing(width: int) -> tuple[Floats, Floats]:
 
 
 def sample_rows(total: int, size: int, seed: int) -> Integers:
-    """About `size` different numbers below `total`, ascending; all of them if there are no more."""
+    """About `size` distinct numbers below `total`, ascending; all of them if `total` is smaller."""
     if total <= size:
         return np.arange(total)
     bits = row_hash(seed, 0, np.arange(size), Purpose.WINDOW_START)
@@ -75,7 +75,7 @@ def sample_rows(total: int, size: int, seed: int) -> Integers:
 
 
 class Relation(NamedTuple):
-    """How n values go with composition: Pearson and Spearman correlations, NaN if there is none."""
+    """Pearson and Spearman correlations of values with composition, NaN if undefined."""
 
     windows: int
     mean: float
@@ -86,13 +86,12 @@ class Relation(NamedTuple):
 
 
 class Relations:
-    """Collects values of windows and their composition: all windows, or a seeded share of them.
-
-    The share is such that about 200,000 windows are kept, which bounds memory.
+    """Collects values of windows and their composition, for a seeded sample of about 200,000
+    windows, which bounds memory.
     """
 
     def __init__(self, total: int, seed: int) -> None:
-        """`total` windows will come."""
+        """`total`: number of windows that will be added."""
         self.share, self.seed, self.seen = _ROWS / max(1, total), seed, 0
         self.rows: list[Floats] = []
 
@@ -116,7 +115,7 @@ class Relations:
 
 
 def correlations(one: Floats, other: Floats) -> tuple[float, float]:
-    """Pearson's and Spearman's correlation of two columns (n,), rows with NaN left out."""
+    """Pearson and Spearman correlation of two columns (n,), without rows with NaN."""
     known = ~(np.isnan(one) | np.isnan(other))
     one, other = one[known], other[known]
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:

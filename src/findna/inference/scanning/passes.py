@@ -1,4 +1,4 @@
-"""The numbers of a scan, chunk by chunk: bits of bases, components and classes of windows."""
+"""The values of a scan, chunk by chunk: surprise of bases, components and classes of windows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _FITTED = 2048  # windows that components are fitted on
 
 
 class Row(NamedTuple):
-    """A track, how it goes with composition, and the share of variance of a component."""
+    """A track, its correlation with composition, and the share of variance of a component."""
 
     track: Track
     relation: Relation
@@ -67,11 +67,11 @@ def surprise(
     strand: Strand = "both",
     batch_bases: int | None = None,
 ) -> Floats:
-    """Bits (n, L) of every known base of n windows (n, L) that the model did not expect: NaN at N.
+    """Surprise in bits (n, L) of every known base of n windows (n, L); NaN at N.
 
-    -log2 P(base | what is shown of its window), mean of both strands unless `strand` is "forward".
-    One base in `sets` is hidden at once. Four cost half of eight, and hide a quarter, near the
-    mean of training: on yeast the bits of a base correlate by 0.984 and are 0.003 higher.
+    -log2 P(base | visible bases of its window), mean of both strands unless `strand` is "forward".
+    One base in `sets` is hidden at once. Four sets cost half as much as eight, and hide a quarter,
+    near the mean of training: on yeast the bits correlate by 0.984 and are 0.003 higher.
     """
     found = masked_log_probs(model, codes, sets=sets, strand=strand, batch_bases=batch_bases)
     of_base = np.take_along_axis(found, np.minimum(codes, N - 1)[..., None].astype(np.int64), -1)
@@ -82,7 +82,7 @@ def surprise(
 
 
 def scan_surprise(plan: Plan, track: Track, put: Put) -> Row:
-    """Put the surprise of all that is asked, piece by piece."""
+    """Write the surprise of all requested bases, piece by piece."""
     genome, flank = plan.genome, usual_flank(plan.window)
     relations = Relations(count_windows(genome, plan.asked, plan.window, flank), plan.seed)
     bins = Bins(plan.bin)
@@ -108,8 +108,8 @@ def scan_surprise(plan: Plan, track: Track, put: Put) -> Row:
 
 
 def _kept_bits(plan: Plan, windows: Windows, edges: Integers) -> Floats:
-    """Bits of the bases that n windows answer for, one window after another: window i those from
-    `edges[i]` to `edges[i + 1]`.
+    """Surprise of the kept bases of n windows, concatenated: window i from `edges[i]` to
+    `edges[i + 1]`.
     """
     kept = np.full(int(edges[-1]), np.nan, np.float32)
     first = windows.keep_starts - windows.starts
@@ -133,9 +133,9 @@ def _kept_bits(plan: Plan, windows: Windows, edges: Integers) -> Floats:
 
 
 class Answered(NamedTuple):
-    """n windows, what they are made of, and their embeddings (n, D) and values (n, T).
+    """n windows, their composition, embeddings (n, D) and values (n, T).
 
-    NaN stands in the rows of windows that are mostly N; D is 0 where embeddings are not needed.
+    Rows of windows that are mostly N are NaN; D is 0 if embeddings are not needed.
     """
 
     windows: Windows
@@ -147,14 +147,14 @@ class Answered(NamedTuple):
 def scan_windows(
     plan: Plan, components: Components | None, embed: bool, put: Put, relations: Relations
 ) -> Iterator[Answered]:
-    """Put the values of all windows that are asked, and yield them chunk by chunk.
+    """Write the values of all requested windows, and yield them chunk by chunk.
 
     Args:
         plan: what is scanned.
-        components: fitted ones, or None if that track is not asked for.
-        embed: whether embeddings are wanted for themselves.
-        put: takes the pieces of the tracks.
-        relations: takes the values and what the windows are made of.
+        components: fitted components, or None without that track.
+        embed: whether to return embeddings.
+        put: receives the pieces of the tracks.
+        relations: receives the values and the composition of the windows.
     """
     tracks, lengths, silent = window_tracks(plan), LengthWarning(plan.model), 0
     with WorkProgress("windows", plan.bases) as progress:
@@ -174,7 +174,7 @@ def scan_windows(
 
 
 def nothing_answered(plan: Plan) -> Answered:
-    """No windows, with the columns of some."""
+    """The result for no windows, with all columns."""
     none = np.empty(0, np.int64)
     made_of = Composition(*(np.empty(0) for _ in Composition._fields))
     vectors = np.empty((0, plan.model.config.backbone.width), np.float32)
@@ -199,7 +199,7 @@ def _answered(plan: Plan, windows: Windows, components: Components | None, embed
 
 
 def _class_values(plan: Plan, windows: Windows, usable: NDArray[np.bool_]) -> Floats:
-    """Probabilities, or values of a regression (n, T) of n windows; NaN where not usable."""
+    """Probabilities, or regression values, (n, T) of n windows; NaN where not usable."""
     task = require_task(plan.model)
     found = np.full((len(usable), task.outputs), np.nan)
     if usable.any():
@@ -214,7 +214,7 @@ def _class_values(plan: Plan, windows: Windows, usable: NDArray[np.bool_]) -> Fl
 
 
 def fit(plan: Plan) -> Components:
-    """Components of a sample of windows of the whole genome, however little of it is scanned."""
+    """Components of a sample of windows of the whole genome, even if only part is scanned."""
     genome, flank = plan.genome, plan.flank
     everything = asked_runs(genome, None)
     total = count_windows(genome, everything, plan.window, flank)

@@ -1,4 +1,4 @@
-"""What a scan is asked for: which tracks, with which windows, over which bases."""
+"""The plan of a scan: which tracks, with which windows, over which bases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in
 from findna.sequence.regions import Integers
 
-# A value a base of 200 Mb is a bigWig of about 1 GB; more than that and bins of ten are the rule.
+# One value per base of 200 Mb makes a bigWig of about 1 GB; above that, bins of ten are used.
 _SINGLE_BASES, _BIN = 200_000_000, 10
 
 
@@ -41,22 +41,22 @@ class Plan:
 
     @property
     def flank(self) -> int:
-        """Context at either side of what a window of embeddings or classes answers for."""
+        """Context on either side of the bases that a window gives values for."""
         return (self.window - self.step) // 2
 
     @property
     def bases(self) -> int:
-        """Bases that are asked."""
+        """Number of bases to scan."""
         return bases_in(self.asked)
 
     @property
     def both(self) -> Strand:
-        """The strand of what no task decides."""
+        """The strand setting where no task decides it."""
         return self.strand or "both"
 
 
 def pick_kinds(tracks: Sequence[Kind] | Kind | None, model: Model) -> tuple[Kind, ...]:
-    """The kinds of track that are wanted, or what suits the model (None).
+    """The requested kinds of track, or those that suit the model (None).
 
     Raises:
         BadInput: an unknown kind, or classes of a model that has none.
@@ -82,7 +82,7 @@ def pick_kinds(tracks: Sequence[Kind] | Kind | None, model: Model) -> tuple[Kind
 
 
 def usual_bin(asked: Integers) -> int:
-    """Bases of a value of surprise that make a file of sane size for the runs (K, 2)."""
+    """Bases per value of surprise, for a file of reasonable size over the runs (K, 2)."""
     if bases_in(asked) <= _SINGLE_BASES:
         return 1
     log.info("surprise is the mean of %d bases, as more than 200 Mb are scanned; see --bin", _BIN)
@@ -90,7 +90,7 @@ def usual_bin(asked: Integers) -> int:
 
 
 def refuse_impossible(plan: Plan) -> None:
-    """Raise `BadInput` for numbers that do not fit each other."""
+    """Raise `BadInput` for invalid numbers."""
     flank_of(plan.window, plan.step)
     if min(plan.bin, plan.components, plan.sets) < 1:
         raise BadInput(
@@ -108,7 +108,7 @@ def tracks_of(plan: Plan, ending: str = "") -> list[Track]:
 
 
 def surprise_tracks(plan: Plan, ending: str = "") -> list[Track]:
-    """The track of surprise, if it is asked for."""
+    """The track of surprise, if requested."""
     if "surprise" not in plan.kinds:
         return []
     per = "base" if plan.bin == 1 else f"mean of {plan.bin} bases"
@@ -116,7 +116,7 @@ def surprise_tracks(plan: Plan, ending: str = "") -> list[Track]:
 
 
 def window_tracks(plan: Plan, ending: str = "") -> list[Track]:
-    """The tracks whose values belong to windows: components, then classes."""
+    """The tracks of windows: components, then classes."""
     tracks: list[Track] = []
     if "components" in plan.kinds:
         tracks += [

@@ -1,8 +1,8 @@
-"""Windows that slide over the parts of a genome that are asked for, and what stands in them.
+"""Sliding windows over requested parts of a genome, and their composition.
 
-The grid of windows belongs to the record, not to what is asked: a scan of one region reads the same
-windows, and gives the same numbers, as that part of a scan of the whole genome. Places are offsets
-in the genome's store until a track is written.
+The grid of windows is fixed by the record, not by the request: a scan of a region reads the same
+windows, and gives the same values, as that part of a scan of the whole genome. Positions are
+offsets in the genome's store until a track is written.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _CHUNK_BASES = 1 << 20
 class Windows(NamedTuple):
     """n windows in the order of a track; int64 (n,), offsets in the store of a genome.
 
-    Window i is read from `starts` to `ends` and answers for [keep_starts, keep_ends), which no
-    other window does.
+    Window i is read from `starts` to `ends`, and its values apply to [keep_starts, keep_ends),
+    which no other window overlaps.
     """
 
     starts: Integers
@@ -45,7 +45,7 @@ class Windows(NamedTuple):
 
 
 class Composition(NamedTuple):
-    """What n stretches of DNA are made of, float64 (n,); NaN is a share of nothing.
+    """Base composition of n stretches of DNA, float64 (n,); NaN if there is no base to count.
 
     `gc` is the share of G and C among known bases, `lower_case` and `n` those among all bases.
     """
@@ -59,13 +59,13 @@ class Composition(NamedTuple):
 
 
 def asked_runs(genome: Genome, regions: Regions) -> Integers:
-    """Store offsets (K, 2) of a BED, of regions as people write them, or of all there is (None).
+    """Runs (K, 2) of store offsets of a BED, of regions, or of the whole genome (None).
 
-    They come in the order of a track (chromosomes as in the FASTA, then by start) and cover no
-    place twice: where records overlap, the first one answers.
+    They are in track order (chromosomes as in the FASTA, then by start) and do not overlap in
+    source coordinates: where records overlap, the first one counts.
 
     Raises:
-        BadInput: what `read_bed`, `parse_region` and `to_store` refuse.
+        BadInput: as `read_bed`, `parse_region` and `to_store`.
     """
     if regions is None:
         runs = genome.runs
@@ -80,7 +80,7 @@ def asked_runs(genome: Genome, regions: Regions) -> Integers:
 
 
 def _as_bed(regions: str | Path | Sequence[str]) -> tuple[pd.DataFrame, str]:
-    """Regions as a data frame in the shape of a BED, and what to call them."""
+    """Regions as a data frame like that of a BED, and their name for messages."""
     if isinstance(regions, str | Path):
         if not is_region(regions):
             return read_bed(regions), str(regions)
@@ -99,7 +99,7 @@ def _track_order(genome: Genome, runs: Integers) -> Integers:
     record = genome.record_at(runs[:, 0])
     ranks = {chrom: rank for rank, chrom in enumerate(dict.fromkeys(genome.chroms))}
     rank = np.array([ranks[genome.chroms[r]] for r in record.tolist()], np.int64)
-    # Chromosome and place in one number, so that one running maximum serves all chromosomes.
+    # Chromosome and position in one number, so that one running maximum serves all chromosomes.
     shift = genome.shifts[record] + (rank << 40)
     order = np.lexsort((runs[:, 1] + shift, runs[:, 0] + shift))
     runs, shift = runs[order], shift[order]
@@ -113,10 +113,9 @@ def _track_order(genome: Genome, runs: Integers) -> Integers:
 
 
 def slide(genome: Genome, asked: Integers, window: int, flank: int) -> Iterator[Windows]:
-    """The windows that answer for the runs `asked` (K, 2), in chunks of bounded size.
+    """The windows with values in the runs `asked` (K, 2), in chunks of bounded size.
 
-    Windows are those of `tiles.tile` over each record, whatever is asked of it; small records share
-    a chunk.
+    Windows are those of `tiles.tile` over each whole record; small records share a chunk.
     """
     rows = max(1, _CHUNK_BASES // window)
     waiting: list[Windows] = []
@@ -132,14 +131,14 @@ def slide(genome: Genome, asked: Integers, window: int, flank: int) -> Iterator[
 
 
 def count_windows(genome: Genome, asked: Integers, window: int, flank: int) -> int:
-    """How many windows `slide` gives."""
+    """Number of windows of `slide`."""
     return sum(len(part.starts) for part in _parts(genome, asked, window, flank, 1 << 62))
 
 
 def _parts(
     genome: Genome, asked: Integers, window: int, flank: int, rows: int
 ) -> Iterator[Windows]:
-    """Windows of one run, at most `rows` of them, clipped to what is asked."""
+    """Windows of one run at a time, at most `rows` of them, clipped to `asked`."""
     last, tiles = -1, None
     for start, end in asked.tolist():
         record = int(genome.record_at(np.array([start]))[0])
@@ -161,7 +160,7 @@ def _joined(parts: Sequence[Windows]) -> Windows:
 
 
 def letters(genome: Genome, starts: Integers, ends: Integers) -> Iterator[tuple[Integers, Codes]]:
-    """Row numbers (k,) and store bytes uint8 (k, L) of stretches of equal length, all lengths."""
+    """Row numbers (k,) and store bytes uint8 (k, L), for the stretches of each length."""
     lengths = ends - starts
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
@@ -169,7 +168,7 @@ def letters(genome: Genome, starts: Integers, ends: Integers) -> Iterator[tuple[
 
 
 def composition(genome: Genome, starts: Integers, ends: Integers) -> Composition:
-    """Shares of G and C, of lower case and of N in n stretches of a genome's store."""
+    """Composition of n stretches of a genome's store."""
     gc, lower_case, n = (np.full(len(starts), np.nan) for _ in range(3))
     for rows, stored in letters(genome, starts, ends):
         codes = codes_of(stored)
@@ -184,8 +183,8 @@ def composition(genome: Genome, starts: Integers, ends: Integers) -> Composition
 
 
 def by_chrom(genome: Genome, offsets: Integers) -> Iterator[tuple[str, slice, int]]:
-    """Chromosome, rows and shift to its coordinates of each stay in one record of `offsets` (n,),
-    which are in the order of a track.
+    """For `offsets` (n,) in track order, each stretch in one record: its chromosome, rows, and
+    shift to source coordinates.
     """
     record = genome.record_at(offsets)
     borders = np.flatnonzero(np.diff(record)) + 1
@@ -197,9 +196,9 @@ def by_chrom(genome: Genome, offsets: Integers) -> Iterator[tuple[str, slice, in
 
 
 class Bins:
-    """Values of single bases as means over bins that begin at multiples of their width.
+    """Means of the values of single bases over bins that begin at multiples of their width.
 
-    A bin that is not full yet waits, so that the pieces in which bases arrive do not show.
+    An incomplete bin waits for more bases, so the result does not depend on the pieces.
     """
 
     def __init__(self, width: int) -> None:
@@ -208,7 +207,7 @@ class Bins:
         self.held: TrackPiece | None = None
 
     def add(self, chrom: str, places: Integers, values: Numbers) -> Iterator[TrackPiece]:
-        """The pieces that are full after n more bases (n,) of a chromosome, ascending."""
+        """The bins that are complete after more bases (n,) of a chromosome, ascending."""
         single = TrackPiece(chrom, places, places + 1, values)
         if self.width == 1:
             yield single
@@ -227,7 +226,7 @@ class Bins:
         yield self._binned(TrackPiece(chrom, *(part[~waits] for part in single[1:])))
 
     def rest(self) -> Iterator[TrackPiece]:
-        """What still waits, at the end."""
+        """The last, incomplete bin."""
         if self.held is not None:
             yield self._binned(self.held)
             self.held = None
@@ -235,7 +234,7 @@ class Bins:
     def _binned(self, piece: TrackPiece) -> TrackPiece:
         if not len(piece.starts):
             return piece
-        # What was not asked for parts a bin: no value may stand over it.
+        # A gap in the request splits a bin: bases outside it must have no value.
         gaps = np.append(True, piece.starts[1:] != piece.ends[:-1])
         firsts = np.flatnonzero(gaps | (np.diff(piece.starts // self.width, prepend=-1) != 0))
         lasts = np.append(firsts[1:], len(piece.starts)) - 1
@@ -255,10 +254,10 @@ def means_of_known(values: Numbers, firsts: Integers) -> Floats:
 
 
 def flank_of(window: int, step: int) -> int:
-    """Context at either side of what a window answers for, if there is one every `step` bases.
+    """Context on either side of the `step` bases that each window gives values for.
 
     Raises:
-        BadInput: windows that leave bases out, or that no whole number of bases centres.
+        BadInput: windows that leave bases out, or that cannot be centred on their step.
     """
     if not 1 <= step <= window:
         raise BadInput(

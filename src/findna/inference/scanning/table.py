@@ -1,4 +1,4 @@
-"""What is said of the tracks of a scan: one row each, as a table and as sentences."""
+"""Summary of the tracks of a scan, as a table and in the log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MADE_OF = {"gc": "GC", "lower_case": "lower case", "n": "N"}
 
 
 def table_of(rows: Sequence[Row], genome: Genome) -> pd.DataFrame:
-    """One row a track.
+    """One row per track.
 
     Columns: track, file, what, the number of windows behind mean and sd, the share of variance of a
-    component, Pearson's and Spearman's correlation over windows with the shares of GC, lower case
-    and N, and a note of what the FASTA lacks.
+    component, Pearson and Spearman correlation over windows with the shares of GC, lower case and
+    N, and a note of what the FASTA lacks.
     """
     return pd.DataFrame([{**_row(row), "note": lacking(genome)} for row in rows])
 
@@ -37,7 +37,7 @@ def _row(row: Row) -> dict[str, object]:
         "file": track.file,
         "what": track.what,
         "windows": found.windows,
-        # The mean of a component is 0 but for rounding.
+        # The mean of a component is 0 except for rounding.
         "mean": 0.0 if abs(found.mean) <= 1e-9 * found.sd else found.mean,
         "sd": found.sd,
         "variance": row.variance,
@@ -46,7 +46,7 @@ def _row(row: Row) -> dict[str, object]:
 
 
 def lacking(genome: Genome) -> str:
-    """What this FASTA has none of, so that nothing can go with it."""
+    """What the FASTA lacks, so that nothing can correlate with it."""
     absent = []
     if not len(genome.soft_runs):
         absent.append("no soft mask in this FASTA")
@@ -56,7 +56,7 @@ def lacking(genome: Genome) -> str:
 
 
 def tell(table: pd.DataFrame, plan: Plan, where: str) -> None:
-    """Say what was found, a line a track."""
+    """Log the results, one line per track."""
     log.info("%s: %s bases scanned", where, f"{plan.bases:,}")
     for _, row in table.iterrows():
         log.info("  %s: %s", row["track"], "; ".join(_sentences(row)))

@@ -1,1 +1,1 @@
-"""An index of window embeddings, and how it is asked."""
+"""An index of window embeddings, and searching it."""

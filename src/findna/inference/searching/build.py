@@ -1,7 +1,7 @@
-"""Making the index of a genome for `search`.
+"""Building the index of a genome for `search`.
 
 Two passes, each in bounded memory: the first embeds windows and writes raw vectors, the second
-knows their mean and turns them into the vectors of the index; the raw ones then go away.
+centres and whitens them into the vectors of the index; the raw ones are then removed.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from findna.sequence.intervals import intersect, read_bed, to_store
 
 _RAW = "raw.f32"
 _FEW_WINDOWS = 4  # times the width of a vector
-_AT_ONCE = 16_384  # windows of one step of the second pass
+_AT_ONCE = 16_384  # windows per step of the second pass
 _BATCHES = 16  # batches of the model between two writes
-# Added to the variance of every principal direction, as a share of all variance: less is float
-# noise, and the directions that tell copies apart have shares of 1e-4 to 1e-7 in yeast.
+# Added to the variance of every principal direction, as a share of all variance: below it is float
+# noise, and the directions that distinguish copies have shares of 1e-4 to 1e-7 in yeast.
 _RIDGE = 1e-7
 
 
@@ -65,10 +65,10 @@ def index_genome(
     device: str = "auto",
     overwrite: bool = False,
 ) -> SearchIndex:
-    """Make the index of a genome that `search` reads.
+    """Build the index of a genome that `search` reads.
 
-    A record shorter than a window is a window of its own; the last window of a record ends where
-    it ends. Windows with more N than `max_n` are left out and counted.
+    A record shorter than a window is a window of its own; the last window of a record ends at its
+    end. Windows with more N than `max_n` are left out and counted.
 
     Args:
         genome: FASTA, or an opened genome.
@@ -76,18 +76,18 @@ def index_genome(
         output: folder to write; None for one in the cache folder, under the digests of model,
             genome and settings.
         regions: BED; only what it covers is indexed.
-        window: bases of a window; None takes the longest the model was trained on.
-        step: bases from one window to the next; None takes half a window.
-        max_n: largest share of N of a window; None takes 0.1.
+        window: bases per window; None is the longest the model was trained on.
+        step: bases from one window to the next; None is half a window.
+        max_n: largest share of N in a window; None is 0.1.
         strand: "both" (None) averages the two strands, "forward" reads the given one.
-        whiten: bring all directions of the vectors to one spread; None does.
-        batch_bases: bases a batch, which bounds memory; None takes what suits the device.
+        whiten: scale all directions of the vectors to equal variance; None does.
+        batch_bases: bases per batch, which bounds memory; None chooses by device.
         device: auto, cpu, cuda or mps.
         overwrite: replace an existing index.
 
     Raises:
-        BadInput: settings that make no windows, a genome without a window that has few enough N,
-            or an output that exists.
+        BadInput: invalid settings, a genome without a window of few enough N, or an output that
+            exists.
     """
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
@@ -106,12 +106,12 @@ def open_index(
     settings: IndexSettings,
     batch_bases: int | None = None,
 ) -> SearchIndex:
-    """The index at `index`, or in the cache folder if None; it is made where it is not there.
+    """The index at `index`, or in the cache folder if None; built if it does not exist.
 
-    `name` is what the model is called. Settings that are None fit any index at a place of its own.
+    `name` is the name of the model. Settings that are None accept those of an existing `index`.
 
     Raises:
-        BadInput: it was made from another model, genome, regions or settings; they are named.
+        BadInput: it was built from another model, genome, regions or settings.
     """
     plan = _Plan(model, name, genome, regions, settings)
     if isinstance(index, SearchIndex):
@@ -130,7 +130,7 @@ def open_index(
 
 
 class _Plan:
-    """What an index is wanted of."""
+    """What an index is to be built from."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class _Plan:
 
 
 def _fitting(index: SearchIndex, plan: _Plan) -> SearchIndex:
-    """The index, if nothing that was asked for is otherwise in it."""
+    """The index, if it matches everything that was requested."""
     asked = {key for key, value in asdict(plan.wanted).items() if value is not None}
     asked |= {"model", "genome", *(["regions"] if plan.regions else [])}
     had, want = index.made_from, plan.made_from
@@ -177,7 +177,7 @@ def _fitting(index: SearchIndex, plan: _Plan) -> SearchIndex:
 
 
 def _called(names: tuple[str, str] | None, which: int, value: object) -> str:
-    """A setting, or a name with the beginning of its digest."""
+    """A setting, or a name with the start of its digest."""
     return f"{value}" if names is None else f"{names[which]} ({str(value)[:15]})"
 
 
@@ -213,7 +213,7 @@ def _make(plan: _Plan, folder: str | Path, batch_bases: int | None, overwrite: b
 
 
 def runs_of(genome: Genome, regions: str | Path | None) -> Ints:
-    """Runs (K, 2) of store offsets that are indexed: the records, or what a BED covers of them."""
+    """Runs (K, 2) of store offsets to index: the records, or the part of them that a BED covers."""
     records = genome.runs
     if regions is None:
         return records
@@ -229,7 +229,7 @@ def runs_of(genome: Genome, regions: str | Path | None) -> Ints:
 def windows_of(runs: Ints, window: int, step: int) -> Iterator[tuple[Ints, Ints]]:
     """Starts and ends (m,) of the windows of each run (K, 2), run by run.
 
-    They begin every `step` bases; the last one ends where the run ends, and a run shorter than a
+    They begin every `step` bases; the last one ends at the end of the run, and a run shorter than a
     window is one window.
     """
     for start, end in runs.tolist():
@@ -239,7 +239,7 @@ def windows_of(runs: Ints, window: int, step: int) -> Iterator[tuple[Ints, Ints]
 
 
 def _embed(plan: _Plan, batch_bases: int | None, folder: Path) -> int:
-    """Write places and raw vectors of the windows that are kept; how many were left out."""
+    """Write coordinates and raw vectors of the windows that are kept; how many were left out."""
     model, genome, settings, left_out = plan.model, plan.genome, plan.settings, 0
     bases = batch_bases or usual_batch_bases(model.device)
     together = max(1, _BATCHES * bases // settings["window"])
@@ -265,7 +265,7 @@ def _embed(plan: _Plan, batch_bases: int | None, folder: Path) -> int:
 
 
 def _batches(windows: Iterator[tuple[Ints, Ints]], together: int) -> Iterator[tuple[Ints, Ints]]:
-    """The same windows, `together` at a time, however many a run has."""
+    """The same windows, `together` at a time, across runs."""
     waiting: list[tuple[Ints, Ints]] = []
     held = 0
     for starts, ends in windows:
@@ -293,7 +293,7 @@ def _write(stream: IO[bytes], values: NDArray[Any]) -> None:
 
 
 def _finish(folder: Path, facts: dict[str, Any], left_out: int) -> None:
-    """Turn raw vectors into vectors of the index, and describe it."""
+    """Turn raw vectors into vectors of the index, and write its description."""
     width, windows = facts["width"], (folder / STARTS).stat().st_size // 8
     if not windows:
         raise BadInput(
@@ -334,7 +334,7 @@ def moments(vectors: NDArray[Any]) -> tuple[Doubles, Doubles]:
 
 
 def whitening(covariance: Doubles) -> Doubles:
-    """The matrix (D, D) that brings every principal direction to about one spread."""
+    """The matrix (D, D) that scales every principal direction to about unit variance."""
     values, directions = np.linalg.eigh(covariance)
     values = values.clip(0) + _RIDGE * values.sum() + np.finfo(np.float64).tiny
     return np.asarray(directions / np.sqrt(values))

@@ -1,8 +1,7 @@
-"""The most similar vectors of an index, exactly: by matrix products in chunks, or by faiss.
+"""Exact nearest neighbours in an index: by matrix products in chunks, or by faiss.
 
-Both engines only propose candidates, in float32: which of two nearly equal ones comes first
-depends on the order of sums. `search` computes the similarities of candidates again, one way for
-all.
+Both engines only propose candidates, in float32, where the order of nearly equal ones depends on
+the order of sums. `search` recomputes the similarities of candidates in the same way for both.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from findna.files import BadInput
 from findna.inference.searching.index import Ints, SearchIndex, Vectors
 
 EngineName = Literal["torch", "faiss"]
-# Inner products in float32 of vectors of length 1 are this close to their true values.
+# Largest error of inner products of unit vectors in float32.
 TOLERANCE = 1e-5
 _CHUNK = 65_536  # windows; with 64 queries 16 MB of similarities
 _QUERIES = 64
@@ -36,9 +35,7 @@ class Engine(Protocol):
 
 
 def require_engine(name: EngineName) -> None:
-    """Nothing, or `BadInput` if there is no such engine or its library is missing: better known
-    before hours of indexing.
-    """
+    """`BadInput` for an unknown engine or a missing library, before hours of indexing."""
     if name not in get_args(EngineName):
         raise BadInput(f"there is no engine {name!r}", remedy="use torch or faiss")
     if name == "faiss":

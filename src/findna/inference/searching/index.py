@@ -1,11 +1,10 @@
-"""The index of a genome for `search`: one vector of length 1 for every window, on disk.
+"""The index of a genome for `search`: one unit vector for every window, on disk.
 
-A vector is the mean of the embeddings of a window's bases, both strands averaged. Most of every
-such vector is the mean over all windows, and most of what is left lies in one or two directions
-(composition), so that any two windows are alike by nature. The index keeps vectors that are centred
-on that mean and whitened, and keeps mean and whitening for the queries. Measured on yeast
-(`benchmarks/search.py`): whitening, not centring, is what finds copies. See `searching.build`
-for how an index is made.
+A vector is the mean of the embeddings of a window's bases, averaged over both strands. Most of it
+is the mean over all windows, and most of the rest lies in one or two directions (composition), so
+that any two windows are similar. The index keeps centred and whitened vectors, and mean and
+whitening for the queries. On yeast (`benchmarks/search.py`) it is whitening, not centring, that
+finds copies. See `searching.build` for how an index is built.
 """
 
 from __future__ import annotations
@@ -38,11 +37,12 @@ VECTORS, STARTS, ENDS, SHAPE = "vectors.f16", "starts.i64", "ends.i64", "shape.n
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """What an index is made with; None takes the usual, or what an index that is there has.
+    """Settings of an index; None is the default, or the setting of an existing index.
 
-    window: bases of a window; usual is the longest the model was trained on. step: bases from one
-    window to the next; usual is half a window. max_n: largest share of N of a window. strand:
-    "both" is averaged. whiten: bring all directions of the vectors to one spread; usual is yes.
+    window: bases per window; by default the longest the model was trained on. step: bases from one
+    window to the next; by default half a window. max_n: largest share of N in a window. strand:
+    "both" is averaged. whiten: scale all directions of the vectors to equal variance; by default
+    yes.
     """
 
     window: int | None = None
@@ -55,8 +55,8 @@ class IndexSettings:
         """Every setting with a value.
 
         Raises:
-            BadInput: one of them makes no windows.
-            ValueError: another strand.
+            BadInput: an invalid setting.
+            ValueError: an unknown strand.
         """
         refuse_unknown_strand(self.strand)
         window = usual_window(model) if self.window is None else self.window
@@ -76,12 +76,11 @@ class IndexSettings:
 class SearchIndex:
     """n windows of a genome and their vectors, read through memory maps.
 
-    folder: where it lies. model, genome, regions: what they were called; None is a whole genome, or
-    was not written down. made_from: digests of both, and
-    every setting. vectors: float16 (n, D), of length 1. starts, ends: (n,) store offsets of the
-    genome, half-open, both in rising order. mean (D,) and turn (D, D): a raw vector v becomes
-    (v − mean) @ turn, then length 1. unit_mean (D,) and unit_second (D, D): mean of the vectors and
-    of their outer products.
+    folder: its folder. model, genome, regions: their names; regions None is a whole genome, or was
+    not recorded. made_from: digests of model, genome and regions, and every setting. vectors:
+    float16 (n, D), unit vectors. starts, ends: (n,) store offsets of the genome, half-open, both
+    ascending. mean (D,) and turn (D, D): a raw vector v becomes (v − mean) @ turn, normalised.
+    unit_mean (D,) and unit_second (D, D): mean of the vectors and of their outer products.
     """
 
     folder: Path
@@ -102,7 +101,7 @@ class SearchIndex:
         return len(self.vectors)
 
     def transformed(self, raw: Vectors) -> Vectors:
-        """Raw embeddings (m, D) as vectors of this index: centred, turned, of length 1."""
+        """Raw embeddings (m, D) as vectors of this index: centred, whitened, of length 1."""
         return unit((raw.astype(np.float64) - self.mean) @ self.turn)
 
     def spread(self, query: Vectors) -> tuple[float, float]:
@@ -113,7 +112,7 @@ class SearchIndex:
 
 
 def unit(vectors: Doubles) -> Vectors:
-    """Vectors of length 1; a vector of zeros stays one, and is like nothing."""
+    """Vectors scaled to length 1; a zero vector stays zero, and has similarity 0 to all."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 
@@ -124,7 +123,7 @@ def unit(vectors: Doubles) -> Vectors:
 def fingerprint(
     model: Model, genome: Genome, runs: Ints, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that an index depends on."""
+    """Everything that an index depends on."""
     regions = hashlib.sha256(np.ascontiguousarray(runs).tobytes()).hexdigest()
     return {
         "model": weights_digest(model),
@@ -135,7 +134,7 @@ def fingerprint(
 
 
 def cached(made_from: Mapping[str, Any]) -> Path:
-    """The place of an index in the cache folder."""
+    """The folder of an index in the cache."""
     key = hashlib.sha256(
         json.dumps(made_from, sort_keys=True, default=plain_number).encode()
     ).hexdigest()
@@ -146,10 +145,10 @@ def cached(made_from: Mapping[str, Any]) -> Path:
 
 
 def read_index(folder: str | Path) -> SearchIndex:
-    """Open an index; only what is read of it is loaded.
+    """Open an index; vectors are loaded as they are read.
 
     Raises:
-        BadInput: it is none, of an unknown format version, or not whole.
+        BadInput: not an index, an unknown format version, or an incomplete one.
     """
     folder = Path(folder)
     if not (folder / DESCRIPTION).is_file():

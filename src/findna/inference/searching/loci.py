@@ -1,4 +1,4 @@
-"""From candidates to hits: the query's own place left out, and one window for each locus."""
+"""From candidates to hits: without the query itself, and with one window per locus."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from findna.sequence.records import Record
 
 Bools = NDArray[np.bool_]
 
-# Candidates of the first look for each hit that is wanted: neighbours of the query and of better
-# hits are among them. Where they do not suffice, ever more are looked at.
+# Candidates requested first for each wanted hit: neighbours of the query and of better hits are
+# among them. If they do not suffice, this many times more are requested.
 _CANDIDATES, _MORE = 16, 8
 _AT_ONCE = 1 << 22  # candidates of all queries that are held at once: 50 MB
-_DIGITS = 6  # of a similarity: what differs less is equal, and stands in the order of places
+_DIGITS = 6  # of a similarity: smaller differences are ties, which are ordered by position
 
 
 class Part(NamedTuple):
-    """What is searched at once: bases [start, end) of a record."""
+    """One query vector's sequence: bases [start, end) of a record."""
 
     record: Record
     start: int
@@ -39,14 +39,14 @@ class Part(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the record, with the place in it if there are other parts."""
+        """The name of the record, with the interval if there are other parts."""
         whole = self.end - self.start == len(self.record.codes)
         return self.record.id if whole else f"{self.record.id}:{self.start}-{self.end}"
 
 
 class Best(NamedTuple):
-    """The hits of a part, best first: windows (h,) of the index, their similarity, and the share in
-    percent of all windows but the query's own that are less similar.
+    """The hits of a part, best first: windows (h,) of the index, their similarity, and the percent
+    of all windows, without the query's own, that are less similar.
     """
 
     windows: Ints
@@ -55,7 +55,9 @@ class Best(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Windows in source coordinates, 0-based half-open: chromosome as its first record's number."""
+    """Windows in source coordinates, 0-based half-open; `chrom` is the number of the chromosome's
+    first record.
+    """
 
     chrom: Ints
     start: Ints
@@ -64,8 +66,8 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """Which candidates are hits: the `k` best, at least `min_similarity` if given; windows over the
-    query's own place only with `include_self`, overlapping ones only with `all_windows`.
+    """Which candidates are hits: the `k` best, at least `min_similarity` if given; windows that
+    overlap the query only with `include_self`, or a better hit only with `all_windows`.
     """
 
     k: int
@@ -75,7 +77,7 @@ class Rules:
 
 
 def parts_of(record: Record, window: int) -> list[Part]:
-    """A record in windows side by side; the last ends where it ends. What fits is one part."""
+    """A record cut into adjacent windows, the last of which ends at its end."""
     tiles = tile(len(record.codes), window, flank=0)
     return [Part(record, s, e) for s, e in np.stack(tiles[:2], axis=1).tolist()]
 
@@ -107,15 +109,15 @@ class Loci:
         return [answers[row] for row in range(len(parts))]
 
     def places(self, windows: Ints) -> Places:
-        """Where windows (h,) of the index lie."""
+        """Source coordinates of windows (h,) of the index."""
         starts = np.asarray(self.index.starts[windows])
         records = self.genome.record_at(starts)
         shift = self.genome.shifts[records]
         return Places(self._chroms[records], starts + shift, self.index.ends[windows] + shift)
 
     def _choose(self, part: Part, query: Vectors, candidates: Ints, unseen: float) -> Best | None:
-        """The hits among candidates; None if windows that were not looked at, which are at most
-        `unseen` similar, may be hits too.
+        """The hits among candidates; None if other windows, whose similarity is at most `unseen`,
+        might be hits too.
         """
         own = self._own(part)
         windows, similar = self._sorted(query, candidates, own)
@@ -133,21 +135,21 @@ class Loci:
     def _sorted(
         self, query: Vectors, candidates: Ints, own: list[tuple[int, int]]
     ) -> tuple[Ints, Doubles]:
-        """Candidates outside `own` and their similarities, most similar first and ties by place.
+        """Candidates outside `own` and their similarities, most similar first, ties by position.
 
-        Computed here and rounded, so that they depend neither on the engine nor on what else is
-        asked.
+        Similarities are recomputed and rounded here, so that they depend neither on the engine nor
+        on other queries.
         """
         for first, last in own:
             candidates = candidates[(candidates < first) | (candidates >= last)]
         vectors = self.index.vectors[candidates].astype(np.float64)
-        # Lengths of 1 in half precision may make a little more than 1.
+        # With unit vectors in half precision, a cosine may slightly exceed 1.
         similar = np.clip(np.round(vectors @ query.astype(np.float64), _DIGITS), -1, 1)
         order = np.lexsort((candidates, -similar))
         return candidates[order], similar[order]
 
     def _own(self, part: Part) -> list[tuple[int, int]]:
-        """Ranges [first, last) of windows that overlap the place of the whole query."""
+        """Ranges [first, last) of windows that overlap the whole query."""
         record = part.record
         if self.rules.include_self or record.chrom is None:
             return []
@@ -161,8 +163,8 @@ class Loci:
         return list(zip(first.tolist(), np.maximum(first, last).tolist(), strict=True))
 
     def _apart(self, windows: Ints) -> Ints:
-        """Which of windows, best first, are hits: the first k, or the first k that overlap none
-        before them (non-maximum suppression).
+        """Which of `windows`, best first, are hits: the first k, or the first k that do not overlap
+        a better hit (non-maximum suppression).
         """
         if self.rules.all_windows:
             return np.arange(min(len(windows), self.rules.k))

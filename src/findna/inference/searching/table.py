@@ -1,4 +1,4 @@
-"""The table of hits: its columns, and how it is written."""
+"""The table of hits: its columns and its files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = {
 
 
 def hit_rows(loci: Loci, part: Part, query: Vectors, best: Best) -> list[dict[str, object]]:
-    """The rows of the hits of one part, whose vector in the index is `query` (D,); best first."""
+    """The rows of the hits of one part, best first; its vector in the index is `query` (D,)."""
     genome, index = loci.genome, loci.index
     mean, sd = index.spread(query)
     places, own_gc = loci.places(best.windows), _gc(part.codes)
@@ -61,7 +61,7 @@ def _gc(codes: Codes) -> float:
 
 
 def table_of(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Rows as a table; without any it still has its columns and their types."""
+    """Rows as a table, which has all columns and their types even without rows."""
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
@@ -69,7 +69,7 @@ def table_of(rows: list[dict[str, object]]) -> pd.DataFrame:
 
 
 def check_output(output: str | Path, overwrite: bool) -> None:
-    """Refuse at the door what would only be refused when the index is made."""
+    """Check an output before the index is built."""
     path = Path(output)
     if str(output) == STDIN:
         return
@@ -83,8 +83,8 @@ def check_output(output: str | Path, overwrite: bool) -> None:
 
 
 def write_hits(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bool) -> int:
-    """Write the tables; the number of rows. A `.bed` has the six columns that every reader of BED
-    knows and no header; other text begins with `#chrom`, so that bedtools takes it from a pipe.
+    """Write the tables; the number of rows. A `.bed` has the six standard columns and no header;
+    a TSV begins with `#chrom`, so that bedtools can read it from a pipe.
     """
     name = "" if str(output) == STDIN else Path(output).name.lower()
     if name.endswith(".bed"):
@@ -100,5 +100,5 @@ def write_hits(tables: Iterator[pd.DataFrame], output: str | Path, overwrite: bo
 
 
 def _in_full(percentile: float) -> str:
-    """As many digits as tell the best of a billion windows from the next."""
+    """With enough digits to distinguish the best of a billion windows from the next."""
     return f"{percentile:.10g}"

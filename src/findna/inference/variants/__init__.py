@@ -1,1 +1,1 @@
-"""What a variant does, allele by allele."""
+"""Scores of variants, allele by allele."""

@@ -1,7 +1,7 @@
-"""How unusual a score is: percentiles against random variants of the same genome and of like kind.
+"""Percentiles of scores among random variants of the same genome and stratum.
 
-A stratum (see `variants.strata`) is drawn by a seed, scored when a variant first asks for it, and
-kept in the cache under model, genome and settings: a VCF of SNVs never pays for indels.
+The variants of a stratum (see `variants.strata`) are drawn with a seed, scored when first needed,
+and kept in the cache by model, genome and settings: a VCF of SNVs never needs indels.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from findna.inference.variants.windows import Ints
 from findna.model.model import software_versions, weights_digest
 from findna.sequence.variants import Variant
 
-# What the percentiles are made of; another number for another way of drawing or scoring.
+# Version of drawing and scoring; cached scores of another one are not used.
 FORMAT = 2
-# A percentile of fewer would say little.
+# Fewest random variants for a percentile.
 _FEWEST = 50
 
 
@@ -63,15 +63,14 @@ class Background:
         return cls(scorer, identity, cache_folder() / "backgrounds" / key)
 
     def percentiles(self, variants: Sequence[Variant], scores: pd.DataFrame) -> pd.DataFrame:
-        """One row a variant, in order, for the scores (n, fields) that the scorer gave them.
+        """One row per variant, in order, for their scores (n, fields).
 
-        A percentile is the share, in percent, of the background's scores that are lower, and half
-        of those that are equal. NaN where the score is NaN, or where the genome has too few
-        variants of the stratum, which is said once.
+        A percentile is the percentage of the background's scores that are lower, plus half of those
+        that are equal. NaN where the score is NaN, or where the genome has too few variants of the
+        stratum, with one warning.
 
         Raises:
-            BadInput: the cache holds a background of something else under this name, or cannot be
-                written.
+            BadInput: the cache has another background under this name, or cannot be written.
         """
         table = np.full((len(variants), len(self.fields)), np.nan)
         scored = np.flatnonzero(scores.notna().any(axis=1).to_numpy())
@@ -85,7 +84,7 @@ class Background:
         return pd.DataFrame(table, columns=[field.name for field in self.fields])
 
     def _scores_of(self, stratum: Stratum) -> dict[str, Floats]:
-        """Sorted scores of a stratum by field: from memory, from the cache, or made now."""
+        """Sorted scores of a stratum by field: from memory, from the cache, or computed now."""
         if stratum not in self._known:
             file = self.folder / f"{_file_name(stratum.group)}.json"
             if not file.exists():
@@ -102,7 +101,7 @@ class Background:
             f"{count:,}",
             group,
         )
-        # In one call: the ALTs of a place share windows.
+        # In one call: the ALTs of a position share windows.
         scores = self.scorer.score([variant for of in drawn.values() for variant in of])
         member = np.repeat([str(stratum) for stratum in drawn], [len(of) for of in drawn.values()])
         kept = {
@@ -149,7 +148,7 @@ class Background:
 
 
 def percentile(background: Floats, scores: Floats) -> Floats:
-    """Percent (n,) of the sorted background (m,) below each score, ties counted by half.
+    """Percent (n,) of the sorted background (m,) below each score; ties count half.
 
     NaN for a score that is NaN, and for an empty background.
     """

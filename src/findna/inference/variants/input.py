@@ -1,4 +1,4 @@
-"""Variants to be scored, from a file or a data frame; are they of the genome that is given?"""
+"""Variants to score, from a file or a data frame, and checks that they belong to the genome."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _text(cell: Any, row: int) -> str:
-    """A cell as a VCF writes it: chromosome 1 without the `.0` of a column that has a gap."""
+    """A cell as VCF text: chromosome 1 without the `.0` of a column with missing values."""
     if not pd.api.types.is_scalar(cell):
         raise BadInput(
             f"holds {cell!r} in one cell",
@@ -67,11 +67,11 @@ def _text(cell: Any, row: int) -> str:
 
 
 def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
-    """Contigs of the header that are another sequence than the one of the genome whose name is
-    like theirs: chrM of hg19 is not MT of GRCh37. Their lengths differ, which is said.
+    """Contigs of the header that differ in length from the genome's sequence with a matching name,
+    with a warning: chrM of hg19 is not MT of GRCh37.
 
     Raises:
-        BadInput: the length of a contig of the very same name differs, or those of most others.
+        BadInput: a contig of exactly the same name differs in length, or most others do.
     """
     given = contig_lengths(vcf.header)
     if genome.mapped and given:
@@ -104,9 +104,9 @@ def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
 
 
 def looked_ahead(vcf: Vcf, reader: AlleleReader, genome: Genome) -> Iterator[Row]:
-    """All rows, once the REF alleles of the first ones are found to be those of the genome.
+    """All rows, after the REF alleles of the first ones were compared with the genome.
 
-    Every shard looks at the same first rows.
+    Every shard checks the same first rows.
     """
     size = rows_a_block(vcf.header)
     first = list(islice(vcf.rows, size))
@@ -122,6 +122,6 @@ def looked_ahead(vcf: Vcf, reader: AlleleReader, genome: Genome) -> Iterator[Row
 
 
 def refuse_all_missing(tally: Tally, vcf: Vcf, genome: Genome) -> None:
-    """`BadInput` if the genome lacks the chromosome of every row; it shows names of both."""
+    """`BadInput`, with names of both, if the genome lacks the chromosomes of all rows."""
     if tally.all_missing:
         genome.resolve_all(tally.missing_names, source=vcf.source)

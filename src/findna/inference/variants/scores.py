@@ -1,8 +1,8 @@
-"""What a model says of variants: likelihood ratio, embedding distance, change of a task's answer.
+"""Scores of variants: likelihood ratio, embedding distance, change of a task's prediction.
 
-Every variant is scored singly on the reference, from its own pair of windows (`variants.windows`):
-no score depends on the other variants of a call. Swapping REF and ALT, on a genome that carries
-ALT, negates the signed scores and leaves the distance.
+Every variant is scored on its own on the reference, from its own pair of windows
+(`variants.windows`): no score depends on other variants. Swapping REF and ALT, on a genome that
+carries ALT, negates the signed scores and leaves the distance unchanged.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from findna.sequence.genome import Genome
 from findna.sequence.variants import Variant
 
 LLR, OWN, DIST = "FINDNA_LLR", "FINDNA_OWN", "FINDNA_DIST"
-PERCENTILE = "_PCT"  # ends the name of the percentile of a score, and no other
+PERCENTILE = "_PCT"  # suffix of the percentile of a score, and of no other field
 
-FLANK = 64  # bases on either side of an indel whose likelihood it may change
+FLANK = 64  # bases on either side of an indel whose likelihoods are compared
 _SHORTEST_WINDOW = 16
-# Bases of the windows held at once; a likelihood costs 16 bytes a base.
+# Bases of windows held at once; likelihoods take 16 bytes per base.
 _CHUNK_BASES = 1 << 20
 
 
 @dataclass(frozen=True)
 class ScoreField:
-    """One number a variant, as a VCF declares it: INFO id, unit and direction in a sentence."""
+    """One score, as declared in a VCF: INFO id, and a description with unit and direction."""
 
     name: str
     description: str
@@ -72,13 +72,13 @@ class VariantScorer:
         """Prepare; nothing is computed yet.
 
         Args:
-            model: used as it stands and where it stands.
-            genome: what the variants differ from.
-            window: bases of a window; None takes what the model was trained on.
-            strand: "both" averages the strands (a task keeps to what its fine-tuning decided),
-                "forward" reads the given one.
-            batch_bases: bases a batch; None takes what suits the device.
-            circular: chromosomes that are read across their origin.
+            model: used in its current mode and on its current device.
+            genome: the reference of the variants.
+            window: bases per window; None is the longest the model was trained on.
+            strand: "both" averages the strands (for a task, if its setting says so), "forward"
+                reads the given one.
+            batch_bases: bases per batch; None chooses by device.
+            circular: circular chromosomes, read across the origin.
 
         Raises:
             BadInput: a window below 16 bases, a circular chromosome that the genome lacks.
@@ -110,12 +110,12 @@ class VariantScorer:
         return None
 
     def score(self, variants: Sequence[Variant]) -> pd.DataFrame:
-        """One row a variant, in order; columns are the fields, NaN where one does not apply.
+        """One row per variant, in order; columns are the fields, NaN where one does not apply.
 
-        A variant with a `reason` gets NaN throughout.
+        A variant with a `reason` is NaN throughout.
 
         Raises:
-            ValueError: a REF that the genome does not have at its place.
+            ValueError: a REF that differs from the genome.
         """
         names = [field.name for field in self.fields]
         table = np.full((len(variants), len(names)), np.nan)
@@ -152,7 +152,7 @@ class VariantScorer:
         return _sums(found, of, pairs.alt, hidden) - _sums(found, of, pairs.ref, hidden)
 
     def _indels(self, pairs: Haplotypes) -> tuple[Floats, Floats]:
-        """What ALT does to the flanks that both haplotypes have, and what the alleles add."""
+        """Log-ratio of ALT and REF at the shared flanks, and at the alleles themselves."""
         left, flanks = pairs.left[:, None], np.minimum(pairs.flanks, FLANK)[:, None]
         sums = []
         for windows, lengths in ((pairs.ref, pairs.ref_lengths), (pairs.alt, pairs.alt_lengths)):
@@ -180,8 +180,8 @@ class VariantScorer:
         return sums
 
     def _hidden(self, windows: Codes, hidden: Flags) -> tuple[LogProbs, Ints]:
-        """Log-probabilities (m, W, 4) of the windows that differ once hidden, and the one (n,) each
-        window has: all ALTs of a place share one pass.
+        """Log-probabilities (m, W, 4) of the windows that are distinct once masked, and the index
+        (n,) of each window's: all ALTs of a position share one pass.
         """
         shown, of = _distinct(np.where(hidden, np.uint8(MASK), windows))
         found = hidden_log_probs(
@@ -192,7 +192,7 @@ class VariantScorer:
     # ------------------------------------------------------------ whole windows
 
     def _differences(self, pairs: Haplotypes) -> dict[str, Floats]:
-        """FINDNA_DIST and the changes of a task's answers, (n,) each."""
+        """FINDNA_DIST and the changes of a task's predictions, (n,) each."""
         windows, of = _distinct(np.concatenate([pairs.ref, pairs.alt]))
         ref, alt = np.split(of, 2)
         codes = list(windows)
@@ -212,7 +212,7 @@ class VariantScorer:
 
 
 def _distinct(windows: Codes) -> tuple[Codes, Ints]:
-    """The different windows (m, W) in order of appearance, and the number (n,) of each one's."""
+    """The distinct windows (m, W) in order of appearance, and the index (n,) of each window."""
     seen: dict[bytes, int] = {}
     of = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in windows], np.int64)
     joined = np.frombuffer(bytearray(b"".join(seen)), np.uint8)
@@ -220,7 +220,7 @@ def _distinct(windows: Codes) -> tuple[Codes, Ints]:
 
 
 def _sums(found: LogProbs, of: Ints, letters: Codes, hidden: Flags) -> Floats:
-    """Sums (n,) over hidden bases of ln P of the letters (n, W) that stand there."""
+    """Sums (n,) over hidden bases of ln P of the bases (n, W) there."""
     rows, places = np.nonzero(hidden)
     values = found[of[rows], places, letters[rows, places]]
     return np.bincount(rows, values, minlength=len(letters)).astype(np.float64)
@@ -232,7 +232,7 @@ def _sums(found: LogProbs, of: Ints, letters: Codes, hidden: Flags) -> Floats:
 def _fields(model: Model, window: int, strand: Strand) -> tuple[ScoreField, ...]:
     task = model.config.task
     over = "mean of both strands" if strand == "both" else "forward strand"
-    # Fine-tuning the encoder leaves the base head behind: see docs/decisions.md.
+    # Fine-tuning the encoder does not update the base head: see docs/decisions.md.
     moved = task is not None and model.provenance.get("trained") not in ("head", "probe")
     stale = "; read after fine-tuning for a task, which blurs it" if moved else ""
     fields = [
@@ -263,7 +263,7 @@ def _fields(model: Model, window: int, strand: Strand) -> tuple[ScoreField, ...]
 
 
 def _answers_said(task: TaskConfig) -> list[str]:
-    """What each answer of a task is: no quotes, since a VCF header puts them around."""
+    """Description of each output of a task, without quotes, which a VCF header reserves."""
     names = [" ".join(re.sub(r'["\\]', "'", name).split()) for name in _asked(task)]
     kind = {
         "binary": "change of the log-odds (nats, before calibration) of class",
@@ -279,7 +279,7 @@ def _asked(task: TaskConfig) -> Sequence[str]:
 
 
 def _answer_names(task: TaskConfig) -> list[str]:
-    """INFO ids of a task's answers, all different; what a VCF does not allow in one becomes `_`."""
+    """Unique INFO ids of a task's outputs; characters that a VCF does not allow become `_`."""
     start = "FINDNA_CHANGE_" if task.kind == "regression" else "FINDNA_LOGIT_"
     names: list[str] = []
     for asked in _asked(task):

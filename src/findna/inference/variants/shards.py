@@ -1,8 +1,8 @@
-"""Scored variants in pieces: the shards of a job array, and the file they make together.
+"""Shards of scored variants, written by the jobs of an array, and merging them.
 
-Rows are dealt in blocks of a fixed number, round robin: block b goes to shard b mod n, so that no
-job has to count the rows first. A shard is a VCF of its rows with a header line that says which
-part it is of what: merging refuses a shard that is missing, twice there, or of another run.
+Blocks of a fixed number of rows are distributed round robin: block b goes to shard b mod n, so that
+no job has to count the rows first. A shard is a VCF of its rows with a header line that identifies
+it: merging refuses a shard that is missing, repeated, or of another run.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Shard(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What the header of a shard says of itself; `others` are the contigs whose name alone is like
-    one of the genome, joined by commas.
+    """The header line of a shard; `others` are the contigs that match one of the genome in name
+    only, joined by commas.
     """
 
     shard: Shard
@@ -78,13 +78,13 @@ def parse_shard(text: str) -> Shard:
 
 
 def rows_a_block(header: Sequence[str]) -> int:
-    """Rows that are dealt and scored together: fewer where a row has very many samples."""
+    """Rows per block: fewer if rows have very many samples."""
     columns = header[-1].count("\t") + 1
     return max(_LEAST_ROWS, min(_MOST_ROWS, _CELLS // columns))
 
 
 def dealt(rows: Iterator[Row], header: Sequence[str], shard: Shard | None) -> Iterator[list[Row]]:
-    """The blocks of a shard, or all of them; what another shard scores is read and passed over."""
+    """The blocks of a shard, or all blocks; those of other shards are read and skipped."""
     size = rows_a_block(header)
     number = 0
     while block := list(islice(rows, size)):
@@ -94,7 +94,7 @@ def dealt(rows: Iterator[Row], header: Sequence[str], shard: Shard | None) -> It
 
 
 class Witness:
-    """Counts and digests all rows of an input while they pass."""
+    """Counts and hashes all rows of an input as they pass."""
 
     def __init__(self) -> None:
         """Nothing has passed."""
@@ -102,7 +102,7 @@ class Witness:
         self._digest = hashlib.sha256()
 
     def watched(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows as they come."""
+        """The rows unchanged."""
         for row in rows:
             self.rows += 1
             self._digest.update(row.text().encode("utf-8", "surrogateescape") + b"\n")
@@ -110,7 +110,7 @@ class Witness:
 
     @property
     def digest(self) -> str:
-        """`sha256:` and the digest of what has passed."""
+        """`sha256:` and the digest of the rows so far."""
         return f"sha256:{self._digest.hexdigest()}"
 
 
@@ -135,8 +135,8 @@ def write_shard(
     others: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write the rows of a shard; what the witness saw of the whole input goes into its header, and
-    so do the `others`: contigs of the header that only have a name like one of the genome.
+    """Write the rows of a shard; its header gets the digest of the whole input from `witness`, and
+    the `others`: contigs that match one of the genome in name only.
     """
 
     def complete() -> list[str]:
@@ -147,7 +147,7 @@ def write_shard(
     lines = (one.row.text(scored_info(one, fields)) for one in scored)
     with atomic_file(output, overwrite) as made:
         write_vcf_header_last(lines, complete, made, bgzip=variant_format(output) == "vcf.gz")
-        # A shard has none: it is to be merged.
+        # A shard needs no index: it will be merged.
         remove_indexes(output)
 
 
@@ -157,7 +157,7 @@ def write_shard(
 def merge_shards(
     shards: Sequence[str | Path], output: str | Path, *, overwrite: bool = False
 ) -> None:
-    """Write what one job would have written, byte for byte, from all shards in any order.
+    """Merge all shards, in any order, into exactly the file that one job would have written.
 
     Args:
         shards: the files of shards 1/n to n/n.
@@ -165,8 +165,8 @@ def merge_shards(
         overwrite: replace an existing output.
 
     Raises:
-        BadInput: a shard is missing, given twice, cut short or of another run; or the whole would
-            have been refused: more than 10 % of REF alleles disagree with the genome.
+        BadInput: a shard is missing, given twice, cut short or of another run; or more than 10 % of
+            all REF alleles disagree with the genome.
     """
     refuse_output(output, overwrite)
     with ExitStack() as opened:
@@ -253,7 +253,7 @@ def _tallied(
         tally.add(row.chrom, scored.values[reason])
         yield scored
     tally.refuse_wrong_build(_TOGETHER)
-    # As in one job, which finds the others in the genome, as sequences of a like name.
+    # As in one job, where the genome has the others, as sequences of a matching name.
     if tally.all_missing and tally.missing_names.keys().isdisjoint(others):
         names = ", ".join(list(tally.missing_names)[:5])
         raise BadInput(

@@ -1,8 +1,8 @@
-"""Variants of like kind, and random ones of the same genome to compare them with.
+"""Strata of variants, and random variants of a genome to compare them with.
 
-Like kind is a stratum: an SNV's substitution (on the strand where REF is a pyrimidine) and whether
-its REF base is in a CpG; an MNV's number of bases and CpG; an indel's kind and length, in bins that
-double.
+A stratum is an SNV's substitution (on the strand where REF is a pyrimidine) and whether its REF
+base is in a CpG; an MNV's number of changed bases and CpG; an indel's kind and length, in doubling
+bins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from findna.sequence.alphabet import decode, reverse_complement
 from findna.sequence.genome import Genome, by_chromosome
 from findna.sequence.variants import Variant
 
-# Random variants of a stratum. An indel costs some twenty windows, a substitution three.
+# Random variants per stratum. An indel costs some twenty windows, a substitution three.
 SUBSTITUTIONS, INDELS = 500, 200
 _BLOCK, _MOST_BLOCKS = 2048, 128
 _PURPOSES = [
@@ -34,9 +34,9 @@ _PURPOSES = [
 class Stratum(NamedTuple):
     """Variants that are compared with one another.
 
-    kind: SNV, MNV, insertion, deletion or delins. change: "C>T", or the bases of ALT or REF as the
-    doubling bin they fall in ("5-8"), both for a delins ("2>5-8"). cpg: a changed REF base is in a
-    CpG; never for indels.
+    kind: SNV, MNV, insertion, deletion or delins. change: "C>T", or the doubling bin of the length
+    of ALT or REF ("5-8"), of both for a delins ("2>5-8"). cpg: a changed REF base is in a CpG;
+    never for indels.
     """
 
     kind: str
@@ -44,12 +44,12 @@ class Stratum(NamedTuple):
     cpg: bool = False
 
     def __str__(self) -> str:
-        """In words, such as "SNV C>T in CpG"."""
+        """Such as "SNV C>T in CpG"."""
         return f"{self.kind} {self.change}{' in CpG' if self.cpg else ''}"
 
     @property
     def group(self) -> Stratum:
-        """What is drawn and scored together: the three ALTs of a place share their windows."""
+        """The strata that are drawn and scored together: the three ALTs of an SNV share windows."""
         return self._replace(change=self.change[0]) if self.kind == "SNV" else self
 
     @property
@@ -62,7 +62,7 @@ class Stratum(NamedTuple):
 
 
 def strata_of(genome: Genome, variants: Sequence[Variant], circles: Circles) -> list[Stratum]:
-    """The stratum of each variant, whatever its spelling."""
+    """The stratum of each variant, independent of its representation."""
     cores = [trimmed(variant) for variant in variants]
     around: list[str] = [""] * len(cores)
     for chrom, rows in by_chromosome(core.chrom for core in cores).items():
@@ -109,7 +109,7 @@ def random_variants(
 ) -> dict[Stratum, list[Variant]]:
     """Random variants that can be scored, by stratum of a group; fewer if the genome has no more.
 
-    Places are drawn over the known bases of all contigs, in proportion to their length.
+    Positions are drawn over the known bases of all contigs, in proportion to their length.
     """
     wanted = SUBSTITUTIONS if group.kind in ("SNV", "MNV") else INDELS
     found: dict[Stratum, dict[Variant, None]] = {stratum: {} for stratum in group.members}
@@ -126,10 +126,10 @@ def random_variants(
 
 
 def _candidates(scorer: VariantScorer, group: Stratum, seed: int, block: int) -> Iterator[Variant]:
-    """The variants of a block of random places; some turn out to be of another stratum.
+    """Variants at a block of random positions; some turn out to be of another stratum.
 
-    Bases that are inserted, or that stand in for others, are read at another random place: they
-    are composed as the genome is. An MNV takes the complement where that base is the same.
+    Inserted or substituted bases are copied from another random position, so that their composition
+    is that of the genome. An MNV takes the complement where that base is the same.
     """
     genome, samples = scorer.genome, np.arange(block * _BLOCK, (block + 1) * _BLOCK)
     at, other, *lengths = row_hash(seed, 0, samples, _PURPOSES)
@@ -152,8 +152,8 @@ def _candidates(scorer: VariantScorer, group: Stratum, seed: int, block: int) ->
 
 
 def _lengths(group: Stratum, bits: Sequence[NDArray[np.uint64]], most: int) -> tuple[Ints, Ints]:
-    """Bases of REF and of ALT of each candidate, (B,) each; of an insertion, the base behind it
-    stands for REF, so that none falls among N.
+    """Lengths of REF and of ALT of each candidate, (B,) each; for an insertion, the base after it
+    counts as REF, so that none is put among N.
     """
     none = np.zeros(len(bits[0]), np.int64)
     if group.kind == "SNV":
@@ -175,7 +175,7 @@ def _drawn_lengths(bin_name: str, bits: NDArray[np.uint64], most: int) -> Ints:
 def _pieces(
     genome: Genome, bits: NDArray[np.uint64], lengths: Ints
 ) -> Iterator[tuple[str, int, str]]:
-    """A random place for each row of bits (B,): chromosome, start, and the letters there."""
+    """A random position for each row of bits (B,): chromosome, start, and the bases there."""
     offsets = (uniform(bits) * genome.total).astype(np.int64)
     records = genome.record_at(offsets)
     starts = offsets + genome.shifts[records]

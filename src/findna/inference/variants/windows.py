@@ -1,8 +1,8 @@
-"""Variants as pairs of windows: the genome with REF and with ALT, equally long, allele amid them.
+"""Variants as pairs of equally long windows, with REF and with ALT in the middle.
 
-A variant is first brought to one spelling: what REF and ALT share at their ends goes, and an
-insertion or deletion moves as far left as the genome lets it (Tan et al. 2015, Bioinformatics
-31:2202, without the padding base), so that equivalent spellings make the same windows.
+A variant is first normalised: shared ends of REF and ALT are trimmed, and an insertion or deletion
+is left-aligned (Tan et al. 2015, Bioinformatics 31:2202, without the padding base), so that
+equivalent representations give the same windows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from findna.sequence.genome import Genome, by_chromosome
 from findna.sequence.variants import Variant
 
 Ints = NDArray[np.int64]
-# Circular chromosomes by their length.
+# Length of each circular chromosome.
 Circles = Mapping[str, int]
 
 _STEP = 256
@@ -30,8 +30,8 @@ class Haplotypes:
     """n pairs of windows of W bases that differ in the allele only.
 
     ref, alt: codes (n, W). left: (n,), where the allele begins in both. ref_lengths, alt_lengths:
-    (n,), 0 where nothing stands (an insertion has no REF). Bases left of the allele are the same
-    in both windows, those right of it follow it in both.
+    (n,), 0 for an empty allele (an insertion has no REF). The bases before the allele are the same
+    in both windows, and the same bases follow it.
     """
 
     ref: Codes
@@ -46,12 +46,12 @@ class Haplotypes:
 
     @property
     def flanks(self) -> Ints:
-        """Bases (n,) that both windows have on either side of the allele, at least."""
+        """Bases (n,) that both windows share on either side of the allele, at least."""
         return self.left
 
     @property
     def same_length(self) -> NDArray[np.bool_]:
-        """Where (n,) nothing is inserted or deleted."""
+        """Which (n,) are substitutions, with REF and ALT of one length."""
         return np.equal(self.ref_lengths, self.alt_lengths)
 
     def at(self, rows: Ints | NDArray[np.bool_]) -> Haplotypes:
@@ -66,9 +66,9 @@ class Haplotypes:
 
 
 def trimmed(variant: Variant) -> Variant:
-    """The variant without the bases that REF and ALT share: at the right end, then at the left.
+    """The variant without the bases that REF and ALT share at the right end, then at the left.
 
-    An insertion keeps an empty REF, a deletion an empty ALT; identical alleles leave nothing.
+    An insertion is left with an empty REF, a deletion with an empty ALT.
     """
     ref, alt = variant.ref, variant.alt
     if len(ref) == len(alt) == 1 and ref != alt:
@@ -80,13 +80,13 @@ def trimmed(variant: Variant) -> Variant:
 
 
 def _shared(one: str, other: str) -> int:
-    """Letters that two strings have in common from the left."""
+    """Length of the common prefix of two strings."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def left_aligned(genome: Genome, variant: Variant, circles: Circles) -> Variant:
-    """A trimmed variant in its leftmost spelling; only insertions and deletions move."""
+    """A trimmed variant, left-aligned; only insertions and deletions move."""
     moving = variant.ref or variant.alt
     if variant.ref and variant.alt:
         return _on_circle(variant, circles)
@@ -98,10 +98,10 @@ def left_aligned(genome: Genome, variant: Variant, circles: Circles) -> Variant:
 
 
 def _steps_left(genome: Genome, variant: Variant, moving: str, circles: Circles) -> int:
-    """How far an insertion or deletion of `moving` can go left.
+    """How many bases an insertion or deletion of `moving` can be shifted left.
 
-    A step is free where the base before the allele is the last one of the allele, which then
-    turns by one. Steps end at N, at the chromosome's start, or after one turn of a circle.
+    A step is possible if the base before the allele is the last one of the allele, which then
+    rotates by one. Steps end at N, at the chromosome's start, or after one turn of a circle.
     """
     allele = encode(moving)[::-1]
     circle = circles.get(variant.chrom)
@@ -123,7 +123,7 @@ def _on_circle(variant: Variant, circles: Circles) -> Variant:
 
 
 def circles_of(genome: Genome, chroms: Sequence[str]) -> dict[str, int]:
-    """Lengths of the chromosomes that are to be read across their origin.
+    """Lengths of circular chromosomes, which are read across their origin.
 
     Raises:
         BadInput: the genome has no such chromosome, or only regions of it.
@@ -141,10 +141,10 @@ def circles_of(genome: Genome, chroms: Sequence[str]) -> dict[str, int]:
 
 
 def bases_at(genome: Genome, chrom: str, places: Ints, circles: Circles) -> Codes:
-    """Codes at 0-based places of a chromosome, any shape; N past its ends and between regions.
+    """Codes at 0-based positions of a chromosome, any shape; N past its ends and between regions.
 
-    A circular chromosome goes round. Where regions overlap the first one answers, as in
-    `Genome.fetch`.
+    Positions on a circular chromosome wrap around. Where regions overlap, the first one is read, as
+    in `Genome.fetch`.
     """
     if chrom in circles:
         places = places % circles[chrom]
@@ -169,7 +169,7 @@ def check_references(genome: Genome, variants: Sequence[Variant], circles: Circl
     """Compare each REF, padding included, with the genome.
 
     Raises:
-        ValueError: one is not what stands there: its score would be that of another genome.
+        ValueError: one differs.
     """
     for chrom, rows in by_chromosome(v.chrom for v in variants).items():
         lengths = np.array([len(variants[row].ref) for row in rows])
@@ -189,14 +189,14 @@ def haplotypes(
 ) -> Haplotypes:
     """Windows of trimmed, left-aligned variants, in their order.
 
-    Both windows begin `(window - longer allele) // 2` bases left of the allele and are filled with
-    reference on the right until they are equally long.
+    Both windows begin `(window - longer allele) // 2` bases before the allele and are filled with
+    reference on the right to the same length.
     """
     ref_lengths = np.array([len(v.ref) for v in variants], np.int64)
     alt_lengths = np.array([len(v.alt) for v in variants], np.int64)
     left = (window - np.maximum(ref_lengths, alt_lengths)) // 2
     starts = np.array([v.start for v in variants], np.int64) - left
-    # A deletion needs as many more bases on the right as it takes away.
+    # A deletion needs as many more bases on the right as it deletes.
     reach = window + int((ref_lengths - alt_lengths).max(initial=0))
     read = np.empty((len(variants), reach), np.uint8)
     for chrom, rows in by_chromosome(v.chrom for v in variants).items():
@@ -208,7 +208,7 @@ def haplotypes(
 
 
 def _put(alt: Codes, read: Codes, left: int, variant: Variant) -> None:
-    """Write ALT into the window `alt` (W,), and behind it what follows REF in `read`."""
+    """Write ALT into the window `alt` (W,), and after it what follows REF in `read`."""
     end = left + len(variant.alt)
     alt[left:end] = encode(variant.alt)
     if len(variant.ref) != len(variant.alt):
