@@ -153,7 +153,8 @@ class VariantScorer:
 
     def _indels(self, pairs: Haplotypes) -> tuple[Floats, Floats]:
         """Log-ratio of ALT and REF at the shared flanks, and at the alleles themselves."""
-        left, flanks = pairs.left[:, None], np.minimum(pairs.flanks, FLANK)[:, None]
+        # Both windows share as many bases after the allele as before it, at least.
+        left, flanks = pairs.left[:, None], np.minimum(pairs.left, FLANK)[:, None]
         sums = []
         for windows, lengths in ((pairs.ref, pairs.ref_lengths), (pairs.alt, pairs.alt_lengths)):
             place = np.arange(self.window) - left

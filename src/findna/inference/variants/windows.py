@@ -45,11 +45,6 @@ class Haplotypes:
         return len(self.left)
 
     @property
-    def flanks(self) -> Ints:
-        """Bases (n,) that both windows share on either side of the allele, at least."""
-        return self.left
-
-    @property
     def same_length(self) -> NDArray[np.bool_]:
         """Which (n,) are substitutions, with REF and ALT of one length."""
         return np.equal(self.ref_lengths, self.alt_lengths)
