@@ -84,7 +84,7 @@ def test_every_wrong_key_gets_one_line() -> None:
     assert sorted(line.strip() for line in lines[1:]) == [
         "inner.rate: input should be greater than 0, not -1",
         "inner.rte: unknown setting; did you mean rate?",
-        "needed: is needed",
+        "needed: is required",
         "windw: unknown setting; did you mean window?",
     ]
 
@@ -164,7 +164,7 @@ def test_a_pipe_of_bgzip_whose_writer_was_killed_is_not_whole(
     for cut in (whole[:-28], whole + whole[:-28]):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(cut)))
         with (
-            pytest.raises(BadInput, match=r"standard input: .*cut short.*no end marker of bgzip"),
+            pytest.raises(BadInput, match=r"standard input: .*truncated.*no end marker of bgzip"),
             open_bytes("-") as stream,
         ):
             assert stream.read(3) == gzip.decompress(cut)[:3]
@@ -193,11 +193,11 @@ def test_truncated_and_damaged_gzip(tmp_path: Path) -> None:
     for data in (whole[:5000], whole[:8], whole[:-4] + b"0000"):
         (tmp_path / "a.gz").write_bytes(data)
         with (
-            pytest.raises(BadInput, match="cut short or damaged") as caught,
+            pytest.raises(BadInput, match="truncated or damaged") as caught,
             open_bytes(tmp_path / "a.gz") as stream,
         ):
             stream.read()
-        assert "a.gz" in str(caught.value) and "fetch it again" in str(caught.value)
+        assert "a.gz" in str(caught.value) and "download it again" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_what_findna_did_not_write_is_not_replaced(tmp_path: Path) -> None:
     target.mkdir()
     (target / "peaks.bed").write_text("chr1\t1\t2\n")
     with (
-        pytest.raises(OutputExists, match=r"holds no scan\.json"),
+        pytest.raises(OutputExists, match=r"has no scan\.json"),
         atomic_folder(target, overwrite=True, known_by="scan.json"),
     ):
         pass

@@ -170,7 +170,7 @@ def test_constant_values_leave_regression_undefined():
     assert {m.reason for m in found.values()} == {"all labels are equal"}
     said = Answers("regression", ("y",), np.arange(4.0)[:, None], np.full((4, 1), 0.1))
     found = measure(said, resamples=5)
-    assert found["pearson"].value is None and found["pearson"].reason == "all answers are equal"
+    assert found["pearson"].value is None and found["pearson"].reason == "all predictions are equal"
     assert found["r2"].value is not None
 
 
@@ -327,8 +327,8 @@ def test_few_groups_give_no_interval():
     four, five = np.arange(200) % 4, np.arange(200) % 5
     assert measure(answers, groups=four)["accuracy"].low is None
     assert measure(answers, groups=five)["accuracy"].low is not None
-    assert "no intervals: 4 groups" in str(word_on_groups(four))
-    assert "narrow: there are 5 groups" in str(word_on_groups(five))
+    assert "no intervals: only 4 groups" in str(word_on_groups(four))
+    assert "narrow: there are only 5 groups" in str(word_on_groups(five))
     assert word_on_groups(np.arange(200) % 10) is None and word_on_groups(None) is None
     (counts,) = resample_counts(200, 30, 0, five)
     assert (counts[:, :5].sum(1) == 4).all()

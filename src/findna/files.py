@@ -165,9 +165,9 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedReader]:
         yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(
-            f"the gzip data is cut short or damaged ({error})",
+            f"the gzip data is truncated or damaged ({error})",
             file=path,
-            remedy="the download or copy is incomplete: fetch it again (gzip -t tests a file)",
+            remedy="the download or copy is incomplete: download it again (gzip -t tests a file)",
         ) from None
     finally:
         if str(path) == STDIN:
@@ -237,9 +237,9 @@ class _ToItsEnd(io.RawIOBase):
 
 def _no_end_marker(path: str | Path) -> BadInput:
     return BadInput(
-        "has no end marker of bgzip: it was cut short",
+        "has no end marker of bgzip: it was truncated",
         file=path,
-        remedy="fetch or copy it again; if nothing is missing, gunzip -c OLD | bgzip > NEW.gz"
+        remedy="download or copy it again; if nothing is missing, gunzip -c OLD | bgzip > NEW.gz"
         " writes the marker",
     )
 
@@ -259,9 +259,9 @@ def _refuse_foreign(start: bytes, path: str | Path) -> None:
         if start.startswith(magic):
             raise BadInput(f"is {what}, not text", file=path, remedy=remedy)
     if start[257:262] == b"ustar":
-        raise BadInput("is a tar archive", file=path, remedy="unpack it with tar -xf first")
+        raise BadInput("is a tar archive", file=path, remedy="unpack it first with tar -xf")
     if start.startswith(_GZIP):
-        raise BadInput("is compressed twice", file=path, remedy="unpack it once with gunzip")
+        raise BadInput("is compressed twice", file=path, remedy="decompress it once with gunzip")
 
 
 def read_json(path: str | Path) -> Any:
@@ -273,7 +273,7 @@ def read_json(path: str | Path) -> Any:
     except json.JSONDecodeError as error:
         raise BadInput(f"is not JSON: {error.msg}", file=path, line=error.lineno) from None
     except UnicodeDecodeError:
-        raise BadInput("is not JSON: it holds bytes that are not text", file=path) from None
+        raise BadInput("is not JSON: it has bytes that are not text", file=path) from None
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -349,14 +349,14 @@ def atomic_folder(
             raise _exists(path)
         if known_by and not (target / known_by).exists():
             raise OutputExists(
-                f"is not replaced: it holds no {known_by}, as what findna writes here does",
+                f"is not replaced: it has no {known_by}, which anything written by findna has",
                 file=path,
-                remedy="name another output",
+                remedy="choose another output",
             )
     # Empty or not: who stands in it would stand in one that is gone, and see nothing.
     if Path.cwd().is_relative_to(target):
-        problem = "is, or holds, the current folder and is not replaced"
-        raise BadInput(problem, file=path, remedy="name a folder in it")
+        problem = "is, or contains, the current folder and is not replaced"
+        raise BadInput(problem, file=path, remedy="choose a folder inside it")
     temporary = _beside(target)
     try:
         with full_disk_told(path):
@@ -436,7 +436,7 @@ def claimed(file: Path) -> Iterator[None]:
             raise BadInput(
                 "another process is writing there",
                 file=file.parent,
-                remedy="let it end, stop it, or name another output",
+                remedy="wait for it, stop it, or choose another output",
             ) from None
         except OSError:
             log.debug("%s: the file system has no locks", file)
@@ -522,7 +522,7 @@ def write_text(path: str | Path, text: str) -> None:
 def plain_number(value: Any) -> Any:
     """What JSON is to hold of a number of numpy; `TypeError` for anything else."""
     if not hasattr(value, "item"):
-        raise TypeError(f"{type(value).__name__} is no number")
+        raise TypeError(f"{type(value).__name__} is not a number")
     return value.item()
 
 

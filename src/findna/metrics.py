@@ -386,5 +386,7 @@ def _why_undefined_values(answers: Answers) -> str:
         return "fewer than two rows"
     labels = answers.labels.astype(np.float64)
     return (
-        "all labels are equal" if (np.ptp(labels, axis=0) == 0).any() else "all answers are equal"
+        "all labels are equal"
+        if (np.ptp(labels, axis=0) == 0).any()
+        else "all predictions are equal"
     )

@@ -100,8 +100,11 @@ def word_on_groups(groups: Ints | None) -> str | None:
     if not count or count >= FEW_GROUPS:
         return None
     if count < FEWEST_GROUPS:
-        return f"no intervals: {count} groups of test rows say next to nothing about other groups"
-    return f"intervals are rather narrow: there are {count} groups of test rows only"
+        return (
+            f"no intervals: only {count} groups of test rows, which say next to nothing about"
+            " other groups"
+        )
+    return f"intervals are probably too narrow: there are only {count} groups of test rows"
 
 
 def permutation_p_value(

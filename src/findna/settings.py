@@ -52,10 +52,10 @@ def _setting_line(settings: type[BaseModel], item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = _fields_at(settings, item["loc"][:-1])
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
         return f"{key}: unknown setting; {hint}"
     if item["type"] == "missing":
-        return f"{key}: is needed"
+        return f"{key}: is required"
     if item["type"] == "tuple_type" and not isinstance(item["input"], Mapping):
         several = ", ".join(part.strip() for part in str(item["input"]).split(","))
         return f"{key}: is a list, such as [{several}], not {item['input']!r}"

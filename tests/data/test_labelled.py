@@ -215,7 +215,7 @@ def test_places_under_names_are_a_table_that_may_be_split(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("@r\nACGT\n+\nIIII\n", "begins as a FASTQ"),
+        ("@r\nACGT\n+\nIIII\n", "looks like a FASTQ"),
         ("##fileformat=VCFv4.2\n", "is a VCF or BCF"),
         ("chr1\tx\tgene\t2\t3\t.\t+\t.\tid\n", "is a GFF or GTF"),
     ],
@@ -232,7 +232,7 @@ def test_a_folder_of_tasks_is_no_folder_of_classes(tmp_path):
     write(tmp_path / "gue" / "mouse" / "train.csv", csv(ROWS))
     write(tmp_path / "gue" / "yeast" / "H3" / "train.csv", csv(ROWS))
     for task, file in (("mouse", "train.csv"), ("yeast", "H3")):
-        with pytest.raises(BadInput, match=f"{file}: is (no sequence|a folder)") as caught:
+        with pytest.raises(BadInput, match=f"{file}: is (not a sequence|a folder)") as caught:
             read_labelled(tmp_path / "gue")
         assert f"name one: {tmp_path / 'gue' / task}" in str(caught.value)
         (tmp_path / "gue" / "mouse" / "train.csv").unlink(missing_ok=True)
@@ -255,8 +255,8 @@ def test_places_in_a_table_with_a_genome(tmp_path):
     data = read_labelled(table, genome=genome)
     assert letters(data.splits["train"]) == ["ACGT", "ACGT"]
     for chrom, start, end, said in (
-        ("chr1", "4", "99", "chr1:4-99: lies beyond the chromosome, which has 13 bases"),
-        ("chr1", "4", "9" * 15, "no chromosome reaches as far as"),
+        ("chr1", "4", "99", "chr1:4-99: extends beyond the chromosome, which has 13 bases"),
+        ("chr1", "4", "9" * 15, "no chromosome is as long as"),
         ("chr9", "0", "4", "chr9:0-4: is not in"),
     ):
         rows = [("chr1", "0", "4", "x"), (chrom, start, end, "y")]
@@ -302,7 +302,7 @@ def test_the_kind_is_guessed_and_can_be_said(tmp_path):
     assert task_of(tmp_path, ["0.5", "2", "1"]).kind == "regression"
     assert task_of(tmp_path, [str(i) for i in range(60)]).kind == "regression"
     values = [f"{i / 7:.3f}" for i in range(1, 30)]
-    with pytest.raises(BadInput, match="record 30: the labels are numbers, but for 'low'"):
+    with pytest.raises(BadInput, match="record 30: the labels are numbers, except 'low'"):
         task_of(tmp_path, [*values, "low"])
     assert task_of(tmp_path, [*values, "low"], task="multiclass").kind == "multiclass"
     assert task_of(tmp_path, ["a;b", "b", "c"]).kind == "multilabel"
@@ -314,7 +314,7 @@ def test_the_kind_is_guessed_and_can_be_said(tmp_path):
 def test_names_of_clusters_are_no_numbers(tmp_path):
     data = task_of(tmp_path, ["1_1", "1_2", "2_1"])
     assert (data.kind, data.classes) == ("multiclass", ("1_1", "1_2", "2_1"))
-    with pytest.raises(BadInput, match="label '1_2' is no number"):
+    with pytest.raises(BadInput, match="label '1_2' is not a number"):
         task_of(tmp_path, ["1", "1_2", "3"], task="regression")
     values = task_of(tmp_path, ["1e-3", "+.5", "2.", "-0.25E+1"])
     assert values.kind == "regression"
@@ -350,7 +350,7 @@ def test_of_two_classes_the_second_is_what_one_looks_for(tmp_path, caplog):
     ):  # fmt: skip
         for labels in (pair, pair[::-1]):
             assert task_of(tmp_path, labels).classes == pair
-    assert "the setting task overrides); acceptor is the positive class" in caplog.text
+    assert "the setting task overrides it); acceptor is the positive class" in caplog.text
     assert task_of(tmp_path, ["notch", "nocturnal"]).classes == ("nocturnal", "notch")
     assert task_of(tmp_path, ["wto", "-x"]).classes == ("-x", "wto")
     assert task_of(tmp_path, ["not a", "a", "b"]).classes == ("a", "b", "not a")
@@ -426,7 +426,7 @@ def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
     guessed = read_labelled(file)
     assert letters(guessed.splits["train"]) == ["CCCC", "TTTT"] and guessed.classes == ("x", "y")
     assert "column sequence" in caplog.text and "'activity'" in caplog.text
-    assert "binary task over x, y (guessed; the setting task overrides)" in caplog.text
+    assert "binary task over x, y (guessed; the setting task overrides it)" in caplog.text
     named = read_labelled(
         file,
         settings=LabelSettings(
@@ -448,7 +448,7 @@ def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
         ("sequence,p,q\nACGT,1,0\nAC,0,1\n", "--label-column"),
         ("sequence,label\nACGT,1\n,0\n", r"line 3: the sequence is empty"),
         ("sequence,label\nACGT,1\nACGT,\nACGT,0\n", r"line 3: the row has no label"),
-        ("sequence,label\nACGT,1\nACGT,1\n", "one class only: 1"),
+        ("sequence,label\nACGT,1\nACGT,1\n", "training rows have the same class: 1"),
         ("sequence,label\nACGT,1\nACXT,0\n", r"line 3.*unknown letter 'X' at position 3"),
         ("sequence,label\nACGT,0.5\nACGT,nan\n", r"line 3: label 'nan' is not finite"),
         ("sequence,label\nACGT,0.5\nACGT,inf\n", "not finite"),
@@ -459,9 +459,9 @@ def test_columns_can_be_named_and_the_guess_is_said(tmp_path, caplog):
         ("sequence,label\nMKLVEQ,1\nACGT,0\n", "protein"),
         (
             "sequence,label,split\nACGT,1,train\nACGT,0,holdout\n",
-            r"line 3: column split holds 'holdout'",
+            r"line 3: column split has 'holdout'",
         ),
-        ("sequence,label,split\nACGT,1,test\n", "never says train"),
+        ("sequence,label,split\nACGT,1,test\n", "has no train"),
     ],
 )
 def test_bad_tables_name_the_place_and_leave_code_3(tmp_path, text, message):
@@ -476,7 +476,7 @@ def test_bad_tables_name_the_place_and_leave_code_3(tmp_path, text, message):
         ({"label_column": "lable"}, "did you mean label"),
         ({"sequence_column": "seq"}, "no column 'seq'"),
         ({"group_column": "donor"}, "no column 'donor'"),
-        ({"task": "regression"}, r"line 2: label 'a' is no number"),
+        ({"task": "regression"}, r"line 2: label 'a' is not a number"),
         ({"task": "binary"}, "found 3: a, b, c"),
         ({"label_column": "label,sequence", "task": "binary"}, "one label column"),
         ({"label_column": "label,sequence", "task": "multilabel"}, "neither 0 nor 1"),
@@ -490,7 +490,7 @@ def test_wrong_settings_are_refused(tmp_path, settings, message):
 def test_a_label_that_training_lacks_is_refused_with_its_row(tmp_path):
     write(tmp_path / "train.csv", csv(ROWS))
     write(tmp_path / "test.csv", csv([("ACGT", "0"), ("ACGT", "2")]))
-    with pytest.raises(BadInput, match=r"test.csv, record 2, line 3: label '2' does not stand"):
+    with pytest.raises(BadInput, match=r"test.csv, record 2, line 3: label '2' does not occur"):
         read_labelled(tmp_path)
 
 
@@ -521,7 +521,7 @@ def test_a_fasta_has_no_columns_to_group_by(tmp_path):
     file = write(tmp_path / "a.fa", ">a|x\nACGT\n>b|y\nGGGG\n")
     for column in ("group_column", "sequence_column", "label_column"):
         option = column.replace("_", "-")
-        with pytest.raises(BadInput, match=rf"a\.fa: --{option} says nothing about these data"):
+        with pytest.raises(BadInput, match=rf"a\.fa: --{option} does not apply to these data"):
             read_labelled(file, settings=LabelSettings(**{column: "batch"}))
 
 
@@ -529,9 +529,9 @@ def test_a_fasta_has_no_columns_to_group_by(tmp_path):
 def test_class_folders_have_no_columns(tmp_path, column):
     for label in ("ape", "bear"):
         write(tmp_path / label / "1.txt", "ACGT")
-    with pytest.raises(BadInput, match="says nothing about these data"):
+    with pytest.raises(BadInput, match="does not apply to these data"):
         read_labelled(tmp_path, settings=LabelSettings(**{column: "batch"}))
-    with pytest.raises(BadInput, match="--label-table says nothing"):
+    with pytest.raises(BadInput, match="--label-table does not apply"):
         read_labelled(tmp_path, settings=LabelSettings(label_table=tmp_path / "none.csv"))
 
 
@@ -572,7 +572,7 @@ def test_a_table_of_something_else_beside_a_fasta_holds_no_labels(tmp_path, capl
     assert read_labelled(fasta).classes == ("x", "y")
     write(answers, "id\tlabel\na\tu\nb\tv\n")
     with pytest.raises(
-        BadInput, match=r"a\.fa: labels stand in its headers and, it seems, in a\.tsv"
+        BadInput, match=r"a\.fa: labels are in its headers and, apparently, in a\.tsv"
     ):
         read_labelled(fasta)
     assert read_labelled(fasta, settings=LabelSettings(label_table=answers)).classes == ("u", "v")
@@ -586,7 +586,7 @@ def test_a_table_of_something_else_beside_a_fasta_holds_no_labels(tmp_path, capl
 
 
 def test_commas_between_thousands_are_no_decimals(tmp_path):
-    with pytest.raises(BadInput, match=r"'1,200' may stand for a point .*\n.*write 1200 or 1\.200"):
+    with pytest.raises(BadInput, match=r"'1,200' may be a decimal .*\n.*write 1200 or 1\.200"):
         task_of(tmp_path, ["900", '"1,200"', '"15,300"'], task="regression")
     data = task_of(tmp_path, ["900", '"1,200"', '"0,125"'], task="regression")
     assert data.splits["train"].labels[:, 0].tolist() == [900, 1.2, 0.125]
@@ -598,7 +598,7 @@ def test_rows_without_a_group_are_groups_of_their_own(tmp_path, caplog):
     file = write(tmp_path / "t.csv", "sequence,label,batch\n" + "\n".join(rows) + "\n")
     data = read_labelled(file, settings=LabelSettings(group_column="batch"))
     assert data.splits["train"].groups.tolist() == [0, 1, 2, 1, 3]
-    assert "3 rows name no group: each is one of its own" in caplog.text
+    assert "3 rows have no group: each is a group of its own" in caplog.text
 
 
 def test_fasta_without_labels(tmp_path):
@@ -638,7 +638,7 @@ def test_a_probability_at_the_threshold_is_positive():
     assert decide("binary", two, 0.4).tolist() == [1, 1]
     assert decide("multilabel", two).tolist() == [[1, 1], [1, 0]]
     assert decide("multiclass", np.array([[0.2, 0.5, 0.3]])).tolist() == [1]
-    with pytest.raises(ValueError, match="no class to decide"):
+    with pytest.raises(ValueError, match="has no classes"):
         decide("regression", two)
 
 
@@ -696,7 +696,7 @@ PLACED_COLUMNS = "id,region,start,end,strand,class,label,source,sequence"
 def test_a_place_no_chromosome_has_is_refused(tmp_path):
     far = ("b", "chr2", str(10**20), str(10**20 + 6), *PLACED[1][4:])
     file = write(tmp_path / "a.csv", csv([PLACED[0], far], PLACED_COLUMNS))
-    with pytest.raises(BadInput, match=r"record 2, line 3: no chromosome reaches as far"):
+    with pytest.raises(BadInput, match=r"record 2, line 3: no chromosome is as long"):
         read_labelled(file)
 
 
@@ -741,8 +741,8 @@ def test_a_table_with_places_in_a_cut_genome_is_read_as_a_bed_is(tmp_path, caplo
     for start, end, said in (
         (22, 30, "line 3: chr1:22-30 lies outside"),
         (10**10, 10**10 + 8, r"line 3: chr1:\d+-\d+: lies far beyond the last region"),
-        (8, 8, "record 2, line 3: chr1:8-8 is no place"),
-        ("", 8, "record 2, line 3: chr1:-8 is no place"),
+        (8, 8, "record 2, line 3: chr1:8-8 is not an interval"),
+        ("", 8, "record 2, line 3: chr1:-8 is not an interval"),
         (8, 10**20, "record 2, line 3"),
     ):
         wrong = write(tmp_path / "c.csv", rows.format(start, end))

@@ -285,7 +285,7 @@ def test_a_rare_class_lowers_the_number_of_folds_and_a_lone_one_is_refused():
     assert len(folds) == 3
     assert all((strata[f.test] == 1).sum() == 1 for f in folds)
     groups = np.append(np.arange(20), [99, 99, 99])
-    with pytest.raises(BadInput, match="class b stands in one group"):
+    with pytest.raises(BadInput, match="class b are in one group"):
         list(cross_validation(strata, groups, folds=5, repeats=1, seed=0, names=("a", "b")))
 
 

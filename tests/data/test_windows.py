@@ -82,7 +82,7 @@ def test_organelles_are_left_out_unless_asked_for(genome_of: Make) -> None:
     assert usable_runs(genome, SamplingSettings(**SMALL)).tolist() == [[0, 300]]
     assert len(usable_runs(genome, SamplingSettings(**SMALL, organelles=True))) == 2
     assert usable_runs(genome, SamplingSettings(**SMALL, contigs=("MT",))).tolist() == [[300, 500]]
-    with pytest.raises(BadInput, match="has organelle contigs only"):
+    with pytest.raises(BadInput, match="has only organelle contigs"):
         usable_runs(genome_of({"MT": dna(500)}), SamplingSettings(**SMALL))
 
 
@@ -91,7 +91,7 @@ def test_what_is_left_out_as_an_organelle_is_named(
 ) -> None:
     caplog.set_level("INFO")
     usable_runs(genome_of({"chr1": dna(300), "chrM": dna(200)}), SamplingSettings(**SMALL))
-    assert "left out as organelles: chrM (--organelles reads them)" in caplog.text
+    assert "excluded as organelles: chrM (--organelles reads them)" in caplog.text
     caplog.clear()
     lettered = genome_of({f"chr{letter}": dna(300) for letter in "ABCD"})
     assert len(usable_runs(lettered, SamplingSettings(**SMALL))) == 4
@@ -164,9 +164,9 @@ def test_a_named_share_outside_the_usual_is_said(
 def test_named_chromosomes_that_leave_nothing_are_refused(genome_of: Make) -> None:
     genome = genome_of({"a": dna(300), "b": dna(90)})
     for all_or_nearly in (("a",), ("a", "b")):
-        with pytest.raises(BadInput, match="to train on"):
+        with pytest.raises(BadInput, match="for training"):
             split_genome(genome, SamplingSettings(**SMALL, validation_chroms=all_or_nearly))
-    with pytest.raises(BadInput, match="to validate on"):
+    with pytest.raises(BadInput, match="for validation"):
         split_genome(genome, SamplingSettings(**SMALL, validation_chroms=("b",)))
     with pytest.raises(BadInput, match="chr9"):
         split_genome(genome, SamplingSettings(**SMALL, validation_chroms=("chr9",)))

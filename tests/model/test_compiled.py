@@ -148,7 +148,7 @@ def test_a_compiler_that_fails_is_told_and_left(monkeypatch, caplog, said, told)
     network = model()
     with caplog.at_level(logging.WARNING, "findna"):
         assert not compile_layers(network, "on")
-    assert "going on without it: " in caplog.text and "long story" not in caplog.text
+    assert "continuing without it: " in caplog.text and "long story" not in caplog.text
     assert told in caplog.text
     codes = torch.zeros((1, 9), dtype=torch.long)
     torch.testing.assert_close(network.encode(codes).bases, model().encode(codes).bases)

@@ -226,7 +226,7 @@ def test_a_head_over_places_reads_rows_of_any_length(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     again = load_model(tmp_path / "model")
     torch.testing.assert_close(again.task_logits(codes, lengths), model.task_logits(codes, lengths))
-    with pytest.raises(ValueError, match="number of places"):
+    with pytest.raises(ValueError, match="number of positions"):
         TaskConfig(kind="binary", classes=("a", "b"), pooling=parts)
 
 
@@ -315,7 +315,9 @@ def test_a_folder_of_a_presets_name_does_not_change_what_the_name_means(
     model.save("tiny")
     assert is_preset("tiny")
     assert model_or_preset("tiny", seed=0).config.task is None
-    assert caplog.messages == ["tiny is the preset, with random weights; ./tiny is the folder"]
+    assert caplog.messages == [
+        "tiny is the preset, with random weights; for the folder write ./tiny"
+    ]
     for folder in ("./tiny", Path("tiny")):
         assert model_or_preset(folder, seed=0).config.task == TASK
 
@@ -393,7 +395,7 @@ def edit_weights(folder: Path, change: str) -> None:
     [
         ("missing", "base_head.weight is missing"),
         ("shape", r"base_head.weight has shape \(4, 17\), expected \(4, 16\)"),
-        ("nan", "base_head.weight holds values that are not finite"),
+        ("nan", "base_head.weight has values that are not finite"),
         ("extra", "base_head.extra is not part of this model"),
     ],
 )
@@ -411,9 +413,9 @@ def test_changed_weights_are_refused_by_name(folder: Path, change: str, words: s
         ("format_version", True, "format version True is unknown"),
         ("alphabet", "acgnt", "alphabet 'acgnt' is not"),
         ("offsets", [0, 1, 2, 5], "offsets"),
-        ("model", None, "model is no table"),
-        ("model", [], "model is no table"),
-        ("provenance", "human", "provenance is no table"),
+        ("model", None, "model is not a table"),
+        ("model", [], "model is not a table"),
+        ("provenance", "human", "provenance is not a table"),
     ],
 )
 def test_changed_description_is_refused_by_name(
@@ -436,7 +438,7 @@ def test_unknown_config_key_is_refused_by_name(folder: Path) -> None:
 
 def test_a_description_of_something_else_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("[1, 2]")
-    with pytest.raises(BadInput, match="holds no model"):
+    with pytest.raises(BadInput, match="has no model"):
         load_model(folder)
 
 

@@ -95,7 +95,7 @@ def test_a_folder_of_the_user_goes_before_a_name(
     assert model_folder("mine") != Path("mine") and not caplog.text
     new_model("tiny", seed=2).save("mine")
     assert model_folder("mine") == Path("mine")
-    assert "mine is the folder that lies here, not the published model" in caplog.text
+    assert "mine is the local folder, not the published model" in caplog.text
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])

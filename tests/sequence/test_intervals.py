@@ -95,7 +95,7 @@ def test_standard_input_and_nothing_in_it(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"# nothing\n")))
     empty = read_bed("-")
     assert len(empty) == 0 and empty["start"].dtype == np.int64
-    assert "holds no interval" in caplog.text
+    assert "has no intervals" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_region_strings_count_from_one() -> None:
 
 @pytest.mark.parametrize("text", ["chr7", "chr7:5", "chr7:0-5", "chr7:9-5", "chr7:,-5", ":1-2"])
 def test_bad_region_strings(text: str) -> None:
-    with pytest.raises(BadInput, match="counted from 1"):
+    with pytest.raises(BadInput, match="1-based"):
         parse_region(text)
 
 
@@ -215,7 +215,7 @@ def test_an_interval_far_beyond_the_regions_is_refused(write: Callable[..., Path
 
 
 def test_a_region_no_chromosome_has() -> None:
-    with pytest.raises(BadInput, match=r"record chr1:1-9{20}: no chromosome reaches"):
+    with pytest.raises(BadInput, match=r"record chr1:1-9{20}: no chromosome is as long"):
         regions_bed([f"chr1:1-{'9' * 20}"])
 
 

@@ -114,7 +114,7 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = whole[:4] + b"\xff" * 40 + whole[44:]
     for broken in (whole[:100], damaged):
         path.write_bytes(broken)
-        with pytest.raises(BadInput, match="not a whole parquet file"):
+        with pytest.raises(BadInput, match="not a complete parquet file"):
             listed(path)
 
 
@@ -165,9 +165,9 @@ def test_records_come_one_at_a_time(write: Callable[..., Path]) -> None:
         ("sequence,sequence\nA,C\n", "two columns are named 'sequence'"),
         (b"sequence,y\nACGT,\xe9\n", "iconv"),
         (b"PK\x03\x04....", "Save As > CSV"),
-        (">a\n\n>b\nAC\n", r"record a, line 1: a record without letters"),
-        ("@r\nACGT\n+\nIII\n", r"record r, line 1: is not a whole FASTQ"),
-        ("@r\nACGT\n+\nIIII\n@s\nAC\n", r"record s, line 5: is not a whole FASTQ"),
+        (">a\n\n>b\nAC\n", r"record a, line 1: a record without sequence"),
+        ("@r\nACGT\n+\nIII\n", r"record r, line 1: is not a complete FASTQ"),
+        ("@r\nACGT\n+\nIIII\n@s\nAC\n", r"record s, line 5: is not a complete FASTQ"),
         ("@r\nAC*T\n+\nIIII\n", r"record r, line 2: unknown letter '\*' at position 3"),
         ("@r\n\n+\n\n", r"record r, line 2: the sequence is empty"),
         ("@HD\tVN:1.0\nr\t4\t*\t0\t0\t*\t*\t0\t0\tACGT\t*\n", "SAM file\n  samtools fasta"),
@@ -283,10 +283,10 @@ def test_what_is_no_region_of_the_genome_is_refused(
     ("inputs", "words"),
     [
         (["AC", ""], "record 2: the sequence is empty"),
-        (["AC", float("nan")], "record 2: nan is no sequence"),
+        (["AC", float("nan")], "record 2: nan is not a sequence"),
         ([Record("r", encode(""))], "record r: the sequence is empty"),
         (["AC", "AQ"], "record 2: unknown letter 'Q' at position 2"),
-        (pd.DataFrame({"seq": ["AC", float("nan")]}), "record 2: nan is no sequence"),
+        (pd.DataFrame({"seq": ["AC", float("nan")]}), "record 2: nan is not a sequence"),
         (pd.DataFrame({"seq": ["AC", ""], "id": ["x", "y"]}), "record y: the sequence is empty"),
     ],
 )
@@ -322,7 +322,7 @@ def test_bed_records_are_answered_or_refused(
     with pytest.raises(BadInput, match="give its FASTA with -g"):
         listed(write("1\t98\t102\n", "a.bed"))
     plain = Genome.open(write(">chr1\nACGT\n", "g.fa"))
-    with pytest.raises(BadInput, match="line 2: 1:0-9: lies beyond the chromosome"):
+    with pytest.raises(BadInput, match="line 2: 1:0-9: extends beyond the chromosome"):
         listed(write("1\t0\t4\n1\t0\t9\n", "a.bed"), genome=plain)
     with pytest.raises(BadInput, match="line 2: chr7:0-2: is not in"):
         listed(write("1\t0\t4\nchr7\t0\t2\n", "a.bed"), genome=plain)
@@ -446,10 +446,10 @@ def test_rows_of_a_table_may_be_places(write: Callable[..., Path], cut: str) -> 
     assert [(r.id, decode(r.codes), r.start, r.end) for r in found] == [
         ("a", "ACG", 0, 3), ("b", "CCA", 5, 8)
     ]  # fmt: skip
-    with pytest.raises(BadInput, match="places need the FASTA of their genome"):
+    with pytest.raises(BadInput, match="coordinates need the FASTA of their genome"):
         listed(path)
     wrong = write(path.read_text().replace("5", "9"), "wrong.txt")
-    with pytest.raises(BadInput, match="record b, line 3: chr1:9-8 is no place"):
+    with pytest.raises(BadInput, match="record b, line 3: chr1:9-8 is not an interval"):
         listed(wrong, genome=genome)
     named = write(f"chrom{cut}start{cut}end{cut}label\nchr1{cut}1{cut}3{cut}x\n", "p.csv")
     assert listed(named, genome=genome) == [("chr1:1-3", "CG")]

@@ -196,7 +196,7 @@ def test_two_tracks_are_written_side_by_side(tmp_path: Path) -> None:
 
 def test_names_formats_and_existing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert track_format("A.BW") == "bigwig" and track_format("a.bg.gz") == "bedgraph"
-    with pytest.raises(BadInput, match="which format"):
+    with pytest.raises(BadInput, match="which track format"):
         write_track(tmp_path / "x.wig", SIZES, [])
     (tmp_path / "x.bw").write_text("mine")
     with pytest.raises(BadInput, match="exists"):

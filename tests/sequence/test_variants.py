@@ -50,7 +50,7 @@ ROWS = {
     "REF N": ("chr1", 2, "N", ["T"], ["ref_not_acgt"]),
     "genome N": ("chr1", 9, "A", ["T"], ["ref_not_acgt"]),
     "genome IUPAC": ("chr1", 11, "A", ["T"], ["ref_not_acgt"]),
-    "REF is no sequence": ("chr1", 2, "<X>", ["T"], ["ref_not_acgt"]),
+    "REF is not a sequence": ("chr1", 2, "<X>", ["T"], ["ref_not_acgt"]),
     "empty REF": ("chr1", 2, "", ["T"], ["ref_not_acgt"]),
     "no such chromosome": ("chr9", 2, "C", ["T"], ["contig_missing"]),
     "position 0": ("chr1", 0, "C", ["T"], ["position_0"]),

@@ -155,7 +155,7 @@ def test_bcf_is_read_as_htslib_prints_it(
     whole = file.read_bytes()
     with pysam.BGZFile(str(file), "wb", index=None) as stream:
         stream.write(gzip.decompress(whole)[:-9])
-    with pytest.raises(BadInput, match="cut short or damaged"), open_vcf(file) as vcf:
+    with pytest.raises(BadInput, match="truncated or damaged"), open_vcf(file) as vcf:
         list(vcf.rows)
 
 
@@ -191,7 +191,7 @@ def test_rows_without_a_header_get_a_minimal_one(caplog: pytest.LogCaptureFixtur
     vcf = vcf_from(LINES, "x")
     assert vcf.header == ["##fileformat=VCFv4.2", f"{COLUMNS}\tFORMAT\tS1"]
     assert [row.text() for row in vcf.rows] == LINES
-    assert "x: has no VCF header; a minimal one is made" in caplog.text
+    assert "x: has no VCF header; a minimal one is written" in caplog.text
     assert vcf_from([], "x").header == ["##fileformat=VCFv4.2", COLUMNS]
     assert vcf_from(["##source=me", *LINES], "x").header[1:2] == ["##source=me"]
 
@@ -385,7 +385,7 @@ def test_a_place_beyond_bcf_is_refused_with_its_line_as_rows_stream(tmp_path: Pa
     vcf = vcf_from(lines, "in.vcf")
     rows = within_format(vcf.rows, "in.vcf", tmp_path / "y.bcf")
     assert next(rows).line == len(HEADER) + 2
-    with pytest.raises(BadInput, match=f"in.vcf, line {len(lines)}: POS is 2,147,483,648, and BCF"):
+    with pytest.raises(BadInput, match=f"in.vcf, line {len(lines)}: POS is 2,147,483,648, but BCF"):
         next(rows)
     for name in (None, "-", "y.vcf.gz"):
         assert len(list(within_format(vcf_from(lines, "in.vcf").rows, "in.vcf", name))) == 2
@@ -434,7 +434,7 @@ def test_rows_beyond_the_length_in_the_header_are_written_without_an_index(
     header = [HEADER[0], "##contig=<ID=c1,length=3000>", end, COLUMNS]
     file = output(tmp_path / "y.bcf", [row], header)
     assert [path.name for path in tmp_path.iterdir()] == ["y.bcf"]
-    assert "y.bcf: no index is written: a row reaches beyond its chromosome" in caplog.text
+    assert "y.bcf: no index is written: a row extends beyond its chromosome" in caplog.text
     with open_vcf(file) as vcf:
         assert len(list(vcf.rows)) == 1
     monkeypatch.setattr("findna.sequence.variant_index.no_room", lambda folder: True)

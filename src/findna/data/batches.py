@@ -106,7 +106,7 @@ def encode_batch(sequences: Iterable[str]) -> tuple[Tensor, Tensor]:
         TypeError: one sequence instead of several.
     """
     if isinstance(sequences, str):
-        raise TypeError("one sequence is no batch: give a list of sequences")
+        raise TypeError("a single sequence is not a batch: give a list of sequences")
     return pad([record.codes for record in records_from(sequences)])
 
 

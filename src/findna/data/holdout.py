@@ -68,10 +68,11 @@ def _split_named(genome: Genome, runs: Runs, settings: SamplingSettings) -> Spli
     assert settings.validation_chroms is not None
     named = tuple(dict.fromkeys(genome.resolve(chrom) for chrom in settings.validation_chroms))
     held = np.isin(_chroms_of(genome, runs), named)
-    for part, what in ((runs[held], "to validate on"), (runs[~held], "to train on")):
+    for part, what in ((runs[held], "for validation"), (runs[~held], "for training")):
         if sizes_of(part).max(initial=0) < settings.window:
             raise BadInput(
-                f"holding out {', '.join(named)} leaves no run of {settings.window:,} bp {what}",
+                f"holding out {', '.join(named)} leaves no stretch of {settings.window:,} bp"
+                f" {what}",
                 file=genome.source,
                 remedy="name other --validation-chroms, or none",
             )
@@ -149,13 +150,14 @@ def _split_blocks(genome: Genome, runs: Runs, settings: SamplingSettings, seed: 
     too_little = bases[chosen].sum() < LEAST_HELD_OUT * usable
     if too_little or sizes_of(train).max(initial=0) < window:
         raise BadInput(
-            f"{usable:,} usable bases are too few to hold out 2 to 10 % of them in windows of "
-            f"{window:,} bp",
+            f"{usable:,} usable bases are too few to hold out 2 to 10 % of them in windows of"
+            f" {window:,} bp",
             file=genome.source,
             remedy="use a smaller --window, or name --validation-chroms",
         )
     how = (
-        f"held out {len(chosen)} blocks of {size:,} bp by a hash of their places, one window apart"
+        f"held out {len(chosen)} blocks of {size:,} bp by a hash of their positions, one window"
+        " apart"
     )
     return _split(genome, "blocks", train, pieces[np.isin(which, chosen)], usable, how, ())
 

@@ -101,7 +101,7 @@ def _split_entries(folder: Path, *, folders: bool) -> dict[str, Path]:
         raise BadInput(
             f"there is a {next(iter(found))} split but no train split",
             file=folder,
-            remedy="add train.csv, or give the one file itself",
+            remedy="add train.csv, or give a single file",
         )
     return found
 
@@ -129,7 +129,7 @@ def _read_classes(folder: Path) -> Part:
     classes = [p for p in _visible(folder) if p.is_dir()]
     if not classes:
         raise BadInput(
-            "neither train, dev and test files nor a folder for each class",
+            "has neither train, dev and test files nor a folder per class",
             file=folder,
             remedy="name the files train.csv, dev.csv and test.csv, or give one file",
         )
@@ -140,7 +140,7 @@ def _read_classes(folder: Path) -> Part:
         for name, codes in _read_bare(file)
     ]
     if not rows:
-        raise BadInput("the class folders hold no sequences", file=folder)
+        raise BadInput("the class folders have no sequences", file=folder)
     ids, codes, words = (list(column) for column in zip(*rows, strict=True))
     return Part(folder, ids, codes, words, ("folder",), list(range(1, len(rows) + 1)))
 
@@ -164,12 +164,13 @@ def _read_bare(file: Path) -> Iterator[tuple[str, Codes]]:
     if not letters:
         raise BadInput("the sequence is empty", file=file)
     if not _BARE.fullmatch(letters):
-        raise _no_class_folder(file, "is no sequence")
+        raise _no_class_folder(file, "is not a sequence")
     if len(lines) > 1 and not _wrapped(lines):
         raise BadInput(
             f"{len(lines)} lines of letters may be one sequence or as many",
             file=file,
-            remedy="write one sequence a file on one line, or a FASTA with a line >name above each",
+            remedy="write one sequence per file on one line, or a FASTA with a line >name above"
+            " each",
         )
     yield Path(file.name.removesuffix(".gz")).stem, encode(letters, source=file)
 
@@ -181,9 +182,9 @@ def _wrapped(lines: Sequence[bytes]) -> bool:
 
 def _no_class_folder(file: Path, problem: str) -> BadInput:
     return BadInput(
-        f"{problem}: a folder for each class holds FASTA files, or files of one bare sequence each",
+        f"{problem}: a folder per class holds FASTA files, or files of one bare sequence each",
         file=file,
-        remedy=f"if {file.parent.parent} holds a folder for each task, name one: {file.parent}",
+        remedy=f"if {file.parent.parent} has a folder per task, name one: {file.parent}",
     )
 
 
@@ -192,10 +193,10 @@ def _refuse_unused(path: Path, settings: LabelSettings, names: Sequence[str]) ->
     for name in names:
         if getattr(settings, name) is not None:
             raise BadInput(
-                f"--{name.replace('_', '-')} says nothing about these data",
+                f"--{name.replace('_', '-')} does not apply to these data",
                 file=path,
-                remedy="leave it out, or write one table (CSV) with the columns sequence, label and"
-                " what else is needed",
+                remedy="leave it out, or write one table (CSV) with the columns sequence, label"
+                " and any others needed",
             )
 
 
@@ -223,10 +224,12 @@ def _kind_of(path: Path) -> str:
         kind = format_of(stream, "")  # without the name, which the rule above decides
         start = stream.peek(_LINE)[:_LINE].removeprefix(BOM_UTF8)
     if kind == "fastq":
-        raise BadInput("begins as a FASTQ, whose reads have no labels", file=path, remedy=_LABELLED)
+        raise BadInput(
+            "looks like a FASTQ, whose reads have no labels", file=path, remedy=_LABELLED
+        )
     if kind in ("vcf", "gff"):
         what = "a VCF or BCF" if kind == "vcf" else "a GFF or GTF"
-        raise BadInput(f"is {what}, which is no labelled data", file=path, remedy=_LABELLED)
+        raise BadInput(f"is {what}, not labelled data", file=path, remedy=_LABELLED)
     headed = names_columns(start.decode("utf-8", "replace"))
     return "table" if kind == "bed" and headed else kind
 
@@ -249,14 +252,14 @@ def _split_by_column(path: Path, settings: LabelSettings, genome: Genome | None)
     strange = next((at for at, word in enumerate(words) if word.lower() not in known), None)
     if strange is not None:
         raise BadInput(
-            f"column {column} holds {words[strange]!r}",
+            f"column {column} has {words[strange]!r}",
             file=path,
             line=cells.lines[strange],
             remedy="write train, dev or test, or rename the column",
         )
     splits = [known[word.lower()] for word in words]
     if "train" not in splits:
-        raise BadInput(f"column {column} never says train", file=path)
+        raise BadInput(f"column {column} has no train", file=path)
     log.info("%s: rows are split by column %r", path, column)
     return {
         split: read_rows(cells.where([s == split for s in splits]), settings, genome)
@@ -329,7 +332,7 @@ def _read_fasta(path: Path, settings: LabelSettings) -> Part:
 def _refuse_two_sources(path: Path, beside: Path, titles: Sequence[str]) -> None:
     if titles and all(map(_HEADER_LABEL.search, titles)):
         raise BadInput(
-            f"labels stand in its headers and, it seems, in {beside.name}",
+            f"labels are in its headers and, apparently, in {beside.name}",
             file=path,
             remedy=f"--label-table {beside} takes those; for the headers' move the table away",
         )
@@ -354,7 +357,7 @@ def _header_label(header: str, path: Path) -> str:
     if "|" in first:
         return first.rsplit("|", 1)[1]
     raise BadInput(
-        "the header holds no label",
+        "the header has no label",
         file=path,
         record=first,
         remedy="write label=X into every header, end its first word with |X, or give --label-table",

@@ -92,14 +92,14 @@ def _table_places(table: Cells, codes: list[Codes]) -> RowPlaces | None:
         return None
     chrom, start, end = (table.column(c) for c in named)
     if not all(map(str.isdecimal, (*start, *end))):
-        log.info("%s: not every row has a start and an end: places are not used", table.file)
+        log.info("%s: not every row has a start and an end: coordinates are not used", table.file)
         return None
     starts, ends = list(map(int, start)), list(map(int, end))
     unlike = [n for n, c in enumerate(codes) if ends[n] - starts[n] != len(c)]
     if unlike:
         log.warning(
-            "%s: end − start is not the length of the sequence in %d of %d rows (first in line %d):"
-            " places are not used; 0-based half-open ones are",
+            "%s: end − start is not the length of the sequence in %d of %d rows (first in line"
+            " %d): coordinates are not used; they must be 0-based half-open",
             table.file, len(unlike), len(codes), table.lines[unlike[0]],
         )  # fmt: skip
         return None
@@ -130,7 +130,7 @@ def _encoded(table: Cells, column: str, ids: list[str]) -> list[Codes]:
 def _fetched(table: Cells, ids: list[str], genome: Genome | None) -> list[Codes]:
     """Sequences of the interval of each row, by the rules of a BED."""
     if genome is None:
-        raise ValueError("places need a genome")
+        raise ValueError("coordinates need a genome")
     bed = bed_of_places(table.columns, table.cells, ids, table.lines, table.file)
     refuse_unknown(genome, bed, table.file)
     return [record.codes for record in bed_records(bed, genome, table.file)]
@@ -234,5 +234,5 @@ def from_label_table(
         raise BadInput(f"no label for this sequence in {file}", file=path, record=missing)
     unused = len(known.keys() - set(ids))
     if unused:
-        log.warning("%s: %d labels belong to no sequence of %s", file, unused, path)
+        log.warning("%s: %d labels match no sequence of %s", file, unused, path)
     return labels, [known[name] for name in ids]

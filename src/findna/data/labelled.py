@@ -130,4 +130,4 @@ def decide(
         return np.asarray(scores.argmax(axis=1), np.int64)
     if kind == "multilabel":
         return np.asarray(scores >= 0.5, np.int64)
-    raise ValueError("a regression answer is its value; there is no class to decide")
+    raise ValueError("a regression has no classes; its prediction is the value")

@@ -40,8 +40,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SEPARATOR = ";"
 _TWO_CLASSES = (
-    "--label-column names the column of labels; where all rows are of what you look for,"
-    " --negatives GENOME.fa draws the other class"
+    "--label-column names the column of labels; if all rows are positives, --negatives GENOME.fa"
+    " draws the other class"
 )
 # Names of a negative class.
 _NEGATIVE = re.compile(
@@ -64,8 +64,8 @@ def read_labelled(
     """
     if not isinstance(data, str | Path):
         raise TypeError(
-            f"labelled data are a file, a folder or LabelledData, not {type(data).__name__}: write"
-            " a data frame to a file first"
+            f"labelled data must be a file, a folder or LabelledData, not {type(data).__name__}:"
+            " write a data frame to a file first"
         )
     settings = settings or LabelSettings()
     refuse_stream(data, "what reads labels")
@@ -120,7 +120,7 @@ def _listed(classes: Sequence[str]) -> str:
 
 
 def _how(settings: LabelSettings) -> str:
-    return " (guessed; the setting task overrides)" if settings.task == "auto" else ""
+    return " (guessed; the setting task overrides it)" if settings.task == "auto" else ""
 
 
 def _kind_is(kind: str) -> str:
@@ -141,7 +141,7 @@ def _numbered_groups(parts: Mapping[str, Part]) -> dict[str, NDArray[np.int64]]:
         )
         alone = sum(group in MISSING for group in part.groups)
         if alone:
-            log.warning("%s: %d rows name no group: each is one of its own", part.source, alone)
+            log.warning("%s: %d rows have no group: each is a group of its own", part.source, alone)
     return numbered
 
 
@@ -169,10 +169,10 @@ def _refuse_some_words(part: Part, strange: set[str], distinct: int) -> None:
     if strange and len(strange) <= _MOST_STRANGE * distinct:
         at = next(at for at, words in enumerate(part.words) if words[0] in strange)
         raise BadInput(
-            f"the labels are numbers, but for {', '.join(map(repr, sorted(strange)[:5]))}",
+            f"the labels are numbers, except {', '.join(map(repr, sorted(strange)[:5]))}",
             file=part.source,
             record=part.ids[at],
-            remedy=f"remove these rows, or say {_kind_is('multiclass')} if the numbers are classes",
+            remedy=f"remove these rows, or set {_kind_is('multiclass')} if the numbers are classes",
         )
 
 
@@ -242,7 +242,7 @@ def _check_classes(
 ) -> None:
     rows = len(part.words)
     if kind in ("binary", "multiclass") and len(classes) < 2:
-        problem = f"all {rows:,} training rows are of one class only: {_listed(classes)}"
+        problem = f"all {rows:,} training rows have the same class: {_listed(classes)}"
         if not classes:
             problem = f"no row has a label in {part.columns[0]}"
         raise BadInput(problem, file=part.source, remedy=_TWO_CLASSES)
@@ -252,7 +252,7 @@ def _check_classes(
             f"{len(classes):,} different labels in {rows:,} rows of {part.columns[0]}: these look"
             " like names of rows, not like classes",
             file=part.source,
-            remedy=f"{_TWO_CLASSES}; {_kind_is('multiclass')} takes them as they are",
+            remedy=f"{_TWO_CLASSES}; {_kind_is('multiclass')} uses them as they are",
         )
     if kind == "binary" and len(classes) > 2:
         raise BadInput(
@@ -261,7 +261,7 @@ def _check_classes(
             remedy=f"use {_kind_is('multiclass')} or {_kind_is('regression')}",
         )
     if kind == "multilabel" and not classes:
-        raise BadInput("no training row has any label", file=part.source)
+        raise BadInput("no training row has a label", file=part.source)
 
 
 def _check_values(part: Part, values: Labels) -> None:
@@ -293,7 +293,7 @@ def _class_of(word: str, at: int, part: Part, number: Mapping[str, int]) -> int:
         raise part.bad(problem, at, "fill it in or remove the row")
     if word not in number:
         raise part.bad(
-            f"label {word!r} does not stand in training, which has {_listed(list(number))}",
+            f"label {word!r} does not occur in training, which has {_listed(list(number))}",
             at,
             "add rows of this class to training, or remove it here",
         )
@@ -315,9 +315,7 @@ def _indicators(part: Part, number: Mapping[str, int]) -> NDArray[np.int64]:
 
 def _zero_or_one(word: str, at: int, part: Part) -> int:
     if _plain(word) not in ("0", "1"):
-        raise part.bad(
-            f"{word!r} is neither 0 nor 1", at, "one 0/1 column is needed for each label"
-        )
+        raise part.bad(f"{word!r} is neither 0 nor 1", at, "one 0/1 column is needed per label")
     return int(_plain(word))
 
 
@@ -327,7 +325,7 @@ def _values(part: Part) -> NDArray[np.float64]:
     if commas:
         if all(map(_THOUSANDS.fullmatch, commas)):
             raise BadInput(
-                f"the comma in {commas[0]!r} may stand for a point or between thousands",
+                f"the comma in {commas[0]!r} may be a decimal comma or a thousands separator",
                 file=part.source,
                 remedy=f"write {commas[0].replace(',', '')} or {commas[0].replace(',', '.')}",
             )
@@ -344,10 +342,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 def _finite(word: str, at: int, part: Part) -> float:
     number = _as_number(word)
     if number is None:
-        problem = "the row has no label" if word in MISSING else f"label {word!r} is no number"
+        problem = "the row has no label" if word in MISSING else f"label {word!r} is not a number"
         raise part.bad(problem, at, "a regression needs a number in every row")
     if not math.isfinite(number):
         raise part.bad(f"label {word!r} is not finite", at, "remove the row or fill in a number")
     if abs(number) > _LARGEST:
-        raise part.bad(f"label {word!r} is too large to compute with", at, "use another unit")
+        raise part.bad(f"label {word!r} is too large for computation", at, "use another unit")
     return number

@@ -34,29 +34,34 @@ class HidingSettings(Settings):
         0.5,
         gt=0,
         le=0.95,
-        description="Largest share of known bases hidden; the mean is 3/5 of it.",
+        description="Largest fraction of known bases hidden; the mean is 3/5 of it.",
     )
     fixed_rate: float | None = Field(
-        None, gt=0, le=0.95, description="One rate for every window instead of a drawn one."
+        None,
+        gt=0,
+        le=0.95,
+        description="One fixed fraction for every window instead of a random one.",
     )
-    mask: float = Field(0.8, ge=0, le=1, description="Share of the hidden bases shown as MASK.")
+    mask: float = Field(0.8, ge=0, le=1, description="Fraction of the hidden bases shown as MASK.")
     span: int = Field(
-        1, ge=1, description="Neighbouring bases that are hidden together; 1: each by itself."
+        1,
+        ge=1,
+        description="Length of the runs of bases that are hidden together; 1: single bases.",
     )
     random: float = Field(
-        0.1, ge=0, le=1, description="Share of the hidden bases shown as a base drawn from four."
+        0.1, ge=0, le=1, description="Fraction of the hidden bases shown as a random base."
     )
 
     @model_validator(mode="after")
     def _shares_fit(self) -> "HidingSettings":
         if self.mask + self.random > 1:
-            raise ValueError(f"mask {self.mask} and random {self.random} are more than 1 together")
+            raise ValueError(f"mask {self.mask} and random {self.random} add up to more than 1")
         # The settings file of a run lists all settings, so max_rate at its default is no conflict.
         usual = type(self).model_fields["max_rate"].default
         if self.fixed_rate is not None and self.max_rate != usual:
             raise ValueError(
                 f"give one of max_rate, {self.max_rate}, and fixed_rate, {self.fixed_rate}:"
-                " fixed_rate takes the place of drawn rates (fixed_rate null: none)"
+                " fixed_rate replaces random rates (fixed_rate null: none)"
             )
         return self
 

@@ -62,8 +62,8 @@ def device_store(store: Codes, device: torch.device | str) -> DeviceStore | None
     free = _free(device)
     if len(store) > _SHARE * free:
         log.info(
-            f"the genome ({len(store) / 1e9:.1f} GB) stays in main memory: it would take more than"
-            f" a quarter of the {free / 1e9:.1f} GB that are free on {device}"
+            f"the genome ({len(store) / 1e9:.1f} GB) stays in main memory: it would take more"
+            f" than a quarter of the {free / 1e9:.1f} GB free on {device}"
         )
         return None
     return DeviceStore(store, device)

@@ -27,21 +27,23 @@ class LabelSettings(Settings):
     """How labelled data is read; what is left open is guessed from the file, and printed."""
 
     sequence_column: str | None = Field(
-        None, description="Column that holds the sequences; guessed if not given."
+        None, description="Column with the sequences. Default: guessed."
     )
     label_column: str | None = Field(
         None,
-        description="Column that holds the labels, or several joined by commas; else guessed.",
+        description="Column with the labels, or several joined by commas. Default: guessed.",
     )
     group_column: str | None = Field(
-        None, description="Column whose equal values are kept in one part when rows are split."
+        None,
+        description="Column of groups: rows with the same value stay together when rows are split.",
     )
     label_table: Path | None = Field(
         None,
-        description="Two columns, id and label, for sequences that carry no labels themselves.",
+        description="Table with two columns, id and label, for sequences without labels of their"
+        " own.",
     )
     task: Literal["auto", TaskKind] = Field(
-        "auto", description="Kind of task; auto guesses it from the labels."
+        "auto", description="Kind of task; auto: guessed from the labels."
     )
 
     @model_validator(mode="after")

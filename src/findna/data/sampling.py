@@ -32,45 +32,49 @@ class SamplingSettings(Settings):
 
     window: int = Field(512, ge=1, description="Longest window in bp.")
     min_window: int = Field(64, ge=1, description="Shortest window in bp; lengths are log-uniform.")
-    one_length: bool = Field(False, description="Every window is as long as the longest.")
-    max_n: float = Field(0.05, ge=0, le=1, description="Largest share of N in a window.")
-    include: Path | None = Field(None, description="BED file: windows lie inside these regions.")
-    exclude: Path | None = Field(None, description="BED file: windows stay clear of these regions.")
+    one_length: bool = Field(False, description="All windows have the length of the longest.")
+    max_n: float = Field(0.05, ge=0, le=1, description="Largest fraction of N in a window.")
+    include: Path | None = Field(None, description="BED file: windows lie within these regions.")
+    exclude: Path | None = Field(
+        None, description="BED file: windows do not overlap these regions."
+    )
     contigs: tuple[str, ...] | None = Field(
-        None, min_length=1, description="Only these chromosomes or contigs are read."
+        None, min_length=1, description="Read only these chromosomes or contigs."
     )
     validation_chroms: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="Chromosomes held out for validation; without, the genome decides.",
+        description="Chromosomes held out for validation. Default: chosen by findna.",
     )
     validation_fraction: float = Field(
         0.05,
         ge=LEAST_HELD_OUT,
         le=MOST_HELD_OUT,
-        description="Share of the usable bases to hold out when no chromosomes are named.",
+        description="Fraction of the usable bases to hold out if no chromosomes are named.",
     )
-    organelles: bool = Field(False, description="Read mitochondria and plastids too.")
+    organelles: bool = Field(False, description="Also read mitochondria and plastids.")
     soft_mask: Literal["keep", "exclude", "downweight"] = Field(
         "keep",
-        description="Lower case: read as any other, left out where it is more than half of a "
-        "window, or given less weight in the loss.",
+        description="Lower case: keep (read like upper case), exclude (drop windows in which it"
+        " is more than half), or downweight (less weight in the loss).",
     )
     soft_mask_weight: float = Field(
         0.1, ge=0, le=1, description="Loss weight of a lower-case base with soft_mask downweight."
     )
-    batch_bases: int = Field(16_384, ge=1, description="Bases in a batch over all ranks and parts.")
+    batch_bases: int = Field(
+        16_384, ge=1, description="Bases per batch, over all processes and parts."
+    )
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> SamplingSettings:
         if not self.one_length and self.min_window > self.window:
             raise ValueError(
-                f"min_window {self.min_window} is longer than window {self.window}; "
-                "lower it or use one_length"
+                f"min_window {self.min_window} is longer than window {self.window}; lower it or"
+                " use one_length"
             )
         if self.batch_bases // self.shortest > MAX_ROWS:
             raise ValueError(
-                f"batch_bases {self.batch_bases} makes more than {MAX_ROWS} windows a batch"
+                f"batch_bases {self.batch_bases} makes more than {MAX_ROWS} windows per batch"
             )
         return self
 
@@ -111,11 +115,11 @@ def usable_runs(genome: Genome, settings: SamplingSettings) -> Runs:
     longest = int(sizes_of(runs).max(initial=0))
     if longest < settings.window:
         raise BadInput(
-            f"no window of {settings.window:,} bp fits: the longest usable run of the genome has "
-            f"{longest:,} bp",
+            f"no window of {settings.window:,} bp fits: the longest usable stretch of the genome"
+            f" has {longest:,} bp",
             file=genome.source,
-            remedy="use a smaller --window, or look at --include, --exclude, --contigs and "
-            "--organelles",
+            remedy="use a smaller --window, or check --include, --exclude, --contigs and"
+            " --organelles",
         )
     return runs[sizes_of(runs) >= settings.shortest]
 
@@ -130,14 +134,14 @@ def _wanted_records(genome: Genome, settings: SamplingSettings) -> NDArray[np.bo
     wanted = ~organelles(genome.chroms)
     if not wanted.any():
         raise BadInput(
-            "has organelle contigs only, which are left out",
+            "has only organelle contigs, which are excluded",
             file=genome.source,
             remedy="give --organelles to read them",
         )
     left = dict.fromkeys(c for c, kept in zip(genome.chroms, wanted, strict=True) if not kept)
     if left:
         names = ", ".join(list(left)[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
-        log.info("left out as organelles: %s (--organelles reads them)", names)
+        log.info("excluded as organelles: %s (--organelles reads them)", names)
     return wanted
 
 

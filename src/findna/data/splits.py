@@ -241,11 +241,11 @@ def refuse_same_rows(data: LabelledData) -> None:
     """`BadInput` if the test split is the same as the training or validation split."""
     for split in splits_like_test(data):
         raise BadInput(
-            f"the test split holds the same sequences as {split}: a score on it would say nothing"
+            f"the test split has the same sequences as {split}: a score on it would say nothing"
             " about new sequences",
             file=data.source,
-            remedy="give rows that take no part in learning and choosing, or leave the test file"
-            " away: some rows are then set aside",
+            remedy="give rows that are not used for training or choosing, or leave out the test"
+            " file: some rows are then set aside",
         )
 
 
@@ -290,9 +290,9 @@ def _at_least_two_groups(groups: Ints) -> int:
     found = len(np.unique(groups))
     if found < 2:
         raise BadInput(
-            f"all {len(groups):,} rows are near-duplicates, overlap or are of one group: no part of"
-            " them can judge what was learned from the rest",
-            remedy="give a test split, or --folds 0 to learn without being judged",
+            f"all {len(groups):,} rows are near-duplicates, overlap or belong to one group: no"
+            " part of them can test what was learned from the rest",
+            remedy="give a test split, or --folds 0 to train without a test",
         )
     return found
 
@@ -306,9 +306,9 @@ def _smallest_spread(strata: Ints, groups: Ints, names: Sequence[str]) -> int:
     rarest = int(spread.argmin())
     if spread[rarest] < 2:
         raise BadInput(
-            f"class {names[rarest]} stands in one group of rows only:"
-            " it cannot be both learned and judged",
-            remedy="rows that are alike or overlap are one group, too: add rows of this class from"
-            " other sources or places, or give a test split",
+            f"all rows of class {names[rarest]} are in one group: it cannot be both trained on"
+            " and tested",
+            remedy="similar or overlapping rows count as one group: add rows of this class from"
+            " other sources or regions, or give a test split",
         )
     return int(spread[rarest])

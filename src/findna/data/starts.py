@@ -107,7 +107,7 @@ class Starts:
         if not len(fits):
             longest = int(sizes_of(self.runs).max(initial=0))
             raise BadInput(
-                f"no window of {length:,} bp fits: the longest run has {longest:,} bp",
+                f"no window of {length:,} bp fits: the longest stretch has {longest:,} bp",
                 file=self.source,
                 remedy="use a smaller --window",
             )

@@ -47,24 +47,25 @@ class ViewSettings(Settings):
         0.05, ge=0, le=1, description="Probability that a run of N is put into the student's view."
     )
     n_run_longest: int = Field(
-        20, ge=1, description="Longest run of N put in; lengths from one base are equally likely."
+        20, ge=1, description="Longest run of N; all lengths from one base up are equally likely."
     )
     indel: int = Field(
         20, ge=0, description="Longest deletion and longest insertion in the teacher's view, in bp."
     )
     translocation: int = Field(
-        20, ge=0, description="The teacher's view is rotated by up to this many bp either way."
+        20, ge=0, description="Largest rotation of the teacher's view in either direction, in bp."
     )
     crop: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="Share of the window that the student reads, a stretch drawn within it.",
+        description="Fraction of the window that the student reads, as one stretch at a random"
+        " position.",
     )
     noise: float = Field(
         0.2,
         ge=0,
-        description="Standard deviation of the Gaussian noise at the student's embedding.",
+        description="Standard deviation of Gaussian noise added to the student's embedding.",
     )
 
     def cropped_length(self, length: int) -> int:

@@ -38,27 +38,29 @@ _GATHERED_ON = "cuda"
 class ChordMixerConfig(Settings):
     """Shape of the backbone. Nothing here depends on the length of the input."""
 
-    width: int = Field(128, ge=1, description="Channels of a position.")
-    hidden: int = Field(256, ge=1, description="Channels inside the MLP of a layer.")
+    width: int = Field(128, ge=1, description="Channels per base.")
+    hidden: int = Field(256, ge=1, description="Hidden channels of a layer's MLP.")
     track_size: int = Field(
         16, ge=1, description="Channels of a track; track i is rotated by 2^(i-1)."
     )
     depth: int = Field(6, ge=1, description="Layers.")
     direction: Direction = Field(
         "alternating",
-        description="Rotate left and right in turn by layer, one way only as published, or half of"
-        " each track either way in every layer.",
+        description="Direction of rotation: alternating by layer, one way only as published, or"
+        " half of each track either way in every layer.",
     )
     stem: int = Field(
         0,
         ge=0,
-        description="Letters on either side that the embedding of a base reads too (a convolution"
-        " over letters); 0: each base by itself.",
+        description="Bases on either side that the embedding of a base also reads (a"
+        " convolution); 0: none.",
     )
     norm: Literal["layer", "none"] = Field(
-        "layer", description="Normalise the input of every MLP, or nothing as in the reference."
+        "layer", description="Normalise the input of every MLP, or not, as in the reference."
     )
-    summary_tokens: int = Field(10, ge=1, description="Learned rows appended to every sequence.")
+    summary_tokens: int = Field(
+        10, ge=1, description="Summary tokens: learned elements appended to every sequence."
+    )
     checkpointing: bool = Field(
         False, description="Recompute layers in the backward pass: less memory, a third more time."
     )

@@ -38,7 +38,7 @@ def compile_layers(model: Model, wanted: Compile, bases: int = 0) -> bool:
         first, *more = str(error).strip().splitlines() or [type(error).__name__]
         # Some versions of torch put the compiler in the first line and the problem in the next.
         reason = f"{first} {more[0]}" if first.endswith(":") and more else first
-        log.warning("torch.compile does not work here, going on without it: %s", reason)
+        log.warning("torch.compile does not work here, continuing without it: %s", reason)
         return False
     return True
 

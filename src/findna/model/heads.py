@@ -83,14 +83,14 @@ class Calibration(Settings):
     """
 
     scale: tuple[float, ...] = Field(description="Factor of each logit.")
-    shift: tuple[float, ...] = Field(description="What is added to each logit after that.")
+    shift: tuple[float, ...] = Field(description="Shift added to each logit after that.")
 
     @model_validator(mode="after")
     def _finite(self) -> Calibration:
         if not all(math.isfinite(s) and s > 0 for s in self.scale):
-            raise ValueError("factors of a calibration are positive and finite")
+            raise ValueError("factors of a calibration must be positive and finite")
         if not all(math.isfinite(s) for s in self.shift):
-            raise ValueError("shifts of a calibration are finite")
+            raise ValueError("shifts of a calibration must be finite")
         return self
 
 
@@ -105,29 +105,31 @@ class TaskConfig(Settings):
         ("mean", "max", "summary"), description="What is read of a sequence, concatenated."
     )
     bins: int = Field(
-        16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
+        16,
+        ge=1,
+        description="Number of equal parts of the sequence whose means pooling over bins reads.",
     )
     places: int = Field(
         0,
         ge=0,
-        description="Places from the start whose pairs of letters pooling placed-pairs reads.",
+        description="Positions from the start whose dinucleotides pooling placed-pairs reads.",
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the last layer.")
     strand: Strand = Field(
-        "both", description="Average the logits of both strands, or read the given strand only."
+        "both", description="Average the logits of both strands, or read only the given strand."
     )
     threshold: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Probability, as it is answered, from which a binary task says the second"
-        " class.",
+        description="Threshold of a binary task: from this probability upwards the second class"
+        " is predicted.",
     )
     prevalence: tuple[float, ...] = Field(
-        (), description="Share of each class that the probabilities take for granted."
+        (), description="Class frequencies that the probabilities assume."
     )
     calibration: Calibration | None = Field(
-        None, description="From logits to calibrated logits; none: as the network gives them."
+        None, description="From logits to calibrated logits; none: logits as they are."
     )
     target_mean: tuple[float, ...] = Field((), description="Mean of each regression target.")
     target_sd: tuple[float, ...] = Field((), description="Standard deviation of each target.")
@@ -143,20 +145,20 @@ class TaskConfig(Settings):
         if not self.pooling:
             raise ValueError(f"pooling names at least one of {', '.join(get_args(Pooling))}")
         if "placed-pairs" in self.pooling and not self.places:
-            raise ValueError("pooling placed-pairs needs a number of places")
+            raise ValueError("pooling placed-pairs needs a number of positions")
         return self
 
     @model_validator(mode="after")
     def _calibration_fits(self) -> TaskConfig:
         if self.prevalence and len(self.prevalence) != len(self.classes):
-            raise ValueError("prevalence has one share a class")
+            raise ValueError("prevalence needs one frequency per class")
         if not all(0 < share < 1 for share in self.prevalence):
-            raise ValueError("shares of classes lie between 0 and 1")
+            raise ValueError("class frequencies must lie between 0 and 1")
         if self.calibration is None:
             return self
         widths = {len(self.calibration.scale), len(self.calibration.shift)}
         if self.kind == "regression" or widths != {self.outputs}:
-            raise ValueError("a calibration has one factor and one shift a logit of a class")
+            raise ValueError("a calibration needs one factor and one shift per logit")
         return self
 
     @property

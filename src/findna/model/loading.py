@@ -34,7 +34,9 @@ def is_preset(name: object) -> bool:
 def say_shadowed(preset: str) -> None:
     """Warn if a folder has the name of the preset."""
     if Path(preset).is_dir():
-        log.warning("%s is the preset, with random weights; ./%s is the folder", preset, preset)
+        log.warning(
+            "%s is the preset, with random weights; for the folder write ./%s", preset, preset
+        )
 
 
 def model_or_preset(name: str | Path, seed: int) -> Model:
@@ -61,7 +63,7 @@ def pick_model(model: Model | str | Path | None) -> Model:
     if model is not None:
         return load_model(model)
     found = load_model(DEFAULT)
-    log.info("no model is named: using %s, trained on %s", DEFAULT, found.provenance["trained_on"])
+    log.info("no model given: using %s, trained on %s", DEFAULT, found.provenance["trained_on"])
     return found
 
 
@@ -81,7 +83,7 @@ def model_folder(path: str | Path) -> Path:
     if str(path) in PUBLISHED:
         if not path.exists():
             return PUBLISHED[str(path)].folder()
-        log.warning("%s is the folder that lies here, not the published model", path)
+        log.warning("%s is the local folder, not the published model", path)
     for folder in (path, path / "model"):
         if (folder / CONFIG).is_file():
             return folder
@@ -90,10 +92,10 @@ def model_folder(path: str | Path) -> Path:
         raise BadInput(
             "this run has written no model yet",
             file=path,
-            remedy="go on with the command in its command.txt and --resume",
+            remedy="continue with the command in its command.txt and --resume",
         )
     raise BadInput(
-        "this is no model folder: it has no config.json" if path.exists() else "no such model",
+        "this is not a model folder: it has no config.json" if path.exists() else "no such model",
         file=path,
         remedy="give a folder written by findna pretrain or finetune, or the name of a published"
         f" model: {', '.join(PUBLISHED)}",
@@ -110,7 +112,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     folder = model_folder(path)
     described = read_json(folder / CONFIG)
     if not isinstance(described, dict):
-        raise BadInput("holds no model", file=folder / CONFIG, remedy="copy the whole folder again")
+        raise BadInput("has no model", file=folder / CONFIG, remedy="copy the whole folder again")
     config = _read_config(described, folder / CONFIG)
     model = new_model(config, seed=0)
     _load_weights(model, folder / WEIGHTS)
@@ -140,15 +142,14 @@ def _read_config(described: Mapping[str, Any], file: Path) -> ModelConfig:
         )
     for key, told in (("model", described.get("model")), ("provenance", _past(described))):
         if not isinstance(told, dict):
-            raise BadInput(f"{key} is no table", file=file, remedy="copy the whole folder again")
+            raise BadInput(f"{key} is not a table", file=file, remedy="copy the whole folder again")
     config = ModelConfig.parse(described["model"], source=str(file))
     if described.get("offsets") != list(config.backbone.offsets):
         raise BadInput(
-            f"rotation offsets {described.get('offsets')} differ from those of the"
-            f" configured shape, {list(config.backbone.offsets)}",
+            f"rotation offsets {described.get('offsets')} differ from those of the configured"
+            f" shape, {list(config.backbone.offsets)}",
             file=file,
-            remedy="restore config.json: another shape would make other numbers of the same"
-            " weights",
+            remedy="restore config.json: with another shape the same weights give other numbers",
         )
     return config
 
@@ -186,7 +187,7 @@ def _load_weights(model: Model, file: Path) -> None:
         if found[name].shape != wanted[name].shape
     ]
     problems += [
-        f"tensor {name} holds values that are not finite"
+        f"tensor {name} has values that are not finite"
         for name in wanted.keys() & found.keys()
         if not torch.isfinite(found[name]).all()
     ]
@@ -194,6 +195,6 @@ def _load_weights(model: Model, file: Path) -> None:
         raise BadInput(
             "; ".join(sorted(problems)[:5]),
             file=file,
-            remedy="use the weights and config.json that were saved together",
+            remedy="use weights and config.json that were saved together",
         )
     model.load_state_dict(found)

@@ -239,11 +239,18 @@ class Model(nn.Module):
             else "no task (pretrained)"
         )
         return (
-            f"# findna model ({self.config.preset})\n\n"
-            f"{self.parameters_count:,} parameters, ChordMixer backbone, {answers}.\n\n"
-            f"## What it has seen\n\n{facts or '* nothing: random initialisation'}\n\n"
-            "## Limits\n\nResearch use: variant scores are no pathogenicity classifier. Sequences"
-            " outside the trained lengths are answered with a warning.\n"
+            f"# findna model ({self.config.preset})\n"
+            "\n"
+            f"{self.parameters_count:,} parameters, ChordMixer backbone, {answers}.\n"
+            "\n"
+            "## What it has seen\n"
+            "\n"
+            f"{facts or '* nothing: random initialisation'}\n"
+            "\n"
+            "## Limits\n"
+            "\n"
+            "Research use: variant scores are not a pathogenicity classifier. Sequences outside"
+            " the trained lengths are predicted with a warning.\n"
         )
 
 

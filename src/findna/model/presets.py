@@ -14,7 +14,7 @@ from findna.settings import Settings
 class ModelConfig(Settings):
     """Everything that fixes the names and shapes of a model's weights."""
 
-    preset: str = Field("custom", description="Name of the preset this shape comes from.")
+    preset: str = Field("custom", description="Name of the preset with this shape.")
     backbone: ChordMixerConfig = Field(ChordMixerConfig(), description="Shape of the backbone.")
     projection: ProjectionConfig = Field(ProjectionConfig(), description="Shape of the projection.")
     task: TaskConfig | None = Field(None, description="The task of a fine-tuned model.")

@@ -79,10 +79,10 @@ class PublishedModel:
         digest = file_digest(path) if path.is_file() else "no such file"
         if digest != expected:
             raise BadInput(
-                f"is not the file of {self.name} that was published: expected {expected}, found"
+                f"differs from the published file of {self.name}: expected {expected}, found"
                 f" {digest}",
                 file=path,
-                remedy=f"{self._remedy(path)}; a model of your own is used by its folder",
+                remedy=f"{self._remedy(path)}; to use a model of your own, give its folder",
             )
 
     def _remedy(self, path: Path) -> str:
@@ -90,7 +90,7 @@ class PublishedModel:
             return "install findna again"
         if path.is_relative_to(REPOSITORY):
             return "restore it from the repository (git checkout)"
-        return f"findna fetch model {self.name} --overwrite brings it again"
+        return f"findna fetch model {self.name} --overwrite downloads it again"
 
 
 def read_published(table: Path) -> dict[str, PublishedModel]:

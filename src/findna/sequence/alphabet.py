@@ -46,7 +46,7 @@ _MANY_AMBIGUOUS = 0.1
 def refuse_unknown_strand(strand: str | None, *, needed: bool = False) -> None:
     """`ValueError` for a name that is not a `Strand`; None is accepted unless one is `needed`."""
     if (needed or strand is not None) and strand not in get_args(Strand):
-        raise ValueError(f"no such strand: {strand!r}; choose of {', '.join(get_args(Strand))}")
+        raise ValueError(f"no such strand: {strand!r}; choose from {', '.join(get_args(Strand))}")
 
 
 def _reading_table() -> bytes:
@@ -188,7 +188,7 @@ def unknown_letter(
 ) -> BadInput:
     """The error for a character that is not DNA; `position` in the record, 1-based."""
     if letter in "-.":
-        remedy = "gaps of an alignment must be removed before"
+        remedy = "remove the gaps of the alignment first"
     elif letter.upper() == "X":
         remedy = "X means an unknown amino acid in protein; if it is an unknown base, write N"
     elif letter.upper() in _PROTEIN:
@@ -224,9 +224,7 @@ def reverse_complement(sequence: str | Codes) -> str | Codes:
         encode(sequence)
         rna = "U" in sequence.upper()
         if rna and "T" in sequence.upper():
-            raise BadInput(
-                "a sequence holds both T and U", remedy="write T throughout, or U throughout"
-            )
+            raise BadInput("a sequence holds both T and U", remedy="write either T or U throughout")
         return sequence.translate(_RNA_PAIRS if rna else _PAIRS)[::-1]
     if sequence.dtype != np.uint8:
         raise ValueError(f"codes must be uint8, not {sequence.dtype}")

@@ -57,7 +57,7 @@ def _record_lines(file: Path, path: str | Path, folder: Path) -> Iterator[str]:
         yield from islice(_lines_as_they_are(file, folder), told, None)
     except (OSError, ValueError, NotImplementedError) as error:
         raise BadInput(
-            f"the BCF is cut short or damaged ({error})",
+            f"the BCF is truncated or damaged ({error})",
             file=path,
             remedy="the download or copy is incomplete: fetch it again",
         ) from None
@@ -80,7 +80,7 @@ def vcf_to_bcf(text: Path, bcf: Path) -> None:
     htslib reports on standard error what it changes, except for a non-numeric value where the
     header declares a number: that silently becomes missing. Rows it cannot write raise `NoBcf`.
     """
-    log.info("BCF holds values as the header types them; .vcf.gz keeps every byte of the input")
+    log.info("a BCF holds values as the header types them; .vcf.gz keeps every byte of the input")
     # pysam's own writer adds an END that the header lacks to rows with symbolic alleles.
     try:
         pysam.bcftools.view("--no-version", "-Ob", "-o", str(bcf), str(text), catch_stdout=False)

@@ -62,9 +62,9 @@ def read_pieces(
     _refuse_empty(record, length, source, header_line)
     if not record:
         raise BadInput(
-            "holds no sequence: the file is empty",
+            "has no sequences: the file is empty",
             file=source,
-            remedy="the download or the command that made it may have failed: make it again",
+            remedy="the download, or the command that made it, may have failed: make it again",
         )
 
 
@@ -112,7 +112,7 @@ def _name(header: bytes, source: str | Path, line: int) -> str:
     words = header.split(None, 1)
     if not words:
         raise BadInput(
-            "a header without a name", file=source, line=line, remedy="write one behind the >"
+            "a header without a name", file=source, line=line, remedy="write one after the >"
         )
     try:
         return words[0].decode("utf-8")
@@ -128,7 +128,7 @@ def _name(header: bytes, source: str | Path, line: int) -> str:
 def _refuse_empty(record: str, length: int, source: str | Path, line: int) -> None:
     if record and not length:
         raise BadInput(
-            "a record without letters",
+            "a record without sequence",
             file=source,
             record=record,
             line=line,
@@ -146,7 +146,7 @@ def _not_fasta(raw: bytes, source: str | Path, line: int) -> BadInput:
     elif text.startswith((b"LOCUS", b"ID   ")):
         remedy = "this looks like GenBank or EMBL: ask the archive for FASTA"
     if len(shown.split("\t")) >= 3:
-        remedy = "this looks like a BED: where a genome is asked for, give its FASTA"
+        remedy = "this looks like a BED: where a genome is expected, give its FASTA"
     if not shown.replace("\t", " ").isprintable():
         shown = "binary data"
     return BadInput(

@@ -170,7 +170,7 @@ class Genome:
         where regions overlap, the first one is read. Raises `BadInput` for an unknown chromosome.
         """
         if end < start or strand not in ("+", "-", "."):
-            raise ValueError(f"not a place: {chrom}:{start}-{end} {strand}")
+            raise ValueError(f"not a region: {chrom}:{start}-{end} {strand}")
         stored = np.full(end - start, N, dtype=np.uint8)
         inside = np.zeros(end - start, dtype=np.bool_)
         for record in self.touched_by(chrom, start, end).tolist():
@@ -216,8 +216,8 @@ class Genome:
         found = {chrom: name for chrom in asked if (name := self._find(chrom)) is not None}
         if asked and not found:
             raise BadInput(
-                f"names no chromosome of {self.source}: {first_of(asked)} here, "
-                f"{first_of(self._records)} there",
+                f"has no chromosome of {self.source}: {first_of(asked)} here,"
+                f" {first_of(self._records)} there",
                 file=source,
                 remedy="both must come from the same genome build and naming",
             )
@@ -230,7 +230,7 @@ class Genome:
         if name is not None and not self._warned:
             self._warned = True
             log.warning(
-                "%s: chromosome names differ; %s is taken as %s, and others likewise",
+                "%s: chromosome names differ; %s is read as %s, and others likewise",
                 self.source,
                 chrom,
                 name,
@@ -247,11 +247,11 @@ def _placing(files: Sequence[str], regions: str | Path) -> RegionHeaders | Path:
         return "auto"
     if len(files) > 1:
         raise BadInput(
-            f"places the records of one of {len(files)} FASTA files",
+            f"gives coordinates for the records of one of {len(files)} FASTA files",
             file=tables[0],
             remedy="join the files, and their tables, into one",
         )
-    log.info("%s: places the records of %s", tables[0], files[0])
+    log.info("%s: gives the coordinates of the records of %s", tables[0], files[0])
     return tables[0]
 
 

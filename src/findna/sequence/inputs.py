@@ -64,10 +64,12 @@ def region_record(text: str, genome: Genome | None) -> Record:
         raise BadInput(
             f"the region {text} lies {where} {chrom}, which ends at {last:,}",
             file=genome.source,
-            remedy="regions are counted from 1, both ends included",
+            remedy="regions are 1-based, both ends included",
         )
     if not inside.all():
-        log.warning("%s lies partly outside the regions of %s; N stands there", text, genome.source)
+        log.warning(
+            "%s lies partly outside the regions of %s, where N is read", text, genome.source
+        )
     return Record(text, codes, chrom, region.start, region.end, "+")
 
 
@@ -112,7 +114,7 @@ def _record(name: str, letters: object) -> tuple[Record, LetterCounts]:
     """The record of one cell, as a table file would give it."""
     bare = letters.strip() if isinstance(letters, str) else None
     if bare is None or bare in MISSING:
-        problem = f"{letters!r} is no sequence" if bare is None else "the sequence is empty"
+        problem = f"{letters!r} is not a sequence" if bare is None else "the sequence is empty"
         raise BadInput(problem, record=name, remedy="leave it out")
     codes, counts = encode_counted(bare, record=name)
     return Record(name, codes), counts

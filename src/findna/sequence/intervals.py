@@ -22,7 +22,7 @@ from findna.sequence.regions import Integers, parse_region, refuse_far
 
 # Column of a BED data frame with the line number of each row, for later error messages.
 LINE = "line number"
-_COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, counted from 0, end not included"
+_COLUMNS_SAID = "a BED has chrom, start, end in columns 1 to 3, 0-based, end not included"
 GFF_TO_BED = (
     "awk -F'\\t' -v OFS='\\t' 'NF==9 && !/^#/ {print $1,$4-1,$5,$3,\".\",$7==\"?\"?\".\":$7}'"
     " OLD.gff > NEW.bed"
@@ -117,7 +117,7 @@ def bed_from(stream: io.BufferedIOBase, source: str | Path) -> pd.DataFrame:
             blocks.append(_bed_frame(rows, lines, names, source))
             rows, lines = [], []
     if not lines and not blocks:
-        log.warning("%s: holds no interval", printable(source))
+        log.warning("%s: has no intervals", printable(source))
     blocks.append(_bed_frame(rows, lines, names or _usual_names(3), source))
     return pd.concat(blocks, ignore_index=True)
 
@@ -176,7 +176,7 @@ def _bed_frame(
     _refuse_rows(frame, start < 0, "start is below 0", source, _COLUMNS_SAID)
     _refuse_rows(frame, end < start, "end is before start", source, _COLUMNS_SAID)
     wrong_strand = ~frame["strand"].isin(["+", "-", "."]).to_numpy()
-    no_strand, remedy = "column 6 (strand) is none of +, -, .", "write . where it is not known"
+    no_strand, remedy = "column 6 (strand) is not one of +, -, .", "write . if it is unknown"
     _refuse_rows(frame, wrong_strand, no_strand, source, remedy)
     return frame
 
@@ -225,10 +225,10 @@ def refuse_off_the_end(
     limit = bed["chrom"].map(ends).fillna(np.iinfo(np.int64).max).to_numpy()
     wrong = bed["end"].to_numpy() > limit + (BEYOND_REGIONS if genome.mapped else 0)
     end = ends[bed["chrom"].iloc[int(wrong.argmax())]] if wrong.any() else 0
-    problem = f"lies beyond the chromosome, which has {end:,} bases in {genome.source}"
+    problem = f"extends beyond the chromosome, which has {end:,} bases in {genome.source}"
     if genome.mapped:
         problem = f"lies far beyond the last region of {genome.source} there, which ends at {end:,}"
-    remedy = "the intervals may belong to another build of this genome"
+    remedy = "the intervals may refer to another build of this genome"
     _refuse_rows(bed, wrong, problem, source, remedy)
 
 

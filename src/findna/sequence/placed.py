@@ -60,13 +60,13 @@ def bed_of_places(
     """
     named = place_columns(columns)
     if named is None:
-        raise ValueError("no columns of places")
+        raise ValueError("no coordinate columns")
     chrom, start, end = (_words(columns, cells, column) for column in named)
     for at, (name, first, last) in enumerate(zip(chrom, start, end, strict=True)):
         where: Any = {"file": source, "record": ids[at], "line": lines[at]}
         if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
             raise BadInput(
-                f"{name}:{first}-{last} is no place",
+                f"{name}:{first}-{last} is not an interval",
                 remedy="give a start and an end, 0-based half-open, in every row",
                 **where,
             )

@@ -112,7 +112,7 @@ def _with_columns(kind: str, path: str | Path) -> Literal["table"]:
     raise BadInput(
         f"is {kind.upper()}, which has no columns",
         file=path,
-        remedy="leave --sequence-column and --id-column away",
+        remedy="leave out --sequence-column and --id-column",
     )
 
 
@@ -244,11 +244,11 @@ def _fastq_records(stream: io.BufferedReader, source: str | Path) -> Iterator[Re
             name = words[0].decode("utf-8", "replace") if words else str(line)
             if header[:1] != b"@" or plus[:1] != b"+" or len(letters) != len(quality):
                 raise BadInput(
-                    "is not a whole FASTQ record (@name, letters, +, as many qualities)",
+                    "is not a complete FASTQ record (@name, bases, +, as many qualities)",
                     file=source,
                     record=name,
                     line=line,
-                    remedy="the file may be cut short, or hold sequences over several lines",
+                    remedy="the file may be truncated, or have sequences over several lines",
                 )
             yield Record(name, reader.encode(letters, name, line + 1))
             line += 3
@@ -329,5 +329,5 @@ def bed_records(bed: pd.DataFrame, genome: Genome, source: str | Path) -> Iterat
         called = name if name not in ("", ".") else f"{chrom}:{start}-{end}"
         yield Record(called, codes, chrom, start, end, strand)
     if partly:
-        log.warning("%s: %d of %d intervals lie partly outside the regions of %s; N stands there",
+        log.warning("%s: %d of %d intervals lie partly outside the regions of %s, where N is read",
                     source, partly, len(bed), genome.source)  # fmt: skip

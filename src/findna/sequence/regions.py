@@ -57,7 +57,7 @@ class Places:
 def parse_region(text: str) -> Region:
     """`chr7:1,001-2,000`, 1-based closed as samtools writes it, as a `Region`."""
     match = _REGION.fullmatch(text.strip())
-    remedy = "a region is written chr7:1,001-2,000, counted from 1, both ends included"
+    remedy = "write a region as chr7:1,001-2,000, 1-based, both ends included"
     if match is None:
         raise BadInput(f"{text!r} is not a region", remedy=remedy)
     region = _as_region(match)
@@ -74,11 +74,11 @@ def refuse_far(
     """`BadInput` if an interval ends where no chromosome can."""
     if end > _FARTHEST:
         raise BadInput(
-            f"no chromosome reaches as far as {end:,}",
+            f"no chromosome is as long as {end:,}",
             file=file,
             record=record,
             line=line,
-            remedy="check the number; places are counted in bases",
+            remedy="check the number; positions are in bases",
         )
 
 
@@ -156,7 +156,8 @@ def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
         if all(_fits(*pair, base) for pair in zip(headers, lengths.tolist(), strict=True)):
             how = "1-based closed" if base else "0-based half-open"
             log.info(
-                "%s: the %d records are regions, named %s; places are those of the source genome",
+                "%s: the %d records are regions, named %s; coordinates are those of the source"
+                " genome",
                 source,
                 len(names),
                 how,
@@ -165,14 +166,16 @@ def _guess(names: Sequence[str], lengths: Integers, source: str) -> Places:
     turned = sum(map(bool, map(_TURNED.fullmatch, names)))
     if turned:
         log.warning(
-            "%s: %d of %d records are of the minus strand and so no pieces of a genome; each record"
-            " is taken as a chromosome of its own (bedtools getfasta without -s would place them)",
+            "%s: %d of %d records are on the minus strand and so not pieces of a genome; each"
+            " record is read as a chromosome of its own (bedtools getfasta without -s would give"
+            " them coordinates)",
             source, turned, len(names),
         )  # fmt: skip
     elif all(_LIKE_REGION.search(name) for name in names):
         log.warning(
-            "%s: the names look like regions, but end − start does not fit the lengths one way; "
-            "each record is taken as a chromosome of its own (a table of regions would place them)",
+            "%s: the names look like regions, but no convention makes end − start fit the"
+            " lengths; each record is read as a chromosome of its own (a table of regions would"
+            " give them coordinates)",
             source,
         )
     return _plain(names)
@@ -205,7 +208,7 @@ def _from_table(path: Path, names: Sequence[str], lengths: Integers) -> Places:
         raise BadInput(
             f"has {len(rows):,} rows for {len(names):,} records",
             file=path,
-            remedy="add a column name, or one row a record, in the order of the FASTA",
+            remedy="add a column name, or give one row per record, in the order of the FASTA",
         )
     for (line, _, region), name, length in zip(rows, names, lengths.tolist(), strict=True):
         if region.end - region.start != length:
@@ -235,7 +238,7 @@ def _in_order(rows: list[_Row], names: Sequence[str], path: Path) -> list[_Row]:
     if missing:
         raise BadInput(f"has no row for record {missing[0]}", file=path)
     if len(rows) > len(names):
-        log.info("%s: %d rows belong to no record", path, len(rows) - len(names))
+        log.info("%s: %d rows match no record", path, len(rows) - len(names))
     return [by_name[name] for name in names]
 
 
@@ -254,7 +257,7 @@ def _region(cells: Sequence[str], at: Sequence[int], line: int, path: Path) -> R
     chrom, start, end = (cells[column].strip() for column in at)
     if not (start.isdecimal() and end.isdecimal()):
         raise BadInput(
-            f"start and end must be whole numbers from 0, not {start!r} and {end!r}",
+            f"start and end must be whole numbers from 0 upwards, not {start!r} and {end!r}",
             file=path,
             record=chrom,
             line=line,
@@ -270,7 +273,7 @@ def _refuse_twins(places: Places, names: Sequence[str], lengths: Integers, sourc
         other = seen.setdefault((chrom, start, start + length), name)
         if other is not name:
             raise BadInput(
-                f"two records, {other} and {name}, are the same place",
+                f"two records, {other} and {name}, have the same coordinates",
                 file=source,
                 record=name,
                 remedy="remove one of them",

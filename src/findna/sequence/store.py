@@ -127,7 +127,7 @@ def _index_files(paths: Sequence[str], stores: Path, chunk_size: int) -> Path:
                 with atomic_folder(folder) as building:
                     _build(paths, building, chunk_size)
                     if [_fingerprint(path) for path in paths] != before:
-                        raise BadInput("changed while it was read", file=", ".join(paths))
+                        raise BadInput("changed while it was being read", file=", ".join(paths))
         for old in stores.glob(f"{place}-*"):
             if old != folder:
                 shutil.rmtree(old, ignore_errors=True)
@@ -157,7 +157,7 @@ def _make_folder(stores: Path) -> None:
         stores.mkdir(parents=True, exist_ok=True)
     if not os.access(stores, os.W_OK):
         raise FindnaError(
-            f"{stores}: the cache cannot be written\n  FINDNA_CACHE may name another folder"
+            f"{stores}: the cache cannot be written\n  set FINDNA_CACHE to another folder"
         )
 
 
@@ -242,7 +242,7 @@ class _Builder:
         if piece.record in self.seen:
             file, line = self.seen[piece.record]
             raise BadInput(
-                f"the name stands twice; first in {file}, line {line}",
+                f"the name occurs twice; first in {file}, line {line}",
                 file=source,
                 record=piece.record,
                 line=piece.line,
@@ -291,7 +291,7 @@ def _composition(codes: Codes, n: int) -> Integers:
 
 def _build(paths: Sequence[str], folder: Path, chunk_size: int) -> None:
     """Index the files into `folder`, one chunk in memory at a time."""
-    log.info("indexing %s (once)", ", ".join(paths))
+    log.info("indexing %s (only once)", ", ".join(paths))
     with (
         open(folder / "bases.u8", "wb") as bases,
         open(folder / "n_runs.i64", "wb") as n_runs,

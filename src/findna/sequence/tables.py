@@ -115,7 +115,7 @@ def _refuse_header(columns: Sequence[str], source: str | Path, line: int) -> Non
             "the first line already holds a sequence: there is no header",
             file=source,
             line=line,
-            remedy="put a line with the column names first, such as sequence,label",
+            remedy="insert a line of column names first, such as sequence,label",
         )
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
@@ -141,14 +141,14 @@ def _separated_rows(
                     f"has {len(cells)} cells where the header has {width}",
                     file=source,
                     line=line,
-                    remedy="a cell that holds the separator stands in double quotes",
+                    remedy="put a cell that contains the separator in double quotes",
                 )
     except csv.Error as error:
         raise BadInput(
             str(error),
             file=source,
             line=reader.line_num + before,
-            remedy="look for a double quote that is never closed",
+            remedy="look for a double quote that is not closed",
         ) from None
 
 
@@ -164,7 +164,7 @@ def _parquet(stream: io.BufferedReader, source: str | Path) -> Table:
 
 def _broken_parquet(error: Exception, source: str | Path) -> BadInput:
     return BadInput(
-        f"is not a whole parquet file: {error}", file=source, remedy="write or copy it again"
+        f"is not a complete parquet file: {error}", file=source, remedy="write or copy it again"
     )
 
 
@@ -217,7 +217,8 @@ def find_sequence_column(columns: Sequence[str], wanted: str | None, source: str
         raise BadInput(
             f"which column holds the sequences? There are {', '.join(columns)}",
             file=source,
-            remedy="name it with --sequence-column; places need the FASTA of their genome (-g)",
+            remedy="name it with --sequence-column; coordinates need the FASTA of their genome"
+            " (-g)",
         )
     log.info("%s: sequences are read from column %s", source, columns[index])
     return index

@@ -58,7 +58,7 @@ def track_format(path: str | Path) -> TrackFormat:
         if name.endswith(ending):
             return kind
     raise BadInput(
-        "the name does not say which format of track to write",
+        "the file name does not say which track format to write",
         file=path,
         remedy=f"end it in {', '.join(_ENDINGS)}",
     )
@@ -144,7 +144,7 @@ class _Order:
             return TrackPiece(chrom, starts, ends, values)
         here = (self._rank(chrom), int(starts[0]))
         if here < self.at:
-            raise ValueError(f"{chrom}:{starts[0]} comes after what was written already")
+            raise ValueError(f"{chrom}:{starts[0]} comes after what was already written")
         if starts[0] < 0 or (ends <= starts).any() or (starts[1:] < ends[:-1]).any():
             raise ValueError(f"{chrom}: intervals overlap, are unsorted, or end before they start")
         if ends[-1] > self.sizes[chrom]:

@@ -48,7 +48,7 @@ def variant_format(output: str | Path) -> VariantFormat:
         if Path(output).name.lower().endswith(f".{ending}"):
             return ending
     raise BadInput(
-        "the name does not say which format to write",
+        "the file name does not say which format to write",
         file=output,
         remedy=f"end it in .{', .'.join(_ENDINGS)}",
     )
@@ -230,10 +230,10 @@ def within_format(rows: Iterable[Row], source: str, output: str | Path | None) -
     for row in rows:
         if bcf and row.pos > _LAST_OF_BCF:
             raise BadInput(
-                f"POS is {row.pos:,}, and BCF ends at {_LAST_OF_BCF:,}",
+                f"POS is {row.pos:,}, but BCF ends at {_LAST_OF_BCF:,}",
                 file=source,
                 line=row.line,
-                remedy="write .vcf.gz, which holds any, or remove the row",
+                remedy="write .vcf.gz, which has no limit, or remove the row",
             )
         yield row
 

@@ -60,7 +60,7 @@ def write_index(made: Path, output: Path, order: Order) -> None:
     if not order.sorted:
         remove_indexes(output)
         log.warning(
-            "%s: the rows are not sorted: no index is written (bcftools sort makes them so)", output
+            "%s: the rows are not sorted: no index is written (sort with bcftools sort)", output
         )
         return
     csi = output.name.lower().endswith(".bcf") or order.longest > TBI_LIMIT
@@ -76,7 +76,8 @@ def write_index(made: Path, output: Path, order: Order) -> None:
             return
     remove_indexes(output)
     log.warning(
-        "%s: no index is written: a row reaches beyond its chromosome as the header has it", output
+        "%s: no index is written: a row extends beyond its chromosome as given in the header",
+        output,
     )
 
 

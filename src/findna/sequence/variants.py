@@ -22,15 +22,15 @@ _ALLELE = re.compile("[ACGT]+")
 # Why an allele has no score: the words in output files, and what they mean.
 REASONS = {
     "contig_missing": "the genome has no such chromosome",
-    "position_0": "POS is 0: the place before the first base",
-    "off_the_end": "REF reaches past the end of the chromosome",
+    "position_0": "POS is 0: before the first base",
+    "off_the_end": "REF extends past the end of the chromosome",
     "outside_regions": "REF lies outside the regions that the genome consists of",
-    "ref_not_acgt": "REF, or the genome at its place, is not all A, C, G, T",
-    "ref_mismatch": "REF is not what the genome has there",
+    "ref_not_acgt": "REF, or the genome there, is not all A, C, G, T",
+    "ref_mismatch": "REF differs from the genome",
     "no_alt": "there is no alternative allele",
-    "star": "the allele * stands for a deletion written elsewhere",
+    "star": "the allele * stands for a deletion in another row",
     "symbolic": "an allele in angle brackets has no sequence",
-    "breakend": "a breakend joins two places",
+    "breakend": "a breakend joins two positions",
     "alt_not_acgt": "ALT is not all A, C, G, T",
     "same_as_ref": "ALT is REF",
 }
@@ -167,9 +167,7 @@ class Tally:
         """`BadInput` if the rows are of another build."""
         if self.wrong_build:
             share = f"{self.mismatched:,} of {self.checked:,} REF alleles compared"
-            raise BadInput(
-                f"{share} are not what the genome has there", file=source, remedy=WRONG_BUILD
-            )
+            raise BadInput(f"{share} differ from the genome", file=source, remedy=WRONG_BUILD)
 
     @property
     def all_missing(self) -> bool:

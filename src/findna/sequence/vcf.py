@@ -167,7 +167,7 @@ def _column_line(row: str) -> str:
 def _complete(header: list[str], source: str) -> list[str]:
     if header[0].startswith(_FORMAT):
         return header
-    log.warning("%s: has no VCF header; a minimal one is made", source)
+    log.warning("%s: has no VCF header; a minimal one is written", source)
     return [f"{_FORMAT}VCFv4.2", *(line for line in header if not line.startswith(_FORMAT))]
 
 
