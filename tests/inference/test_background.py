@@ -255,9 +255,9 @@ def test_a_foreign_background_is_refused(scorer, key):
     file.write_text(json.dumps(described))
     with pytest.raises(BadInput, match="another model, genome or setting") as error:
         Background.of(scorer).percentiles([snv()], scores)
-    assert str(file) in str(error.value) and "remove it" in str(error.value)
+    assert str(file) in str(error.value) and "delete it" in str(error.value)
     file.write_text("{")
-    with pytest.raises(BadInput, match=r"is not JSON: (?s:.*)remove it: it is made anew"):
+    with pytest.raises(BadInput, match=r"is not JSON: (?s:.*)delete it: it will be made again"):
         Background.of(scorer).percentiles([snv()], scores)
 
 

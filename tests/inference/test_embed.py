@@ -278,7 +278,7 @@ def test_sequences_as_text_and_twins(model, caplog):
     twins = [Record("a", dna(9)), Record("a", dna(9)), Record("b", dna(8)), Record("a", dna(7))]
     with caplog.at_level(logging.WARNING, logger="findna"):
         assert embed(twins, model, device="cpu").table["id"].tolist() == ["a", "a", "b", "a"]
-    assert caplog.text.count("the id a comes more than once") == 1
+    assert caplog.text.count("the id a occurs more than once") == 1
 
 
 def test_lengths_outside_training_are_said_but_long_ones_are_cut(model, caplog):
@@ -295,7 +295,7 @@ def test_lengths_outside_training_are_said_but_long_ones_are_cut(model, caplog):
 def test_the_model_that_comes_along_is_said(caplog):
     with caplog.at_level(logging.INFO, logger="findna"):
         found = embed(["ACGTACGTAC" * 8], device="cpu")
-    assert "no model is named: using findna-human-tiny" in caplog.text
+    assert "no model given: using findna-human-tiny" in caplog.text
     assert found.facts["model"] == "findna-human-tiny" and found.facts["window"] == 512
     assert found.vectors.shape == (1, load_model("findna-human-tiny").config.backbone.width)
 
@@ -308,7 +308,7 @@ def test_refusals(model, tmp_path):
     with pytest.raises(BadInput, match="which format"):
         embed(["ACGT"], model, tmp_path / "a.xlsx", device="cpu")
     for output in (tmp_path / "a.h5ad", tmp_path / "a.tsv.gz", "-"):
-        with pytest.raises(BadInput, match="not one a base"):
+        with pytest.raises(BadInput, match="not one per base"):
             embed(["ACGT"], model, output, pooling="base", device="cpu")
     with pytest.raises(ValueError, match="no such pooling"):
         embed(["ACGT"], model, pooling="cls", device="cpu")
@@ -343,7 +343,7 @@ def test_parquet_is_read_back_as_an_array_by_everyone(model, placed, tmp_path):
     done = embed(bed, model, tmp_path / "a.parquet", genome=genome, device="cpu", batch_bases=1)
     assert done.rows == 3 and done.output == tmp_path / "a.parquet"
     for held in ("table", "vectors"):
-        with pytest.raises(ValueError, match="the embeddings went to the output that was named"):
+        with pytest.raises(ValueError, match="the embeddings went to the given output"):
             getattr(done, held)
     table = pq.read_table(tmp_path / "a.parquet")
     places = ["id", "chrom", "start", "end", "strand", "length", "frac_n"]

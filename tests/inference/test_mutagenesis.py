@@ -487,9 +487,9 @@ def test_a_failure_leaves_nothing(genome, tmp_path, monkeypatch):
 def test_what_does_not_fit_is_refused(genome, tmp_path):
     other = task_model(TaskConfig(kind="binary", classes=("a", "b")))
     record = [Record("r", codes(10))]
-    with pytest.raises(BadInput, match="different questions"):
+    with pytest.raises(BadInput, match="not models of the same task"):
         mutagenesis(record, [task_model(), other], device="cpu")
-    with pytest.raises(BadInput, match="different questions"):
+    with pytest.raises(BadInput, match="not models of the same task"):
         mutagenesis(record, [task_model(), pretrained()], device="cpu")
     species = []
     for seed, digest in enumerate(("sha256:a", "sha256:b")):
@@ -497,12 +497,12 @@ def test_what_does_not_fit_is_refused(genome, tmp_path):
         species[-1].provenance = {"genome_digest": digest}
     with pytest.raises(BadInput, match="were pretrained on different genomes"):
         mutagenesis(record, species, device="cpu")
-    with pytest.raises(BadInput, match="given and given are the same weights") as twice:
+    with pytest.raises(BadInput, match="given and given have the same weights") as twice:
         mutagenesis(record, [task_model(), task_model(seed=5), task_model()], device="cpu")
     assert "--train full" in str(twice.value.remedy)
-    with pytest.raises(BadInput, match="of pretrained models"):
+    with pytest.raises(BadInput, match="for pretrained models"):
         mutagenesis(record, task_model(), sets=8, device="cpu")
-    with pytest.raises(BadInput, match="of fine-tuned models"):
+    with pytest.raises(BadInput, match="needs a fine-tuned model"):
         mutagenesis(record, pretrained(), target="yes", device="cpu")
     with pytest.raises(BadInput, match="needs a genome"):
         mutagenesis("chr1:1-20", task_model(), device="cpu")

@@ -67,7 +67,7 @@ def test_whole_numbers_may_be_those_of_numpy(model, genome, tmp_path: Path) -> N
 def test_a_batch_is_read_from_anything_that_holds_sequences() -> None:
     codes, lengths = findna.encode_batch(row for row in ROWS)
     assert torch.equal(codes, findna.encode_batch(ROWS)[0]) and lengths.tolist() == [60, 70]
-    with pytest.raises(TypeError, match="one sequence is no batch"):
+    with pytest.raises(TypeError, match="a single sequence is not a batch"):
         findna.encode_batch("ACGT")
     for gap in (None, float("nan"), pd.NA, "", " "):
         with pytest.raises(BadInput, match="record 2: "):
@@ -77,7 +77,7 @@ def test_a_batch_is_read_from_anything_that_holds_sequences() -> None:
 @pytest.mark.parametrize("dtype", ["str", "object", "string", "category"])
 def test_a_missing_sequence_is_told_by_its_row(model, dtype: str) -> None:
     frame = pd.DataFrame({"sequence": pd.Series([ROWS[0], None], dtype=dtype)})
-    with pytest.raises(BadInput, match=r"record 2: .* is no sequence"):
+    with pytest.raises(BadInput, match=r"record 2: .* is not a sequence"):
         findna.embed(frame, model)
 
 
@@ -181,7 +181,7 @@ def test_a_chromosome_is_a_number_in_a_column_with_a_gap(model, tmp_path: Path) 
     rows = {"chrom": [1.0, None], "pos": [101.0, 101.0], "ref": ["A", "A"], "alt": ["C", "C"]}
     table = findna.score_variants(pd.DataFrame(rows), tmp_path / "g.fa", model).table
     assert table["chrom"].tolist() == ["1", "."] and table["pos"].tolist() == [101, 101]
-    with pytest.raises(BadInput, match=r"record 1: holds \['C', 'G'\] in one cell"):
+    with pytest.raises(BadInput, match=r"record 1: has \['C', 'G'\] in one cell"):
         findna.score_variants(
             pd.DataFrame({"chrom": ["1"], "pos": [101], "ref": ["A"], "alt": [["C", "G"]]}),
             tmp_path / "g.fa",

@@ -59,10 +59,10 @@ def test_text_and_data_frames_are_answered_as_records_are(caplog):
     said = predict(letters, model, device="cpu").table
     assert said["id"].tolist() == ["1", "2", "3", "4", "5"]
     assert said.drop(columns="id").equals(wanted.drop(columns="id"))
-    assert "an answer is yes from p = 0.6 on" in caplog.text
+    assert "yes is predicted from p = 0.6" in caplog.text
     for nothing in (None, float("nan"), ""):
         frame.loc[2, "seq"] = nothing
-        with pytest.raises(BadInput, match=r"record r2: (the|\S+ is no) sequence"):
+        with pytest.raises(BadInput, match=r"record r2: (the|\S+ is not a) sequence"):
             predict(frame, model, device="cpu")
     with pytest.raises(BadInput, match="which column holds the sequences"):
         predict(frame.rename(columns={"seq": "x"}), model, device="cpu")
@@ -73,8 +73,8 @@ def test_regions_and_bare_sequences_have_no_table_in_common(tmp_path):
     fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")
     genome, model = Genome.open(fasta), task_model()
     for mixed, words in (
-        (["chr1:1-20", "ACGT"], "record 2: has no place"),
-        (["ACGT", "chr1:1-20"], "record chr1:1-20: has a place"),
+        (["chr1:1-20", "ACGT"], "record 2: has no position"),
+        (["ACGT", "chr1:1-20"], "record chr1:1-20: has a position"),
     ):
         with pytest.raises(BadInput, match=words):
             predict(mixed, model, genome=genome, device="cpu")
@@ -105,7 +105,7 @@ def test_a_place_that_is_taken_is_told_before_a_genome_is_indexed(tmp_path, monk
 def test_a_fasta_beside_its_genome_is_not_cut(tmp_path):
     fasta = tmp_path / "g.fa"
     fasta.write_text(">chr1\n" + "ACGT" * 50 + "\n")
-    with pytest.raises(BadInput, match="have no place in another"):
+    with pytest.raises(BadInput, match="have no position in another"):
         predict(fasta, task_model(), genome=fasta, tile=50, device="cpu")
 
 
@@ -193,7 +193,7 @@ def test_formats_hold_the_same_numbers(tmp_path, name):
     table = predict(everyone, model, device="cpu").table
     done = predict(everyone, model, tmp_path / name, device="cpu", batch_bases=40)
     assert done.rows == 30
-    with pytest.raises(ValueError, match="the answers went to the output that was named"):
+    with pytest.raises(ValueError, match="the answers went to the given output"):
         _ = done.table
     if name.endswith("parquet"):
         read = pd.read_parquet(tmp_path / name)
@@ -327,11 +327,11 @@ def test_an_empty_bed_has_the_columns_of_places(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("task", "prevalence", "words"),
     [
-        (BINARY, 0.1, "does not know how common"),
-        (KNOWN, 1.0, "leaves nothing to ask"),
+        (BINARY, 0.1, "does not record how frequent"),
+        (KNOWN, 1.0, "leaves nothing to predict"),
         (KNOWN, {"maybe": 0.1}, "names the class 'maybe'"),
         (KNOWN, {"no": 0.5, "yes": 0.6}, "add up to 1.1"),
-        (MANY, 0.1, "one prevalence does not do for the 3"),
+        (MANY, 0.1, "one prevalence is not enough for the 3"),
         (MANY, {"a": 0.1}, "add up to"),
         (TaskConfig(kind="regression", classes=("y",)), 0.1, "no prevalence"),
     ],
@@ -357,7 +357,7 @@ def test_refusals(tmp_path):
     assert (tmp_path / "b.tsv").read_text().startswith("id\t")
     with pytest.raises(BadInput, match="no device 'tpu'"):
         pick_device("tpu")
-    with pytest.raises(BadInput, match="'cpu:x' is no device"):
+    with pytest.raises(BadInput, match="'cpu:x' is not a device"):
         pick_device("cpu:x")
     broken = tmp_path / "bad.fa"
     broken.write_text(">a\nACGT\n>b\nMKLV\n")

@@ -309,10 +309,10 @@ def test_regions_of_a_genome_keep_their_places_and_overlaps_are_answered_once(
     genome = Genome.open(path)
     assert genome.mapped
     result = quick(genome, output=tmp_path / "out", format="bedgraph")
-    with pytest.raises(ValueError, match="the tracks went to the output that was named"):
+    with pytest.raises(ValueError, match="the tracks went to the given output"):
         _ = result.values
     assert (tmp_path / "out/genome.chrom.sizes").read_text() == "chr2\t300\nchr1\t600\n"
-    assert "where the last region" in (tmp_path / "out/README.txt").read_text()
+    assert "the end of the last region" in (tmp_path / "out/README.txt").read_text()
     for track in ("surprise", "pc1"):
         found = read_track(tmp_path / f"out/{track}.bedgraph.gz", "chr2", 0, 300)
         assert np.isnan(found[:120]).all() and not np.isnan(found[120:]).any()
@@ -524,7 +524,7 @@ def test_nothing_asked_is_an_empty_valid_folder(
     bed.write_text("")
     result = quick(genome, regions=bed, output=tmp_path / "out", embeddings=True)
     assert result.table["windows"].tolist() == [0] * 4
-    assert "nothing is asked" in caplog.text
+    assert "no regions are given" in caplog.text
     assert pq.read_table(tmp_path / "out/embeddings.parquet").num_rows == 0
     here = quick(genome, regions=bed, embeddings=True)
     assert here.vectors.shape == (0, 16) and here.values == {k: {} for k in here.table["track"]}
@@ -573,17 +573,17 @@ def test_a_hub_names_an_assembly_or_brings_its_own(tmp_path: Path) -> None:
     ("wrong", "words"),
     [
         ({"tracks": ["colour"]}, "no track 'colour'"),
-        ({"tracks": []}, "no track is asked"),
+        ({"tracks": []}, "no track is requested"),
         ({"tracks": ["classes"]}, "has no classes"),
         ({"step": 65}, "does not fit a window"),
-        ({"step": 31}, "cannot stand in the middle"),
+        ({"step": 31}, "cannot be centred"),
         ({"step": 0}, "does not fit a window"),
         ({"window": 0, "step": None}, "does not fit a window of 0"),
         ({"bin": -1}, "at least 1"),
         ({"bin": 0}, "at least 1"),
-        ({"regions": ["chr9:1-5"]}, "names no chromosome"),
-        ({"regions": ["long:5-2,000"]}, "^the regions: long:5-2,000: lies beyond"),
-        ({"regions": [__file__, "long:1-9"]}, "a BED stands alone"),
+        ({"regions": ["chr9:1-5"]}, "has no chromosome"),
+        ({"regions": ["long:5-2,000"]}, "^the regions: long:5-2,000: extends beyond"),
+        ({"regions": [__file__, "long:1-9"]}, "a BED must be given alone"),
         ({"regions": ["long:x"]}, "is not a region"),
     ],
 )

@@ -147,7 +147,7 @@ def test_every_row_comes_out_with_a_score_or_a_reason(
     file = vcf(tmp_path / "x.vcf", KINDS, "##reference=mine", "##contig=<ID=chr1>")
     found = score_variants(file, genome, model, tmp_path / "y.vcf")
     assert (found.rows, found.scored, found.output) == (len(KINDS), 3, tmp_path / "y.vcf")
-    with pytest.raises(ValueError, match="the scores went to the output that was named"):
+    with pytest.raises(ValueError, match="the scores went to the given output"):
         _ = found.table
     before, after = file.read_text().splitlines(), (tmp_path / "y.vcf").read_text().splitlines()
     kept = [line for line in after if line in before]
@@ -186,7 +186,7 @@ def test_the_header_says_what_made_the_scores(genome: Genome, model: Model, tmp_
     assert said["findna_version"] == findna.__version__
     assert said["findna_model"].startswith("in-memory sha256:")
     assert said["findna_reference"] == f"{genome.source} {genome.digest}"
-    assert "singly on the reference" in said["findna_scoring"]
+    assert "on its own against the reference" in said["findna_scoring"]
     assert said["findna_use"] == "research use, not a pathogenicity classifier"
     assert (
         '##INFO=<ID=FINDNA_LLR,Number=A,Type=Float,Description="ln P(ALT) - ln P(REF)">' in header
@@ -319,7 +319,7 @@ def test_lengths_in_the_header_are_compared(
     (tmp_path / "regions.fa").write_text(f">chr1:0-20000\n{LETTERS[:20_000]}\n")
     regions = Genome.open(tmp_path / "regions.fa")
     table = score_variants(vcf(tmp_path / "z.vcf", snvs(4), right), regions, model).table
-    assert "the genome has regions only" in caplog.text
+    assert "the genome has only regions" in caplog.text
     assert table["FINDNA_REASON"].fillna(".").tolist() == [".", ".", *["outside_regions"] * 2]
 
 
@@ -360,9 +360,9 @@ def test_no_common_chromosome_stops_and_shows_both(
 ) -> None:
     rows = [row.replace("chr1", "NC_1") for row in snvs(1500)]
     file = vcf(tmp_path / "x.vcf", rows[:30])
-    refused("names no chromosome of .*NC_1 here, chr1, chr2 there", file, genome, model)
+    refused("has no chromosome of .*NC_1 here, chr1, chr2 there", file, genome, model)
     file = vcf(tmp_path / "x.vcf", rows)
-    refused("names no chromosome of .*NC_1 here", file, genome, model)
+    refused("has no chromosome of .*NC_1 here", file, genome, model)
 
 
 def test_a_first_block_of_unknown_chromosomes_is_no_verdict(
@@ -452,7 +452,7 @@ def test_shards_without_a_common_chromosome_are_refused(
     shards = [tmp_path / f"s{k}.vcf" for k in (1, 2)]
     for k, path in enumerate(shards, 1):
         score_variants(file, genome, model, path, shard=f"{k}/2")
-    with pytest.raises(BadInput, match="name no chromosome of the genome: NC_1"):
+    with pytest.raises(BadInput, match="have no chromosome of the genome: NC_1"):
         merge_shards(shards, tmp_path / "all.vcf")
 
 
@@ -482,10 +482,10 @@ def test_a_missing_or_foreign_shard_is_refused(
         ([first, third], "of 3 shards are missing: 2"),
         ([third], "of 3 shards are missing: 1, 2"),
         ([*shards, first], "s1.vcf.gz: is given twice"),
-        ([first, tmp_path / "o2.vcf.gz", third], "o2.vcf.gz: is of another run"),
-        ([first, tmp_path / "w2.vcf.gz", third], "w2.vcf.gz: is of another run"),
-        ([first, tmp_path / "n2.vcf.gz", third], "n2.vcf.gz: is of another run"),
-        ([first, tmp_path / "x.vcf", third], "x.vcf: is no shard"),
+        ([first, tmp_path / "o2.vcf.gz", third], "o2.vcf.gz: is from another run"),
+        ([first, tmp_path / "w2.vcf.gz", third], "w2.vcf.gz: is from another run"),
+        ([first, tmp_path / "n2.vcf.gz", third], "n2.vcf.gz: is from another run"),
+        ([first, tmp_path / "x.vcf", third], "x.vcf: is not a shard"),
         ([tmp_path / "cut.vcf", second, third], "cut.vcf: does not have the rows"),
         ([tmp_path / "more.vcf", second, third], "more.vcf: does not have the rows"),
     ):
@@ -503,7 +503,7 @@ def test_a_shard_of_other_settings_is_refused(
     file = vcf(tmp_path / "x.vcf", snvs(3))
     score_variants(file, genome, model, tmp_path / "s1.vcf", shard="1/2")
     score_variants(file, genome, model, tmp_path / "s2.vcf", shard="2/2", **other)
-    with pytest.raises(BadInput, match=r"s2.vcf: is of another run than .*s1.vcf"):
+    with pytest.raises(BadInput, match=r"s2.vcf: is from another run than .*s1.vcf"):
         merge_shards([tmp_path / "s1.vcf", tmp_path / "s2.vcf"], tmp_path / "out.vcf")
 
 
@@ -521,7 +521,7 @@ def test_shards_are_written_i_of_n(genome: Genome, model: Model, tmp_path: Path)
     assert parse_shard("2/8") == (1, 8)
     file = vcf(tmp_path / "x.vcf", snvs(3))
     for text in ("0/3", "4/3", "1", "a/b", "1/0", "-1/2"):
-        with pytest.raises(BadInput, match="is no shard"):
+        with pytest.raises(BadInput, match="is not a shard"):
             score_variants(file, genome, model, tmp_path / "y.vcf", shard=text)
     for output in (None, "-", tmp_path / "y.bcf", tmp_path / "y.parquet"):
         with pytest.raises(BadInput, match="a shard is a VCF file"):

@@ -41,5 +41,5 @@ SNV = pd.DataFrame({"chrom": ["chr1"], "pos": [1], "ref": ["A"], "alt": ["C"]})
     ],
 )
 def test_another_strand_is_refused(ask: Callable[..., Any], model: Model, fasta: Path) -> None:
-    with pytest.raises(ValueError, match="no such strand: 'reverse'; choose of both, forward"):
+    with pytest.raises(ValueError, match="no such strand: 'reverse'; choose from both, forward"):
         ask(model, fasta, strand="reverse", device="cpu")

@@ -345,7 +345,7 @@ def test_a_circle_is_read_across_its_origin(tmp_path):
 def test_windows_that_make_no_sense_are_told(genome, caplog):
     net = model()
     net.provenance = {"trained_lengths": [16, 50]}
-    with pytest.raises(BadInput, match="8 bases leaves a variant no context"):
+    with pytest.raises(BadInput, match="8 bases leaves no context"):
         VariantScorer(net, genome, window=8)
     with caplog.at_level(logging.WARNING, logger="findna"):
         VariantScorer(net, genome, window=64)
@@ -361,7 +361,7 @@ def test_a_likelihood_read_after_fine_tuning_is_marked(genome):
         net = model(task)
         net.provenance = {"trained": trained}
         fields = VariantScorer(net, genome, window=WINDOW).fields
-        marks.append(["blurs" in field.description for field in fields[:3]])
+        marks.append(["less reliable" in field.description for field in fields[:3]])
     assert marks == [[False] * 3, [True, True, False], [True, True, False], *[[False] * 3] * 2]
 
 

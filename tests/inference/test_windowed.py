@@ -118,7 +118,7 @@ def test_a_pipe_is_read_once(genome, tmp_path):
     assert places(records) == places(tiled(genome, 60, tmp_path / "a.bed"))
     writer.join()
     (tmp_path / "b.fa").write_text(">x\nACGT\n")
-    with pytest.raises(BadInput, match="is a FASTA, whose sequences have no place"):
+    with pytest.raises(BadInput, match="is a FASTA, whose sequences have no position"):
         cut_from(tmp_path / "b.fa", genome, 60)
 
 
@@ -130,7 +130,7 @@ def test_windows_that_the_genome_lacks_are_left_out_aloud(tmp_path, caplog):
     assert "1 windows lie outside the regions" in caplog.text
     assert "2 windows lie partly outside" in caplog.text
     bed.write_text("c\t300\t400\n")
-    with pytest.raises(BadInput, match="nothing of it lies in"):
+    with pytest.raises(BadInput, match="no part of it is in"):
         list(tiled(genome, 50, bed))
 
 
@@ -169,13 +169,13 @@ def test_rows_are_sorted_as_the_genome_is(genome, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("chrB\t1\t9\nchrA\t1\t9\nchrB\t1\t9\n", "line 3: chrB:1-9 stands in line 1 too"),
+        ("chrB\t1\t9\nchrA\t1\t9\nchrB\t1\t9\n", "line 3: chrB:1-9 is also in line 1"),
         ("chrB\t10\t20\nchrB\t0\t90\n", "line 1: chrB:10-20 and 0-90 of line 2 lie one inside"),
         ("chrB\t10\t20\nchrB\t10\t90\n", "line 2: chrB:10-90 and 10-20 of line 1 lie one inside"),
         ("chrB\t10\t20\nchrC\t10\t90\n", "line 2: chrC:10-90: is not in"),
         ("chrB\t10\t10\n", "line 1: chrB:10-10: is empty"),
-        ("chrB\t10\t1001\n", "line 1: chrB:10-1001: lies beyond"),
-        ("chrX\t1\t9\n", "names no chromosome"),
+        ("chrB\t10\t1001\n", "line 1: chrB:10-1001: extends beyond"),
+        ("chrX\t1\t9\n", "has no chromosome"),
     ],
 )
 def test_rows_that_make_no_track_are_refused_before_the_first(genome, tmp_path, text, words):

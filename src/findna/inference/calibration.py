@@ -104,7 +104,7 @@ def require_prevalence(task: TaskConfig) -> Floats:
         raise BadInput("a regression has no classes, and so no prevalence")
     if not task.prevalence:
         raise BadInput(
-            "this model does not know how common its classes were in training",
+            "this model does not record how frequent its classes were in training",
             remedy="fine-tune it again with this version of findna; a table (.tsv) needs no"
             " prevalence",
         )
@@ -122,8 +122,8 @@ def _shares(task: TaskConfig, prevalence: Prevalence) -> Floats:
             )
         if not 0 < share < 1:
             raise BadInput(
-                f"a prevalence of {share:g} leaves nothing to ask",
-                remedy="give a share between 0 and 1, such as 0.01",
+                f"a prevalence of {share:g} leaves nothing to predict",
+                remedy="give a frequency between 0 and 1, such as 0.01",
             )
     by_class = _by_class(task, prevalence)
     shares = np.array(
@@ -131,7 +131,7 @@ def _shares(task: TaskConfig, prevalence: Prevalence) -> Floats:
     )
     if task.kind != "multilabel" and abs(shares.sum() - 1) > 1e-6:
         raise BadInput(
-            f"the shares of --prevalence add up to {shares.sum():g}, not to 1",
+            f"the frequencies of --prevalence add up to {shares.sum():g}, not to 1",
             remedy=f"give one for each of {', '.join(task.classes)}",
         )
     return shares
@@ -146,8 +146,9 @@ def _by_class(task: TaskConfig, prevalence: Prevalence) -> dict[str, float]:
         return dict(prevalence)
     if task.kind != "binary":
         raise BadInput(
-            f"one prevalence does not do for the {len(task.classes)} classes of a {task.kind} task",
-            remedy="name them, as in --prevalence "
+            f"one prevalence is not enough for the {len(task.classes)} classes of a {task.kind}"
+            " task",
+            remedy="name each, as in --prevalence "
             + ",".join(f"{c}=0.1" for c in task.classes[:3]),
         )
     return {task.classes[0]: 1 - prevalence, task.classes[1]: prevalence}

@@ -31,7 +31,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise BadInput(f"{name!r} is no device", remedy="cuda:1 is the second GPU") from None
+        raise BadInput(f"{name!r} is not a device", remedy="cuda:1 is the second GPU") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadInput(
             f"this machine has no device {name!r}",

@@ -196,7 +196,7 @@ def pooled_parts(pooling: str | Sequence[str]) -> tuple[Pooling, ...]:
     if not named or PER_BASE in named or not set(named) <= set(get_args(EmbedPooling)):
         known = ", ".join(get_args(EmbedPooling))
         raise ValueError(
-            f"no such pooling: {','.join(named) or 'none'}; choose of {known} (base stands alone)"
+            f"no such pooling: {','.join(named) or 'none'}; choose from {known} (base only alone)"
         )
     return cast(tuple[Pooling, ...], named)
 

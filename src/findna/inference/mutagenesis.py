@@ -41,7 +41,7 @@ from findna.sequence.records import Record
 AGREEMENT = 0.5
 STABLE = "stable"
 UNSTABLE = "unstable, do not read motifs from this"
-UNMEASURED = "agreement not measured, read no motifs before a second model says the same"
+UNMEASURED = "agreement not measured, do not read motifs until a second model agrees"
 
 
 @dataclass(frozen=True)

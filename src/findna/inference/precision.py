@@ -24,7 +24,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> ResolvedPre
         ValueError: an unknown precision.
     """
     if precision not in get_args(Precision):
-        raise ValueError(f"no such precision: {precision!r}; choose of auto, fp32, bf16")
+        raise ValueError(f"no such precision: {precision!r}; choose from auto, fp32, bf16")
     if precision != "auto":
         return precision
     if device.type == "cuda":

@@ -138,7 +138,7 @@ def predict(
     if track and genome is not None and output is not None:
         return _write_tracks(answered, task, prevalence is None, genome, Path(output), overwrite)
     if task.kind == "binary":
-        log.info("an answer is %s from p = %.3g on", task.classes[1], task.threshold)
+        log.info("%s is predicted from p = %.3g upwards", task.classes[1], task.threshold)
     tables = _tables(answered, task, placed=genome is not None)
     if output is None:
         table = pd.concat(list(tables), ignore_index=True)
@@ -182,7 +182,7 @@ def _tables(answered: _Answered, task: TaskConfig, placed: bool) -> Iterator[pd.
         found = True
         yield _table(chunk, logits, task)
     if not found:
-        log.warning("the input holds no sequences: the output has columns and no rows")
+        log.warning("the input holds no sequences: the output has columns but no rows")
         place = ("", 0, 1, ".") if placed else ()
         anyone = Record("", np.zeros(1, np.uint8), *place)
         yield _table([anyone], np.zeros((1, task.outputs)), task)[:0]
@@ -218,7 +218,7 @@ def _write_tracks(
     if task.kind != "regression":
         require_prevalence(task)
         of = f" of {task.classes[1]}" if task.kind == "binary" else ""
-        what = f"ln odds{of} over those of training" if relative else f"probabilities{of}"
+        what = f"ln odds{of} minus those in training" if relative else f"probabilities{of}"
     outputs = track_files(output, task.classes[-task.outputs :])
     values = ((records, track_values(logits, task, relative)) for records, logits in answered)
     sizes = track_sizes(genome)

@@ -40,9 +40,10 @@ def alike(records: Iterable[Record]) -> Iterator[Record]:
     for record in records:
         if placed not in (None, record.chrom is not None):
             raise BadInput(
-                f"has {'no' if placed else 'a'} place in a genome, unlike the sequences before it",
+                f"has {'no' if placed else 'a'} position in a genome, unlike the sequences before"
+                " it",
                 record=record.id,
-                remedy="give regions and bare sequences in two calls",
+                remedy="give regions and bare sequences in separate calls",
             )
         placed = record.chrom is not None
         yield record
@@ -121,7 +122,7 @@ class _IdWarning:
             if self.seen is None:
                 return
             if record.id in self.seen:
-                log.warning("the id %s comes more than once; every row is kept", record.id)
+                log.warning("the id %s occurs more than once; every row is kept", record.id)
             if record.id in self.seen or len(self.seen) == _IDS_COMPARED:
                 self.seen = None
             else:

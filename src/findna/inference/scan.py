@@ -162,7 +162,7 @@ def scan(
     """
     refuse_unknown_strand(strand)
     if format not in _ENDINGS:
-        raise ValueError(f"no such format: {format!r}; choose of {', '.join(_ENDINGS)}")
+        raise ValueError(f"no such format: {format!r}; choose from {', '.join(_ENDINGS)}")
     network = pick_model(model).to(pick_device(device)).eval()
     genome = Genome.of(genome)
     window = usual_window(network) if window is None else window
@@ -184,7 +184,7 @@ def scan(
     )
     refuse_impossible(plan)
     if not plan.bases:
-        log.warning("nothing is asked: the tracks are empty")
+        log.warning("no regions are given: the tracks are empty")
     with autocast(network.device, plan.precision):
         if output is None:
             return _in_memory(plan, embeddings)

@@ -55,12 +55,12 @@ _REASON_FIELD = InfoField(
     REASON,
     ".",
     "String",
-    "why an allele has no score: one word an ALT, . where it has one; words are"
+    "why an allele has no score: one word per ALT, . if it has one; words are"
     f" {', '.join(REASONS)}, or those of the scorer",
 )
 _SINGLY = (
-    "each allele is scored singly on the reference: genotypes, phase and other variants are not"
-    " read"
+    "each allele is scored on its own against the reference: genotypes, phase and other variants"
+    " are not read"
 )
 _USE = "research use, not a pathogenicity classifier"
 

@@ -128,7 +128,7 @@ def search(
     if k < 1:
         raise BadInput(f"{k} hits cannot be found", remedy="ask for at least one")
     if min_similarity is not None and not -1 <= min_similarity <= 1:
-        raise BadInput(f"{min_similarity} is no similarity", remedy="give one from -1 to 1")
+        raise BadInput(f"{min_similarity} is not a similarity", remedy="give one from -1 to 1")
     if output is not None:
         check_output(output, overwrite)
     require_engine(engine)
@@ -233,6 +233,6 @@ class _Searcher:
         if shortest < _SHORT * self.window and not self.said_short:
             self.said_short = True
             log.warning(
-                "a query of %d bp is compared with windows of %d bp: an index with --window %d "
-                "would find its like better", shortest, self.window, shortest,
+                "a query of %d bp is compared with windows of %d bp: an index with --window %d"
+                " would find similar sequence better", shortest, self.window, shortest,
             )  # fmt: skip

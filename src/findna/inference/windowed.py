@@ -76,10 +76,10 @@ def placed_in(
     """
     if not isinstance(inputs, str | Path) or genome is None:
         raise BadInput(
-            "a track needs places in a genome, and these sequences have none",
+            "a track needs positions in a genome, and these sequences have none",
             file=inputs if isinstance(inputs, str | Path) else None,
-            remedy="give a BED and its genome with -g, or a genome and"
-            f" --tile {window}; a table (.tsv) needs no places",
+            remedy=f"give a BED and its genome with -g, or a genome and --tile {window}; a table"
+            " (.tsv) needs no positions",
         )
     return genome, sorted_rows(genome, inputs)
 
@@ -101,7 +101,7 @@ def tiled(genome: Genome, tile: Tiling, bed: str | Path | None = None) -> Iterat
     window, step = (tile, tile) if isinstance(tile, int | np.integer) else tile
     if window < 1 or step < 1:
         raise BadInput(
-            f"cannot cut windows of {window} bases every {step}", remedy="both are at least 1"
+            f"cannot cut windows of {window} bases every {step}", remedy="both must be at least 1"
         )
     return _inside(_cut(genome, _regions(genome, bed), window, step), genome, bed)
 
@@ -135,12 +135,12 @@ def _inside(
         return
     source = genome.source if bed is None else printable(bed)
     if not there:
-        raise BadInput(f"nothing of it lies in {genome.source}", file=bed)
+        raise BadInput(f"no part of it is in {genome.source}", file=bed)
     if outside:
         log.warning("%s: %s windows lie outside the regions of %s and are left out",
                     source, f"{outside:,}", genome.source)  # fmt: skip
     if partly:
-        log.warning("%s: %s windows lie partly outside the regions of %s; N stands there",
+        log.warning("%s: %s windows lie partly outside the regions of %s, where N is read",
                     source, f"{partly:,}", genome.source)  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def _resolved(bed: str | Path, genome: Genome) -> pd.DataFrame:
             refuse_without_sequences(kind, bed)
             if kind == "fasta":
                 raise BadInput(
-                    "is a FASTA, whose sequences have no place in another",
+                    "is a FASTA, whose sequences have no position in another genome",
                     file=bed,
                     remedy="give a BED of regions; or leave out -g, to cut the FASTA itself",
                 )
@@ -205,8 +205,8 @@ def _refuse_nested(rows: pd.DataFrame, bed: str | Path) -> None:
         inside = f"and {one['start']}-{one['end']} of line {one[LINE]} lie one inside the other"
         raise BadInput(
             f"{other['chrom']}:{other['start']}-{other['end']} "
-            + (f"stands in line {one[LINE]} too" if twice else inside)
-            + ": a track has one value a base",
+            + (f"is also in line {one[LINE]}" if twice else inside)
+            + ": a track has one value per base",
             file=bed,
             line=int(other[LINE]),
             remedy=_TABLE,

@@ -87,7 +87,7 @@ def _schema_of(table: pd.DataFrame) -> pa.Schema:
 def held(value: _Held | None, what: str) -> _Held:
     """The content of a result; `ValueError` if it was written to an output instead."""
     if value is None:
-        raise ValueError(f"{what} went to the output that was named; name none to have them here")
+        raise ValueError(f"{what} went to the given output; give no output to get them here")
     return value
 
 
@@ -139,7 +139,7 @@ def _ending(output: Path) -> str:
     ending = Path(output.name.lower().removesuffix(".gz")).suffix
     if ending not in _ENDINGS or (ending == ".parquet" and output.suffix == ".gz"):
         raise BadInput(
-            "the name does not say which format to write",
+            "the file name does not say which format to write",
             file=output,
             remedy="end it in .tsv, .csv, .tsv.gz, .csv.gz or .parquet, a track in .bw or"
             " .bedgraph",
@@ -192,7 +192,7 @@ def track_files(output: Path, names: Sequence[str]) -> list[Path]:
     plain = [re.sub(r"[^\w.+-]", "_", name) for name in names]
     if len(set(plain)) < len(plain):
         raise BadInput(
-            f"class names {', '.join(names)} do not make different file names",
+            f"class names {', '.join(names)} do not give different file names",
             file=output,
             remedy="write a table (.tsv) instead",
         )

@@ -87,8 +87,8 @@ def target_of(task: TaskConfig, name: str | None = None) -> Target:
     """
     if name is None and task.outputs > 1:
         raise BadInput(
-            f"this model has {task.outputs} outputs, and one is explained at a time",
-            remedy=f"--target names it: {', '.join(task.classes)}",
+            f"this model has {task.outputs} outputs, but only one can be explained at a time",
+            remedy=f"choose one with --target: {', '.join(task.classes)}",
         )
     name = task.classes[-1] if name is None else name
     if name not in task.classes:

@@ -126,7 +126,7 @@ def write_arrays(folder: Path, lengths: Sequence[int], gradient: bool) -> None:
     short = sum(length < longest for length in lengths)
     if short:
         log.warning(
-            "%d of %d records are shorter than %s bp: zeros stand behind them in the .npz files",
+            "%d of %d records are shorter than %s bp: they are padded with zeros in the .npz files",
             short,
             len(lengths),
             f"{longest:,}",

@@ -75,12 +75,12 @@ class Panel:
         _refuse_repeated(names, models)
         if task is None and target is not None:
             raise BadInput(
-                "--target is of fine-tuned models, and this one was pretrained",
+                "--target needs a fine-tuned model, and this one was only pretrained",
                 remedy="leave it out",
             )
         if task is not None and (window is not None or sets is not None):
             raise BadInput(
-                "--window and --sets are of pretrained models",
+                "--window and --sets are only for pretrained models",
                 remedy="a fine-tuned model reads whole sequences: leave them out",
             )
         return cls(
@@ -96,7 +96,7 @@ class Panel:
     @property
     def unit(self) -> str:
         """The unit of effects."""
-        return self.target.unit if self.target else "ln P(letter) − ln P(base that stands there)"
+        return self.target.unit if self.target else "ln P(base) − ln P(reference base)"
 
     def bases_read(self, record: Record, genome: Genome | None) -> int:
         """Length of the sequence that the models read for a record."""
@@ -174,9 +174,9 @@ class Panel:
 
 
 _CONTRIBUTIONS = {
-    "task": "slope of the target along a one-hot input, centred over letters; at the base that"
-    " stands there: gradient x input",
-    "pretrained": "ln P(letter), the base hidden, less its mean over letters",
+    "task": "gradient of the target along a one-hot input, centred over the four bases; at the"
+    " reference base: gradient x input",
+    "pretrained": "ln P(base), the base hidden, minus its mean over the four bases",
 }
 
 
@@ -185,15 +185,16 @@ def _refuse_other_questions(names: list[str], models: list[Model]) -> None:
     for name, question in zip(names, asked, strict=True):
         if question != asked[0]:
             raise BadInput(
-                f"{names[0]} and {name} answer different questions",
-                remedy="several models are seeds of one: the same task, or all pretrained",
+                f"{names[0]} and {name} are not models of the same task",
+                remedy="several models must differ only in their seed: the same task, or all"
+                " pretrained",
             )
     taught = {m.pretraining["genome_digest"]: n for n, m in zip(names, models, strict=True)
               if not m.config.task and "genome_digest" in m.pretraining}  # fmt: skip
     if len(taught) > 1:
         raise BadInput(
             f"{' and '.join(taught.values())} were pretrained on different genomes",
-            remedy="several models are seeds of one: give those of one genome",
+            remedy="several models must differ only in their seed: give models of one genome",
         )
 
 
@@ -203,7 +204,7 @@ def _refuse_repeated(names: list[str], models: list[Model]) -> None:
     for name, digest in zip(names, map(weights_digest, models), strict=True):
         if digest in seen:
             raise BadInput(
-                f"{seen[digest]} and {name} are the same weights: they agree by themselves",
+                f"{seen[digest]} and {name} have the same weights: their agreement means nothing",
                 remedy="give each model once; seeds differ after findna finetune --train full (a"
                 " probe does not depend on --seed)",
             )
@@ -225,6 +226,6 @@ def _in_context(record: Record, genome: Genome | None, window: int) -> tuple[Cod
         raise BadInput(
             f"the genome has other bases at {record.chrom}:{record.start}-{record.end}",
             record=record.id,
-            remedy=f"was it cut from another build than {genome.source}?",
+            remedy=f"is {genome.source} another build than the one it was cut from?",
         )
     return codes, inside

@@ -75,13 +75,13 @@ def check_output(output: str | Path, pooling: str, overwrite: bool) -> None:
     per_base, ending = pooling == PER_BASE, _ending(output)
     if ending not in (*_TEXT, *_POOLED):
         raise BadInput(
-            "the name does not say which format to write",
+            "the file name does not say which format to write",
             file=output,
             remedy="end it in .parquet, .npz, .h5ad, .tsv or .csv; - is a TSV on standard output",
         )
     if per_base and ending not in _PER_BASE:
         raise BadInput(
-            "this format has one vector a record, not one a base",
+            "this format holds one vector per record, not one per base",
             file="standard output" if ending == STDIN else output,
             remedy="write .npz or .parquet, or choose another pooling",
         )

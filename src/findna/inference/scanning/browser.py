@@ -152,17 +152,19 @@ def _session(genome: Browsed, tracks: Sequence[Track], folder: Path) -> str:
 
 def _readme(genome: Browsed, tracks: Sequence[Track]) -> str:
     paragraphs = [
-        f"Tracks along {genome.name}, written by findna scan. Places count from 0, ends are not\n"
+        f"Tracks along {genome.name}, written by findna scan. Coordinates are 0-based, ends not\n"
         "included.",
         "\n".join(f"{track.file}\t{track.what}" for track in tracks),
-        "tracks.tsv says how each goes with GC, lower case and N; scan.json how all were made.",
+        "tracks.tsv: correlation of each track with GC, lower case and N; scan.json: how all were"
+        " made.",
         _igv_note(genome),
         _ucsc_note(genome, tracks),
     ]
     if genome.partial:
         paragraphs.append(
-            f"The FASTA holds regions of a genome: {SIZES} says where the last region of each\n"
-            "chromosome ends, which is not where the chromosome ends."
+            f"The FASTA holds regions of a genome: {SIZES} gives the end of the last region of"
+            " each\n"
+            "chromosome, which is not the end of the chromosome."
         )
     return "\n\n".join(paragraphs) + "\n"
 
@@ -172,11 +174,11 @@ def _igv_note(genome: Browsed) -> str:
         f"names the genome {genome.assembly}"
         if genome.assembly
         else "names the genome by the path of its FASTA,\n"
-        "which IGV wants plain or bgzipped, with an index (samtools faidx)"
+        "which must be plain or bgzipped for IGV, with an index (samtools faidx)"
     )
     return (
         f"IGV: File > Open Session > {SESSION}. It {named}.\n"
-        "Or load the genome by hand and drop the tracks in."
+        "Or load the genome yourself and drop the tracks in."
     )
 
 
@@ -184,13 +186,13 @@ def _ucsc_note(genome: Browsed, tracks: Sequence[Track]) -> str:
     if not all(track.file.endswith(".bw") for track in tracks):
         return "UCSC: bedGraph files are uploaded as custom tracks; a hub needs --format bigwig."
     serve = (
-        "UCSC: put this folder on a web server and give My Data > Track Hubs the address of\n"
-        f"{HUB}."
+        f"UCSC: put this folder on a web server and enter the address of {HUB}\n"
+        "under My Data > Track Hubs."
     )
     if genome.assembly:
-        return f"{serve} Chromosomes must be named as {genome.assembly} names them."
+        return f"{serve} Chromosomes must be named as in {genome.assembly}."
     return (
-        f"{serve} The hub brings its own sequence, which you make by\n"
+        f"{serve} The hub brings its own sequence: make it with\n"
         "faToTwoBit genome.fa genome.2bit. If UCSC has this genome, scan with --assembly NAME\n"
         "(sacCer3, hg38, ...), or write that name into genomes.txt."
     )

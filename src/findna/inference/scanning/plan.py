@@ -68,8 +68,8 @@ def pick_kinds(tracks: Sequence[Kind] | Kind | None, model: Model) -> tuple[Kind
     unknown = [kind for kind in asked if kind not in KINDS]
     if unknown or not asked:
         raise BadInput(
-            f"there is no track {unknown[0]!r}" if unknown else "no track is asked for",
-            remedy=f"choose among {', '.join(KINDS)}",
+            f"there is no track {unknown[0]!r}" if unknown else "no track is requested",
+            remedy=f"choose from {', '.join(KINDS)}",
         )
     if "classes" in asked and not tuned:
         raise BadInput(
@@ -77,7 +77,9 @@ def pick_kinds(tracks: Sequence[Kind] | Kind | None, model: Model) -> tuple[Kind
             remedy="leave classes out, or run findna finetune on labelled sequences first",
         )
     if "surprise" in asked and tuned:
-        log.warning("a fine-tuned model no longer guesses bases as it learned to: trust less")
+        log.warning(
+            "fine-tuning has changed how this model predicts bases: trust its surprise less"
+        )
     return tuple(kind for kind in KINDS if kind in asked)
 
 
@@ -85,7 +87,10 @@ def usual_bin(asked: Integers) -> int:
     """Bases per value of surprise, for a file of reasonable size over the runs (K, 2)."""
     if bases_in(asked) <= _SINGLE_BASES:
         return 1
-    log.info("surprise is the mean of %d bases, as more than 200 Mb are scanned; see --bin", _BIN)
+    log.info(
+        "more than 200 Mb are scanned: each value of surprise is the mean of %d bases; see --bin",
+        _BIN,
+    )
     return _BIN
 
 
@@ -95,7 +100,7 @@ def refuse_impossible(plan: Plan) -> None:
     if min(plan.bin, plan.components, plan.sets) < 1:
         raise BadInput(
             f"bins of {plan.bin}, {plan.components} components, {plan.sets} sets of hidden bases",
-            remedy="each is at least 1",
+            remedy="each must be at least 1",
         )
 
 
@@ -112,7 +117,9 @@ def surprise_tracks(plan: Plan, ending: str = "") -> list[Track]:
     if "surprise" not in plan.kinds:
         return []
     per = "base" if plan.bin == 1 else f"mean of {plan.bin} bases"
-    return [Track("surprise", f"surprise{ending}", f"-log2 P(base | rest), bits, a value a {per}")]
+    return [
+        Track("surprise", f"surprise{ending}", f"-log2 P(base | rest), bits, one value per {per}")
+    ]
 
 
 def window_tracks(plan: Plan, ending: str = "") -> list[Track]:
@@ -139,7 +146,7 @@ def _class_tracks(plan: Plan, ending: str) -> list[Track]:
         whats = [f"probability of class {name}" for name in names]
     files = [re.sub(r"[^\w.+-]", "_", title) for title in titles]
     if len(set(files)) < len(files):
-        raise BadInput(f"class names {', '.join(names)} do not make different file names")
+        raise BadInput(f"class names {', '.join(names)} do not give different file names")
     return [
         Track(title, f"{file}{ending}", what)
         for title, file, what in zip(titles, files, whats, strict=True)

@@ -75,7 +75,7 @@ def asked_runs(genome: Genome, regions: Regions) -> Integers:
             return np.empty((0, 2), np.int64)
         runs = to_store(genome, asked, source=source)
         if not len(runs):
-            log.warning("%s: nothing of it lies in %s", source, genome.source)
+            log.warning("%s: no part of it is in %s", source, genome.source)
     return _track_order(genome, runs)
 
 
@@ -89,7 +89,7 @@ def _as_bed(regions: str | Path | Sequence[str]) -> tuple[pd.DataFrame, str]:
     files = [text for text in regions if not is_region(text) and Path(text).exists()]
     if files:
         raise BadInput(
-            f"{files[0]} is one of {len(regions)} regions, and a BED stands alone",
+            f"{files[0]} is one of {len(regions)} regions, but a BED must be given alone",
             remedy="join them in one BED",
         )
     return regions_bed(regions), "the regions"
@@ -262,11 +262,11 @@ def flank_of(window: int, step: int) -> int:
     if not 1 <= step <= window:
         raise BadInput(
             f"a step of {step} does not fit a window of {window}",
-            remedy="a step is at least 1 and at most the window, or bases are left out",
+            remedy="a step is at least 1 and at most the window, or bases are skipped",
         )
     if (window - step) % 2:
         raise BadInput(
-            f"a step of {step} cannot stand in the middle of a window of {window}",
+            f"a step of {step} cannot be centred in a window of {window}",
             remedy="window - step must be even: change one of them by 1",
         )
     return (window - step) // 2

@@ -125,7 +125,7 @@ def open_index(
         except OutputExists:  # another process was quicker
             pass
     found = _fitting(read_index(folder), plan)
-    log.info("%s: an index of %s windows is there and fits", folder, f"{len(found):,}")
+    log.info("%s: using the existing index of %s windows", folder, f"{len(found):,}")
     return found
 
 
@@ -165,12 +165,12 @@ def _fitting(index: SearchIndex, plan: _Plan) -> SearchIndex:
         raise BadInput(
             f"the index was made with {'; '.join(other)}",
             file=index.folder,
-            remedy="name the folder of another index, or a new one to make it there",
+            remedy="name the folder of another index, or a new one to build it there",
         )
     if not plan.regions and had["regions"] != want["regions"]:
         log.warning(
-            "%s: this index was made with --regions %s: nothing else of the genome is searched, "
-            "and percentile and z are those among its %s windows",
+            "%s: this index was made with --regions %s: only these are searched, and percentile"
+            " and z refer to its %s windows",
             index.folder, index.regions or "", f"{len(index):,}",
         )  # fmt: skip
     return index
@@ -196,14 +196,14 @@ def _make(plan: _Plan, folder: str | Path, batch_bases: int | None, overwrite: b
         _finish(made, facts, left_out)
     index = read_index(folder)
     log.info(
-        "%s: made an index of %s windows of %s bp; %s with more than %g N were left out",
+        "%s: built an index of %s windows of %s bp; %s with more than %g N were left out",
         folder, f"{len(index):,}", f"{plan.settings['window']:,}", f"{left_out:,}",
         plan.settings["max_n"],
     )  # fmt: skip
     if len(index) < _FEW_WINDOWS * index.vectors.shape[1]:
         log.warning(
-            "the index has only %d windows: what they have in common is badly known, and "
-            "similarities with it; a smaller --step makes more windows",
+            "the index has only %d windows: whitening, and so the similarities, are poorly"
+            " estimated; a smaller --step gives more windows",
             len(index),
         )
     return index
@@ -219,7 +219,7 @@ def runs_of(genome: Genome, regions: str | Path | None) -> Ints:
         return records
     runs = intersect(to_store(genome, read_bed(regions), source=regions), records)
     if not len(runs):
-        raise BadInput(f"covers nothing of {genome.source}", file=regions)
+        raise BadInput(f"covers no part of {genome.source}", file=regions)
     return runs
 
 
@@ -297,8 +297,8 @@ def _finish(folder: Path, facts: dict[str, Any], left_out: int) -> None:
     width, windows = facts["width"], (folder / STARTS).stat().st_size // 8
     if not windows:
         raise BadInput(
-            f"no window of {facts['genome']} has few enough N",
-            remedy="raise --max-n, or look at the genome with findna info",
+            f"all windows of {facts['genome']} have too many N",
+            remedy="raise --max-n, or check the genome with findna info",
         )
     raw = np.memmap(folder / _RAW, np.float32, "r", shape=(windows, width))
     mean, second = moments(raw)

@@ -64,9 +64,8 @@ class IndexSettings:
         max_n = _USUAL_MAX_N if self.max_n is None else self.max_n
         if window < 1 or not 1 <= step <= window or not 0 <= max_n < 1:
             raise BadInput(
-                f"a window of {window}, a step of {step} and a share of N of {max_n:g} make no "
-                "index",
-                remedy="a step is 1 to a window, a share of N at least 0 and below 1",
+                f"no index can have a window of {window}, a step of {step} and at most {max_n:g} N",
+                remedy="the step must be 1 to the window, and max-n at least 0 and below 1",
             )
         strand, whiten = self.strand or "both", self.whiten is not False
         return {"window": window, "step": step, "max_n": max_n, "strand": strand, "whiten": whiten}
@@ -153,9 +152,9 @@ def read_index(folder: str | Path) -> SearchIndex:
     folder = Path(folder)
     if not (folder / DESCRIPTION).is_file():
         raise BadInput(
-            f"this is no search index: it has no {DESCRIPTION}",
+            f"this is not a search index: it has no {DESCRIPTION}",
             file=folder,
-            remedy="name a new folder to make one there",
+            remedy="name a new folder to build one there",
         )
     described = read_json(folder / DESCRIPTION)
     version = described.get("format_version") if isinstance(described, dict) else None
@@ -163,7 +162,7 @@ def read_index(folder: str | Path) -> SearchIndex:
         raise BadInput(
             f"format version {version!r} is unknown; this findna reads 1 to {FORMAT_VERSION}",
             file=folder / DESCRIPTION,
-            remedy="delete the index and make it again",
+            remedy="delete the index and build it again",
         )
     windows, width = described["windows"], described["width"]
     with np.load(folder / SHAPE, allow_pickle=False) as shape:
@@ -184,8 +183,8 @@ def _mapped(file: Path, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if not file.is_file() or file.stat().st_size != wanted:
         raise BadInput(
-            f"is not the {wanted:,} bytes that the index says",
+            f"does not have the {wanted:,} bytes that the index records",
             file=file,
-            remedy="the index was cut short or damaged: delete its folder and make it again",
+            remedy="the index is truncated or damaged: delete its folder and build it again",
         )
     return np.memmap(file, dtype, "r", shape=shape)

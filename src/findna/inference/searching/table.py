@@ -75,7 +75,7 @@ def check_output(output: str | Path, overwrite: bool) -> None:
         return
     if not path.name.lower().endswith(_ENDINGS):
         raise BadInput(
-            "the name does not say which format to write",
+            "the file name does not say which format to write",
             file=path,
             remedy=f"end it in {', '.join(_ENDINGS)}; - is a table on standard output",
         )

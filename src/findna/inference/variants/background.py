@@ -112,19 +112,19 @@ class Background:
             for stratum in drawn
         }
         write_json(file, {"identity": self.identity, "scores": kept})
-        log.info("percentiles: %s took %.0f s, kept in %s", group, time.monotonic() - began, file)
+        log.info("percentiles: %s took %.0f s, saved in %s", group, time.monotonic() - began, file)
 
     def _read(self, group: Stratum, file: Path) -> dict[Stratum, dict[str, Floats]]:
         try:
             described = read_json(file)
         except BadInput as error:
-            remedy = "remove it: it is made anew"
+            remedy = "delete it: it will be made again"
             raise BadInput(error.problem, file=file, line=error.line, remedy=remedy) from None
         if not isinstance(described, dict) or described.get("identity") != self.identity:
             raise BadInput(
                 "is the background of another model, genome or setting",
                 file=file,
-                remedy="remove it: it is made anew",
+                remedy="delete it: it will be made again",
             )
         return {
             stratum: self._enough(stratum, described["scores"][str(stratum)])
@@ -135,7 +135,7 @@ class Background:
         count = max(map(len, scores.values()))
         if count < _FEWEST:
             log.warning(
-                "no percentiles for %s: %s has %s of the %s that are needed to compare with",
+                "no percentiles for %s: %s has %s of the %s that are needed for comparison",
                 stratum,
                 self.scorer.genome.source,
                 count,
@@ -173,6 +173,6 @@ def _file_name(group: Stratum) -> str:
 def _percentile_field(field: ScoreField) -> ScoreField:
     return ScoreField(
         f"{field.name}{PERCENTILE}",
-        f"percentile (0 to 100) of {field.name} among random variants of this genome with the same"
-        " substitution and CpG context, or kind and length of indel; ties count by half",
+        f"percentile (0 to 100) of {field.name} among random variants of this genome with the"
+        " same substitution and CpG context, or kind and length of indel; ties count half",
     )

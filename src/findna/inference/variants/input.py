@@ -34,7 +34,7 @@ def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
         raise BadInput(
             f"has no column {', '.join(lacking)}",
             file=_FRAME,
-            remedy="give chrom, pos (counted from 1), ref, alt, and id if there are names",
+            remedy="give chrom, pos (1-based), ref, alt, and id if there are names",
         )
     yield "##fileformat=VCFv4.2"
     yield "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
@@ -47,7 +47,7 @@ def _frame_lines(frame: pd.DataFrame) -> Iterator[str]:
                 f"pos is {pos}, not a whole number",
                 file=_FRAME,
                 record=str(row),
-                remedy="count places from 1, as a VCF does",
+                remedy="positions are 1-based, as in a VCF",
             )
         yield "\t".join((chrom, pos, *others, ".", ".", "."))
 
@@ -56,10 +56,10 @@ def _text(cell: Any, row: int) -> str:
     """A cell as VCF text: chromosome 1 without the `.0` of a column with missing values."""
     if not pd.api.types.is_scalar(cell):
         raise BadInput(
-            f"holds {cell!r} in one cell",
+            f"has {cell!r} in one cell",
             file=_FRAME,
             record=str(row),
-            remedy="join several ALT by commas, as text",
+            remedy="join several ALT with commas, as text",
         )
     if pd.isna(cell):
         return "."
@@ -75,9 +75,7 @@ def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
     """
     given = contig_lengths(vcf.header)
     if genome.mapped and given:
-        log.info(
-            "%s: its chromosome lengths are not compared: the genome has regions only", vcf.source
-        )
+        log.info("%s: chromosome lengths are not compared: the genome has only regions", vcf.source)
         return []
     names = genome.resolve_all(given, source=vcf.source)
     have = dict(zip(genome.names, genome.lengths.tolist(), strict=True))
@@ -90,14 +88,14 @@ def other_contigs(vcf: Vcf, genome: Genome) -> list[str]:
     )
     if any(asked == names[asked] for asked in wrong) or 2 * len(wrong) > len(names):
         raise BadInput(
-            f"its header is of another genome than {genome.source}: {said}",
+            f"its header is for another genome than {genome.source}: {said}",
             file=vcf.source,
-            remedy=f"{WRONG_BUILD}; if it is but for these contigs, take their lines out of the"
-            f" header, and REF is compared row by row: bcftools view OLD.vcf | grep -v"
+            remedy=f"{WRONG_BUILD}; if only these contigs differ, remove their lines from the"
+            " header, and REF is compared row by row: bcftools view OLD.vcf | grep -v"
             f" '^##contig=<ID={wrong[0]},' > NEW.vcf",
         )
     log.warning(
-        "%s: not the sequences of that name in %s: %s: rows on them are not scored"
+        "%s: different sequences of the same name in %s: %s: rows on them are not scored"
         " (contig_missing)", vcf.source, genome.source, said,
     )  # fmt: skip
     return wrong

@@ -88,8 +88,8 @@ class VariantScorer:
         self.batch_bases = batch_bases
         if self.window < _SHORTEST_WINDOW:
             raise BadInput(
-                f"a window of {self.window} bases leaves a variant no context",
-                remedy=f"take {_SHORTEST_WINDOW} or more",
+                f"a window of {self.window} bases leaves no context around a variant",
+                remedy=f"use {_SHORTEST_WINDOW} or more",
             )
         LengthWarning(model).look_at(np.array([self.window]))
         self.circles = circles_of(genome, circular)
@@ -235,7 +235,7 @@ def _fields(model: Model, window: int, strand: Strand) -> tuple[ScoreField, ...]
     over = "mean of both strands" if strand == "both" else "forward strand"
     # Fine-tuning the encoder does not update the base head: see docs/decisions.md.
     moved = task is not None and model.provenance.get("trained") not in ("head", "probe")
-    stale = "; read after fine-tuning for a task, which blurs it" if moved else ""
+    stale = "; made less reliable by fine-tuning for a task" if moved else ""
     fields = [
         ScoreField(
             LLR,

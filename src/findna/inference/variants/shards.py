@@ -73,7 +73,9 @@ def parse_shard(text: str) -> Shard:
     """`2/8`, the second of eight, as a `Shard`."""
     found = _SHARD.fullmatch(text)
     if found is None or not int(found[1]) <= int(found[2]):
-        raise BadInput(f"{text!r} is no shard", remedy="write i/n with i from 1 to n: 1/8 to 8/8")
+        raise BadInput(
+            f"{text!r} is not a shard", remedy="write i/n with i from 1 to n: 1/8 to 8/8"
+        )
     return Shard(int(found[1]) - 1, int(found[2]))
 
 
@@ -188,7 +190,7 @@ def _part(file: Vcf) -> _Part:
     found = re.fullmatch(r"(\S+) rows=(\d+) block=(\d+) input=(\S+)(?: others=(.+))?", said)
     if found is None:
         raise BadInput(
-            "is no shard", file=file.source, remedy="give files written with --shard i/n"
+            "is not a shard", file=file.source, remedy="give files written with --shard i/n"
         )
     return _Part(parse_shard(found[1]), int(found[2]), int(found[3]), found[4], found[5] or "")
 
@@ -205,7 +207,7 @@ def _refuse_strangers(files: Sequence[Vcf], parts: Sequence[_Part]) -> None:
         same = part._replace(shard=first.shard) == first and part.shard.of == first.shard.of
         if not same or _without_shard(file.header) != _without_shard(files[0].header):
             raise BadInput(
-                f"is of another run than {files[0].source}: input, settings or number of shards"
+                f"is from another run than {files[0].source}: input, settings or number of shards"
                 " differ",
                 file=file.source,
                 remedy="run this shard again with the settings of the others",
@@ -238,9 +240,9 @@ def _interleaved(files: Sequence[Vcf], part: _Part) -> Iterator[Row]:
 
 def _other_rows(file: Vcf) -> BadInput:
     return BadInput(
-        "does not have the rows that its header speaks of",
+        "does not have the rows that its header states",
         file=file.source,
-        remedy="it was changed or cut short after it was written: run this shard again",
+        remedy="it was changed or truncated after it was written: run this shard again",
     )
 
 
@@ -257,7 +259,7 @@ def _tallied(
     if tally.all_missing and tally.missing_names.keys().isdisjoint(others):
         names = ", ".join(list(tally.missing_names)[:5])
         raise BadInput(
-            f"name no chromosome of the genome: {names}",
+            f"have no chromosome of the genome: {names}",
             file=_TOGETHER,
             remedy="both must come from the same genome build and naming",
         )

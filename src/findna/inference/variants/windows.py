@@ -129,7 +129,7 @@ def circles_of(genome: Genome, chroms: Sequence[str]) -> dict[str, int]:
             raise BadInput(
                 f"has only regions of {chrom}, which cannot be read across its origin",
                 file=genome.source,
-                remedy="leave it out of the circular chromosomes",
+                remedy="leave it out of --circular",
             )
         lengths[chrom] = int(genome.lengths[genome.records_of(chrom)[0]])
     return lengths
