@@ -434,7 +434,7 @@ def test_cross_validation_calibrates_by_folds_that_trained_the_same(tmp_path, mo
     monkeypatch.setattr(KeptFolds, "found", found)
     done, _ = run(tmp_path / "run", {"train": 180}, folds=3, repeats=1)
     assert done.metrics["chosen"]["train"] == "full"
-    what = "fitted on 120 rows, each by a fold that trained the same"
+    what = "fitted on 120 rows, each by a fold that chose to train the same"
     assert done.metrics["calibration"]["what"] == what
 
 

@@ -73,14 +73,14 @@ def test_a_test_split_that_chooses_is_refused_and_shared_rows_are_said(tmp_path,
         (tmp_path / f"{split}.csv").write_text("\n".join(["sequence,label", *rows, ""]))
     settings = FinetuneSettings(**QUICK | {"train": "probe"})
     how = {"model": small_model(), "settings": settings, "device": "cpu"}
-    with pytest.raises(BadInput, match="the test split holds the same sequences as dev"):
+    with pytest.raises(BadInput, match="the test split has the same sequences as dev"):
         finetune(tmp_path, tmp_path / "run", **how)
     assert not (tmp_path / "run").exists()
     test = tmp_path / "test.csv"
     test.write_text(test.read_text() + "ACGTACGTACGTACGT,1\n")
     found = finetune(tmp_path, tmp_path / "run", **how).metrics["rows"]
     assert (found["test_also_in_validation"], found["test_also_in_train"]) == (24, 0)
-    assert "24 of 25 test rows also stand in validation" in caplog.text
+    assert "24 of 25 test rows also occur in the validation" in caplog.text
 
 
 # ---------------------------------------------------------------- the straight line
@@ -592,7 +592,7 @@ def test_a_cross_validation_that_was_stopped_goes_on_as_one_run(tmp_path, monkey
     monkeypatch.setattr(Learner, "learn", stopped)
     with pytest.raises(KeyboardInterrupt):
         tuned("cut")
-    with pytest.raises(BadInput, match="--resume goes on with it"):
+    with pytest.raises(BadInput, match="--resume continues it"):
         tuned("cut")
     with pytest.raises(BadInput, match="settings differ from those of the run: digests"):
         tuned("cut", rows.where(np.arange(36) > 1), resume=True)
@@ -649,7 +649,7 @@ def test_without_folds_nothing_is_claimed(tmp_path):
     assert done.metrics["metrics"] == {} and done.metrics["protocol"].startswith("not judged")
     page = write_report(done.folder).read_text()
     assert done.metrics["intervals"] is None and "bootstrap" not in page
-    assert "How it was made" in page and "How it was judged" not in page
+    assert "How it was trained" in page and "How it was tested" not in page
     assert not (tmp_path / "run" / "predictions.tsv").exists()
 
 
@@ -701,7 +701,7 @@ def test_an_existing_run_is_kept_unless_told_otherwise(tmp_path):
 def test_wrong_input_makes_no_folder(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("sequence,label\nACGT,1\nACGT,1\n")
-    with pytest.raises(BadInput, match="one class only"):
+    with pytest.raises(BadInput, match="the same class"):
         finetune(file, tmp_path / "run", model=small_model(), device="cpu")
     with pytest.raises(BadInput, match=r"no config\.json"):
         finetune(gc_data(), tmp_path / "run", model=tmp_path, device="cpu")
@@ -788,7 +788,7 @@ def test_dev_rows_choose_where_nothing_judges(tmp_path):
 
 
 def test_one_fold_is_refused():
-    with pytest.raises(BadInput, match="one fold leaves no row to learn from"):
+    with pytest.raises(BadInput, match="one fold leaves no row to train on"):
         FinetuneSettings.parse({"folds": 1}, source="here")
 
 
@@ -817,7 +817,7 @@ def test_a_place_that_is_taken_is_told_before_anything_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("train", "said"),
-    [("probe", "none, probes alone"), ("full", "at most 13 of 1 epochs each; a test split")],
+    [("probe", "none, only probes"), ("full", "at most 13 of 1 epochs each; a test split")],
 )
 def test_how_much_training_is_ahead_is_said(tmp_path, caplog, train, said):
     """Three folds of four trainings (three parts, and what they chose), and the last one."""

@@ -202,7 +202,7 @@ def test_resume_with_other_settings_is_refused(genome: Genome, tmp_path: Path) -
 
 def test_existing_run_is_refused_then_overwritten(genome: Genome, tmp_path: Path) -> None:
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
-    with pytest.raises(BadInput, match="--resume goes on with it, --overwrite"):
+    with pytest.raises(BadInput, match="--resume continues it, --overwrite"):
         pretrain(genome, tmp_path / "run", settings(), device="cpu")
     pretrain(genome, tmp_path / "run", settings(seed=2), device="cpu", overwrite=True)
 
@@ -301,7 +301,7 @@ def test_not_finite_loss_stops_and_keeps_the_last_good_checkpoint(
     assert numbers["step"] == 2 and caught.value.exit_code == 3
     assert all(torch.isfinite(v).all() for v in kept.values())
     assert not (tmp_path / "run" / "model").exists()
-    assert f"kept in {tmp_path / 'run' / 'checkpoints'}" in str(caught.value)
+    assert f"is kept in {tmp_path / 'run' / 'checkpoints'}" in str(caught.value)
 
 
 def test_no_checkpoint_is_promised_before_there_is_one(genome: Genome, tmp_path: Path) -> None:
@@ -466,7 +466,7 @@ def test_held_out_bases_that_taught_the_weights_are_said(
     assert run("one", "chr1") is None and run("same", "chr1", "one") == 0
     assert "taught" not in caplog.text
     assert run("other", "chr2", "one") == size
-    assert f"{size:,} of {size:,} held-out bases taught" in caplog.text
+    assert f"{size:,} of {size:,} held-out bases were training data of" in caplog.text
     # What taught the first weights counts at the third run, too.
     assert run("third", "chr2", "other") == size
 
@@ -518,7 +518,7 @@ def test_settings_that_contradict_are_refused_by_name() -> None:
         PretrainSettings.resolve({"preset": "huge"})
     with pytest.raises(BadInput, match="stpes"):
         PretrainSettings.resolve({"stpes": 5})
-    with pytest.raises(BadInput, match="is no time"):
+    with pytest.raises(BadInput, match="is not a duration"):
         PretrainSettings.resolve({"budget": "soon"})
 
 
@@ -659,7 +659,7 @@ def test_several_processes_cannot_share_a_stream(
 
 
 def test_the_shared_head_belongs_to_the_paper() -> None:
-    with pytest.raises(BadInput, match="belongs to preset paper"):
+    with pytest.raises(BadInput, match="works only with preset paper"):
         PretrainSettings.resolve({"head": "shared"})
     assert PretrainSettings.resolve({"preset": "paper", "head": "shared"}).head == "shared"
 
@@ -757,14 +757,14 @@ def test_a_model_tells_which_windows_it_was_trained_on(genome: Genome, tmp_path:
 def test_settings_of_a_run_that_are_broken_are_told(genome: Genome, tmp_path: Path) -> None:
     pretrain(genome, tmp_path / "run", settings(), device="cpu")
     (tmp_path / "run" / "settings.yaml").write_text("verb: [pretrain\n")
-    with pytest.raises(BadInput, match="does not say what the folder was begun with"):
+    with pytest.raises(BadInput, match="does not say what the run was started with"):
         pretraining_of(tmp_path / "run")
 
 
 def test_weights_keep_their_shape(genome: Genome, tmp_path: Path) -> None:
     new_model("tiny", 0).save(tmp_path / "model")
     for asked in ({"preset": "small"}, {"preset": "paper", "head": "shared"}):
-        with pytest.raises(BadInput, match="out of a --config file: the shape comes from --from"):
+        with pytest.raises(BadInput, match="also in a --config file: the shape comes from --from"):
             pretrain(genome, tmp_path / "run", {"steps": 1, **asked}, start_from=tmp_path / "model")
 
 

@@ -540,7 +540,7 @@ def test_nothing_is_chosen_where_the_settings_say_it():
 
 
 def test_auto_stands_alone():
-    with pytest.raises(ValueError, match="stands alone"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         FinetuneSettings(pooling=("auto", "bins"))
 
 

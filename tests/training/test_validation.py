@@ -176,11 +176,11 @@ def test_health_tells_a_collapsed_teacher_from_a_fresh_one(model: Model, data: H
         ({"effective_rank": 1.2}, "COLLAPSING: the embeddings"),
         (
             {"silent_tokens": 1},
-            "COLLAPSING: the teacher's answers no longer depend on the window (1 of",
+            "COLLAPSING: the teacher's outputs no longer depend on the window (1 of",
         ),
         ({"mask_loss": 1.39}, "not learning yet"),
-        ({"mask_loss": 1.30}, "0.0400 nats a base above"),
-        ({"mask_loss": 1.25}, "0.0100 nats a base below"),
+        ({"mask_loss": 1.30}, "0.0400 nats per base above"),
+        ({"mask_loss": 1.25}, "0.0100 nats per base below"),
     ],
 )
 def test_verdict(changed: dict[str, float], words: str) -> None:

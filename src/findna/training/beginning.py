@@ -119,7 +119,7 @@ def _after_an_epoch(
     best = int(clearly_lower(losses[1], losses[0]))
     reads = [f"{'+'.join(task.pooling)} ({task.strand})" for task in map(task_of, begun)]
     log.info(
-        "after an epoch a head that reads %s has validation loss %.4f, one that reads %s %.4f",
+        "after one epoch, a head that reads %s has validation loss %.4f, one that reads %s %.4f",
         reads[best], losses[best].mean(), reads[1 - best], losses[1 - best].mean(),
     )  # fmt: skip
     return begun[best]

@@ -60,7 +60,7 @@ def calibrate(task: TaskConfig, rows: OutOfFold) -> tuple[TaskConfig, str]:
     """
     count = int(rows.of_the_model.any(0).sum())
     if task.kind == "regression":
-        return task, "none: a regression answers no probabilities"
+        return task, "none: a regression predicts no probabilities"
     if count < FEWEST_ROWS:
         return task, f"skipped, fewer than {FEWEST_ROWS} rows: {count} {rows.what}"
     step = fit_calibration(task.kind, rows.logits, rows.labels, rows.of_the_model)

@@ -51,7 +51,7 @@ def one_device(device: str, what: str) -> torch.device:
     if engine.num_processes > 1:
         raise BadInput(
             f"{what} runs in one process, not in {engine.num_processes}",
-            remedy="start it without torchrun, one run for each device",
+            remedy="start it without torchrun, one run per device",
         )
     return engine.device if device == "auto" else torch.device(device)
 

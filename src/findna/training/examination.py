@@ -70,7 +70,7 @@ class Examiner:
         student = masked_score(learner.model, self.windows, precision=precision)
         teacher = masked_score(learner.teacher.network, self.windows, precision=precision)
         if not math.isfinite(student.loss + teacher.loss):
-            raise FloatingPointError("a loss on held-out windows is not finite")
+            raise FloatingPointError("the loss on held-out windows is not finite")
         healthy = health(
             learner.model,
             learner.teacher.network,

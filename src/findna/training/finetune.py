@@ -142,7 +142,7 @@ def _start(model: Model | str | Path | None, seed: int) -> Model:
     if model is None or isinstance(model, Model):
         return pick_model(model)
     if is_preset(model):
-        log.info("random initialisation of preset %s: nothing was pretrained", model)
+        log.info("random initialisation of preset %s: not pretrained", model)
     return model_or_preset(model, seed)
 
 
@@ -153,8 +153,8 @@ _MANY_RUNS = 10
 def _said(runs: int, epochs: int) -> str:
     """How much training is ahead, in words."""
     if not runs:
-        return "training runs: none, probes alone"
-    fewer = "; a test split, or --train probe, makes them few" if runs > _MANY_RUNS else ""
+        return "training runs: none, only probes"
+    fewer = "; fewer with a test split, or with --train probe" if runs > _MANY_RUNS else ""
     return f"training runs: at most {runs:,} of {epochs} epochs each{fewer}"
 
 
@@ -214,7 +214,7 @@ class _Job:
                 raise
             except KeyboardInterrupt:
                 if can_go_on(run.folder):
-                    log.info("finished folds are kept: --resume goes on behind them")
+                    log.info("finished folds are kept: --resume continues after them")
                 raise
         metrics = self._described(learned, judgement)
         self._write(run, learned, judgement, metrics)
@@ -287,7 +287,7 @@ class _Job:
         alike = np.zeros(answered.numbers.shape, np.bool_)
         for fold, one in zip(self.folds, each, strict=True):
             alike[fold.repeat, fold.test] = one.choice.train == choice.train
-        by = "its fold" if alike.all() else "a fold that trained the same"
+        by = "its fold" if alike.all() else "a fold that chose to train the same"
         held = OutOfFold(logits, self.rows.labels, f"rows, each by {by}", alike)
         final = self._refitted(choice, each, held)
         plain = task_of(final.model)
@@ -415,7 +415,9 @@ def _shared(test: LabelledSplit, rows: LabelledSplit, where: str) -> int:
     number = identical_up_to_strand([*rows.codes, *test.codes])
     shared = int(np.isin(number[len(rows) :], number[: len(rows)]).sum())
     if shared:
-        log.warning("%s of %s test rows also stand in %s", f"{shared:,}", f"{len(test):,}", where)
+        log.warning(
+            "%s of %s test rows also occur in the %s rows", f"{shared:,}", f"{len(test):,}", where
+        )
     return shared
 
 
@@ -424,4 +426,4 @@ def _keep_last_good(error: NonFiniteLoss, run: Run) -> None:
         return
     kept = run.folder / "checkpoints" / "last-good"
     error.model.save(kept, overwrite=True)
-    log.warning("the best weights before that are kept in %s", kept)
+    log.warning("the best weights before that are saved in %s", kept)

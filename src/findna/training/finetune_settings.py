@@ -33,96 +33,110 @@ class FinetuneSettings(LabelSettings):
     batch_rows: int | None = Field(
         None,
         ge=1,
-        description=f"Sequences an optimizer step; {BATCH_ROWS} if not given, fewer for few rows.",
+        description=f"Sequences per optimizer step. Default: {BATCH_ROWS}, fewer for few rows.",
     )
     batch_bases: int = Field(
-        65_536, ge=1, description="Bases computed at once; larger batches are taken in parts."
+        65_536, ge=1, description="Bases computed at once; larger batches are processed in parts."
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Highest learning rate of the backbone; 0.384 / width if not given: 3e-3 of"
-        " tiny, 1e-3 of base.",
+        description="Highest learning rate of the backbone. Default: 0.384 / width, 3e-3 for"
+        " tiny, 1e-3 for base.",
     )
     head_learning_rate: float | None = Field(
         None,
         gt=0,
-        description="Highest rate of the task head; three tenths of the backbone's if not given.",
+        description="Highest learning rate of the task head. Default: three tenths of the"
+        " backbone's.",
     )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of matrices.")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which rates rise.")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of the matrices (AdamW).")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Fraction of the steps over which the rates rise."
+    )
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     train: Literal["auto", "probe", "head", "last", "full"] = Field(
         "auto",
-        description="What is trained: a linear model on the frozen network, the head, the last"
-        " layers and the head, everything, or what inner validation finds best.",
+        description="What is trained: probe (a linear model on the frozen network), head, last"
+        " (the last layers and the head), full (everything), or auto, the best on validation"
+        " rows.",
     )
-    last_layers: int = Field(2, ge=1, description="Layers that are trained with the head as last.")
+    last_layers: int = Field(
+        2, ge=1, description="Number of layers that last trains together with the head."
+    )
     strand: Literal["auto", "both", "forward"] = Field(
         "auto",
-        description="Average both strands and augment by reverse complement, read the given strand"
-        " only, or the latter where validation is clearly better for it.",
+        description="both: average both strands and augment by reverse complement; forward: read"
+        " only the given strand; auto: both, unless validation is clearly better with forward.",
     )
     class_weights: ClassWeights = Field(
-        "none", description="Weight rows equally, or every class equally."
+        "none", description="Weight every row equally, or every class equally."
     )
     pooling: tuple[Literal[Pooling, "auto"], ...] = Field(
         ("auto",),
         min_length=1,
-        description="What the head reads of a sequence; auto: mean, max, summary and the means of"
-        " all layers, and of bins, or their deviations and the shares of k-mers, or, of rows of one"
-        " length, the pairs of letters at their places, as well where validation is clearly better"
-        " for them.",
+        description="What the head reads. auto: mean, max, summary and the means of all layers;"
+        " where validation is clearly better for it, also bins, or standard deviations and k-mer"
+        " frequencies, or, for rows of one length, which pair of bases begins at each position.",
     )
     bins: int = Field(
-        16, ge=1, description="Parts of equal length whose means are read by pooling over bins."
+        16,
+        ge=1,
+        description="Number of equal parts of the sequence whose means pooling over bins reads.",
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in front of the last layer.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the last layer.")
     begin: Literal["probe", "zeros"] = Field(
         "probe",
-        description="The head begins as a linear probe of the network as it is, which also chooses"
-        " what auto leaves open; or it says nothing, and auto is its first choice.",
+        description="The head starts as a linear probe of the frozen network, which also chooses"
+        " what auto leaves open; or as zeros, and auto takes its first option.",
     )
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="Rate of each layer as a share of the rate of the next one."
+        1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of each layer as a fraction of that of the next one.",
     )
     average: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Momentum of a running average of the weights, which is then what is kept;"
-        " 0 keeps the weights themselves.",
+        description="Momentum of a running average of the weights, which is then kept instead of"
+        " the weights; 0: no average.",
     )
     validation_fraction: float = Field(
         0.1,
         gt=0,
         le=0.5,
-        description="Share of the training rows that chooses; of fewer than 1,000 rows three parts"
-        " choose in turn instead, and all epochs are run.",
+        description="Fraction of the training rows used as validation rows; below 1,000 rows"
+        " three parts take turns instead, and all epochs are run.",
     )
     folds: int = Field(
-        5, ge=0, description="Folds of cross-validation where no test split is given; 0 skips it."
+        5, ge=0, description="Folds of cross-validation if there is no test split; 0 skips it."
     )
     repeats: int | None = Field(
         None,
         ge=1,
-        description="Repeats of cross-validation with other folds; if not given 1, or 2 of probes"
-        " alone.",
+        description="Repeats of cross-validation with other folds. Default: 1, or 2 with only"
+        " probes.",
     )
-    precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every draw.")
+    precision: Precision = Field(
+        "auto", description="fp32, bf16, or auto, whichever is faster here."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of all random draws.")
 
     @field_validator("folds")
     @classmethod
     def _no_single_fold(cls, folds: int) -> int:
         if folds == 1:
-            raise ValueError("one fold leaves no row to learn from: use 2 or more, or 0 for none")
+            raise ValueError("one fold leaves no row to train on: use 2 or more, or 0 for none")
         return folds
 
     @model_validator(mode="after")
     def _auto_stands_alone(self) -> Self:
         if "auto" in self.pooling and len(self.pooling) > 1:
-            raise ValueError("pooling auto stands alone: name what is read, or leave it to auto")
+            raise ValueError(
+                "auto cannot be combined with other poolings: name them all, or use auto alone"
+            )
         return self
 
     @property

@@ -78,7 +78,7 @@ class KeptFolds:
             raise BadInput(
                 f"this fold is damaged ({error})",
                 file=file,
-                remedy=f"delete it and {answers.name}: the fold is learned again",
+                remedy=f"delete it and {answers.name}: the fold is trained again",
             ) from None
 
     def finished(self, row: Mapping[str, Any]) -> bool:

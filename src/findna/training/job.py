@@ -175,14 +175,14 @@ class PretrainJob:
         )
         if self.settings.budget and self.steps < FEW_STEPS:
             log.warning(
-                "a budget of %s leaves time for few steps: a model learns little in fewer than some"
-                " hundreds; give it more time, a smaller --preset or smaller --batch-bases",
+                "a budget of %s leaves time for few steps: a model learns little in fewer than"
+                " several hundred; give it more time, a smaller --preset or smaller --batch-bases",
                 self.settings.budget,
             )
         found = self.examiner.reference
         log.info(
-            f"to beat on held-out DNA: letters {found.letter_entropy:.4f}, two-sided Markov model"
-            f" (k = {found.markov_k}) {found.markov_loss:.4f} nats a base"
+            f"to beat on held-out DNA: letter entropy {found.letter_entropy:.4f}, two-sided"
+            f" Markov model (k = {found.markov_k}) {found.markov_loss:.4f} nats per base"
         )
 
     def _batch_of(self, step: int) -> tuple[int, int]:

@@ -104,7 +104,7 @@ class Rounds:
     def what(self) -> str:
         """The rows that choose, in words."""
         if self.in_turn:
-            return "rows, each by what learned from the other parts"
+            return "rows, each by a network trained on the other parts"
         return "validation rows, which also chose what to keep"
 
     @property
@@ -229,7 +229,9 @@ class Learner:
 
     def _unchosen(self, rounds: Rounds, **stage: Any) -> Learned:
         """What is learned where every row has to teach: nothing can be compared."""
-        log.warning("rows are too alike to hold any back: what is trained was not chosen")
+        log.warning(
+            "rows are too similar to hold any out for validation: what to train was not chosen"
+        )
         networks = _networks(self.settings, len(rounds.rows))
         strand = self.settings.strands[0]
         parts = self.settings.readings[0]

@@ -134,7 +134,7 @@ def until_worse(
     (measured: docs/performance.md).
     """
     if not strengths:
-        raise ValueError("there is no strength to choose from")
+        raise ValueError("there is no regularisation strength to choose from")
     found: dict[float, Said] = {}
     lowest = np.inf
     for strength in sorted(strengths):

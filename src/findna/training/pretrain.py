@@ -95,7 +95,7 @@ def _genome(
         genome = Genome.open(genome, regions=regions)
     if agreed(accelerator, genome.digest) != genome.digest:
         raise BadInput(
-            f"is another genome for process {accelerator.process_index} than for the first",
+            f"is a different genome for process {accelerator.process_index} than for the first",
             file=genome.source,
             remedy="let all processes read the same files",
         )
@@ -115,8 +115,9 @@ def _known_before(genome: Genome, split: Split, start_from: str | Path | None) -
     known = bases_in(intersect(split.validation, seen.runs))
     if known:
         log.warning(
-            "%s of %s held-out bases taught %s, which goes on here (%s): their loss flatters; hold "
-            "out what it held out (--validation-chroms, or the same --window)",
+            "%s of %s held-out bases were training data of %s, from which this run continues"
+            " (%s): their loss is optimistic; hold out what it held out (--validation-chroms, or"
+            " the same --window)",
             f"{known:,}", f"{held:,}", start_from, seen.note,
         )  # fmt: skip
     return known

@@ -72,26 +72,33 @@ class PretrainSettings(Settings):
     leading = "preset"
     preset: str = Field(
         "tiny",
-        description="Shape and recipe: tiny, small, medium, base, paper or long. The recipe sets"
-        " some of the defaults below, which are those of tiny.",
+        description="Shape and recipe: tiny, small, medium, base, paper or long. The recipe"
+        " changes some of the defaults below, which are those of tiny.",
     )
     head: Literal["prototypes", "shared"] = Field(
         "prototypes",
-        description="What scores the summary tokens: a projection of its own, or (preset paper "
-        "only, for comparison) the base head as in the reference code.",
+        description="What scores the summary tokens: a projection of its own, or (preset paper"
+        " only, for comparison) the base head, as in the reference code.",
     )
-    steps: int | None = Field(None, ge=1, description="Optimizer steps.")
-    epochs: float | None = Field(None, gt=0, description="Passes over the usable bases, instead.")
+    steps: int | None = Field(None, ge=1, description="Number of optimizer steps.")
+    epochs: float | None = Field(
+        None, gt=0, description="Instead of steps: passes over the usable bases."
+    )
     budget: str | None = Field(
         None,
-        description="Wall-clock time instead, such as 10m or 2h; without any of the three, 30m.",
+        description="Instead of steps: wall-clock time, such as 10m or 2h. Default if none of the"
+        " three is given: 30m.",
     )
-    accumulate: int = Field(1, ge=1, description="Parts into which a batch is cut to save memory.")
-    precision: Precision = Field("auto", description="fp32, bf16, or what is faster here.")
+    accumulate: int = Field(
+        1, ge=1, description="Parts into which a batch is divided to save memory."
+    )
+    precision: Precision = Field(
+        "auto", description="fp32, bf16, or auto, whichever is faster here."
+    )
     compile: Compile = Field(
-        "auto", description="Compile the layers with torch.compile; auto: on a GPU."
+        "auto", description="Compile the layers with torch.compile; auto: only on a GPU."
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, windows, views and hiding.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, windows, views and masking.")
     checkpoint_minutes: float = Field(5.0, ge=0, description="Minutes between checkpoints.")
     distillation: DistillationSettings = Field(
         DistillationSettings(), description="Objective and optimizer."
@@ -112,7 +119,7 @@ class PretrainSettings(Settings):
         if self.budget is not None:
             seconds(self.budget)
         if self.head == "shared" and self.preset != "paper":
-            raise ValueError(f"head shared belongs to preset paper, not to {self.preset}")
+            raise ValueError(f"head shared works only with preset paper, not {self.preset}")
         if self.head == "shared" and self.distillation.balance != "centre":
             raise ValueError("head shared has no prototypes to balance: use balance centre")
         return self
@@ -147,5 +154,5 @@ def seconds(text: str) -> float:
     """ "90s", "10m" or "2h" in seconds; a bare number is seconds."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
     if not found or float(found[1]) == 0:
-        raise ValueError(f"{text!r} is no time: write 90s, 10m or 2h")
+        raise ValueError(f"{text!r} is not a duration: write 90s, 10m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]

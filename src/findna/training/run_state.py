@@ -44,7 +44,7 @@ from findna.files import (
 from findna.model.model import software_versions
 
 SETTINGS, METRICS, COMMAND = "settings.yaml", "metrics.jsonl", "command.txt"
-_ANEW = "put it back, or begin again with --overwrite"
+_ANEW = "put it back, or start again with --overwrite"
 # What a run goes on from: its last step, or the folds that are finished.
 LAST, FOLDS = "checkpoints/last", "checkpoints/folds"
 STATE = "state.json"
@@ -96,7 +96,7 @@ def open_run(
         raise BadInput(
             "there is no checkpoint to resume from",
             file=folder,
-            remedy="leave out --resume; --overwrite begins anew",
+            remedy="leave out --resume; --overwrite starts again",
         )
     else:
         refuse_taken(folder, overwrite)
@@ -145,9 +145,9 @@ def refuse_start(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Asked before the work: `BadInput` where a run can neither begin nor go on as it is wanted."""
     if resume and overwrite:
         raise BadInput(
-            "resume goes on with a run, and overwrite replaces it",
+            "resume continues a run, and overwrite replaces it",
             file=folder,
-            remedy="give one of --resume and --overwrite",
+            remedy="give either --resume or --overwrite",
         )
     if resume:
         _refuse_foreign(folder, any)
@@ -161,8 +161,10 @@ def refuse_taken(folder: Path, overwrite: bool) -> None:
         return
     _refuse_foreign(folder, all)
     if not overwrite:
-        go_on = "--resume goes on with it, " if can_go_on(folder) else ""
-        raise OutputExists("this run exists", file=folder, remedy=f"{go_on}--overwrite replaces it")
+        go_on = "--resume continues it, " if can_go_on(folder) else ""
+        raise OutputExists(
+            "this run already exists", file=folder, remedy=f"{go_on}--overwrite replaces it"
+        )
 
 
 def _refuse_foreign(folder: Path, enough: Callable[[Iterable[bool]], bool]) -> None:
@@ -193,7 +195,7 @@ def described_in(folder: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         told = None
     if not isinstance(told, dict):
-        raise BadInput("does not say what the folder was begun with", file=file, remedy=_ANEW)
+        raise BadInput("does not say what the run was started with", file=file, remedy=_ANEW)
     return told
 
 

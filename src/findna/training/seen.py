@@ -68,16 +68,16 @@ def seen_part(genome: Genome, pretraining: Pretraining | None) -> Seen:
     if pretraining is None:
         return Seen(genome.runs, "no model given: the whole genome counts as seen")
     each = [_seen_by(genome, told, sampling) for told, sampling in pretraining.on(genome)]
-    notes = ["; before it went on, ".join(seen.note for seen in each)]
+    notes = ["; before it continued, ".join(seen.note for seen in each)]
     if len(each) <= len(earlier_pretrainings(pretraining.provenance)):
-        notes.append("the model was pretrained on another genome, too, which is not checked")
+        notes.append("the model was also pretrained on another genome, which is not checked")
     return Seen(merge(np.concatenate([seen.runs for seen in each])), "; ".join(notes))
 
 
 def _seen_by(genome: Genome, told: Mapping[str, Any], sampling: SamplingSettings | None) -> Seen:
     """The runs that one pretraining read, of which the `sampling` or the card is known."""
     if "placing" in told and told["placing"] != genome.placing:
-        why = "its regions are placed otherwise than they were for the model"
+        why = "its regions are not placed as they were for the model"
         return Seen(genome.runs, f"the whole genome counts as seen: {why}")
     if sampling is None and not told.keys() & {"sampling", "trained_lengths"}:
         return Seen(genome.runs, "the whole genome counts as seen: the model does not say which")

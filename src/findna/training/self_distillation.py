@@ -32,42 +32,49 @@ from findna.training.teacher import Centre, Teacher
 class DistillationSettings(Settings):
     """Weights, temperatures and rates of the objective and its optimizer."""
 
-    masked_weight: float = Field(1.0, ge=0, description="Weight of the masked-nucleotide loss.")
+    masked_weight: float = Field(1.0, ge=0, description="Weight of the masked-base loss.")
     distillation_weight: float = Field(
         0.0,
         ge=0,
-        description="Weight of the distillation loss; 0 leaves teacher and loss out.",
+        description="Weight of the distillation loss; 0 drops teacher and loss.",
     )
     target: Distilled = Field(
         "summary",
-        description="What student and teacher agree on: each summary token, the mean over bases, or"
-        " every hidden base (the teacher then sees the student's view with nothing hidden).",
+        description="What student and teacher agree on: each summary token, the mean over bases,"
+        " or every hidden base (the teacher then sees the student's view with nothing hidden).",
     )
-    student_temperature: float = Field(0.1, gt=0, description="Temperature of the student.")
-    teacher_temperature: float = Field(0.04, gt=0, description="Temperature of the teacher.")
+    student_temperature: float = Field(0.1, gt=0, description="Softmax temperature of the student.")
+    teacher_temperature: float = Field(
+        0.04, gt=0, description="Softmax temperature of the teacher."
+    )
     first_teacher_temperature: float = Field(
         0.07, gt=0, description="Teacher temperature at the first step."
     )
     teacher_warmup: float = Field(
-        0.3, ge=0, le=1, description="Share of the steps over which it is warmed up."
+        0.3,
+        ge=0,
+        le=1,
+        description="Fraction of the steps over which the teacher temperature rises.",
     )
     balance: Literal["sinkhorn", "centre"] = Field(
         "sinkhorn",
-        description="What keeps the teacher from giving one answer to all windows: standardised "
-        "scores and Sinkhorn, or a running centre as in the paper.",
+        description="What keeps the teacher from giving all windows the same output: standardised"
+        " scores and Sinkhorn, or a running centre as in the paper.",
     )
     centre_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the running centre.")
     first_momentum: float | None = Field(
         None,
         ge=0,
         lt=1,
-        description="Teacher momentum at the first step; without, min(0.996, 1 - 20 / steps).",
+        description="Teacher momentum at the first step. Default: min(0.996, 1 - 20 / steps).",
     )
     learning_rate: float = Field(3e-3, gt=0, description="Highest learning rate.")
-    weight_decay: float = Field(0.01, ge=0, description="Decay of the weight matrices.")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps with a rising rate.")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    beta2: float = Field(0.98, gt=0, lt=1, description="Second-moment decay of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of the matrices (AdamW).")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Fraction of the steps over which the rate rises."
+    )
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    beta2: float = Field(0.98, gt=0, lt=1, description="Second-moment decay of AdamW (beta2).")
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> DistillationSettings:

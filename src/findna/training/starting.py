@@ -43,7 +43,7 @@ def _refuse_other_shape(settings: PretrainSettings, model: Model, source: str | 
         unnamed = has == "custom" and asked == usual
         if name in settings.model_fields_set and asked != has and not unnamed:
             raise BadInput(
-                f"{name} {asked} is asked for, and {source} has {name} {has}",
-                remedy=f"leave --{name} away, and {name} out of a --config file: the shape comes"
-                " from --from; settings of a recipe can be given one by one",
+                f"{name} {asked} is requested, but {source} has {name} {has}",
+                remedy=f"leave out --{name}, also in a --config file: the shape comes from"
+                " --from; settings of a recipe can be given one by one",
             )

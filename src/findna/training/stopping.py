@@ -39,7 +39,7 @@ class StopRequest:
                 raise KeyboardInterrupt
             return
         self.asked, self._when = True, time.monotonic()
-        log.info("stopping as soon as a step is made; the checkpoint will be saved")
+        log.info("stopping after the current step; a checkpoint will be saved")
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:

@@ -42,12 +42,12 @@ _RESAMPLES = 1000
 class ValidationSettings(Settings):
     """How much held-out DNA is looked at, and how."""
 
-    bases: int = Field(65_536, ge=64, description="Held-out bases of a check during training.")
-    final_bases: int = Field(1_048_576, ge=64, description="Held-out bases of the last check.")
+    bases: int = Field(65_536, ge=64, description="Held-out bases per check during training.")
+    final_bases: int = Field(1_048_576, ge=64, description="Held-out bases of the final check.")
     hidden: float = Field(
-        0.15, gt=0, le=0.5, description="Share of the bases that becomes MASK, all of which count."
+        0.15, gt=0, le=0.5, description="Fraction of the bases shown as MASK, all of which count."
     )
-    checks: int = Field(20, ge=1, description="Checks during a run.")
+    checks: int = Field(20, ge=1, description="Number of checks during a run.")
 
 
 @dataclass(frozen=True)
@@ -265,12 +265,12 @@ def verdict(numbers: dict[str, Any], *, distilling: bool) -> str:
             "COLLAPSING: the embeddings of all windows are nearly the same (effective rank below 2)"
         )
     if many and distilling and numbers["step"] >= YOUNG and numbers["silent_tokens"]:
-        silent = f"{numbers['silent_tokens']} of {numbers['tokens']} answers to a window"
-        return f"COLLAPSING: the teacher's answers no longer depend on the window ({silent})"
+        silent = f"{numbers['silent_tokens']} of {numbers['tokens']} outputs per window"
+        return f"COLLAPSING: the teacher's outputs no longer depend on the window ({silent})"
     if numbers["mask_loss"] >= numbers["letter_entropy"]:
-        return "not learning yet: hidden bases are guessed no better than from letter frequencies"
+        return "not learning yet: hidden bases are predicted no better than from base frequencies"
     if numbers["mask_loss"] >= numbers["markov_loss"]:
         gap = numbers["mask_loss"] - numbers["markov_loss"]
-        return f"learning: {gap:.4f} nats a base above the two-sided Markov model (short words)"
+        return f"learning: {gap:.4f} nats per base above the two-sided Markov model (short words)"
     gap = numbers["markov_loss"] - numbers["mask_loss"]
-    return f"learning: {gap:.4f} nats a base below the two-sided Markov model"
+    return f"learning: {gap:.4f} nats per base below the two-sided Markov model"
