@@ -94,7 +94,7 @@ def test_test_rows_that_also_choose_are_a_leak():
     found = findings(doctor(task(train=data.splits["train"], dev=dev, test=dev)), "leakage")
     assert [f.level for f in found] == ["ok", "ok", "stop"]
     assert "of 40 test rows in dev: 40 identical," in found[-1].what
-    assert "take them out of dev" in found[-1].remedy
+    assert "remove them from dev" in found[-1].remedy
 
 
 def test_rows_that_judge_in_turn_are_looked_for_in_the_pretraining_genome(tmp_path):
@@ -131,7 +131,7 @@ def test_duplicates_classes_and_missing_classes_are_said():
     assert "2 with another label" in only(found, "duplicates").what
     first, second = findings(found, "classes")
     assert first.level == "warn" and "yes, the rarest class, has 6 of 101" in first.what
-    assert second.what == "no test row is of class yes"
+    assert second.what == "no test row has class yes"
 
 
 def test_rows_that_folds_cannot_part_stop():
@@ -151,7 +151,7 @@ def test_rows_of_n_only():
     train, unknown = data.splits["train"], [encode("N" * 80)] * 2
     some = task(train=split_of([*train.codes, *unknown]), test=data.splits["test"])
     found = only(doctor(some, settings={"near": False}), "letters")
-    assert found.level == "warn" and "2 of 122 rows hold N only" in found.what
+    assert found.level == "warn" and "2 of 122 rows hold nothing but N" in found.what
     nothing = task(train=split_of([encode("N" * (40 + i)) for i in range(30)]))
     assert only(doctor(nothing), "letters").level == "stop"
 
@@ -198,8 +198,8 @@ ANYWHERE = (*ONE_LENGTH, lambda _, random: random.integers(0, 90))
 @pytest.mark.parametrize(
     ("rows", "how", "topic", "said"),
     [
-        (600, BY_LENGTH, "lengths", "length of a row alone tells its class"),
-        (600, BY_PLACE, "places", "what stands at each place from the start tells more"),
+        (600, BY_LENGTH, "lengths", "row length alone predicts the class"),
+        (600, BY_PLACE, "places", "the bases at each position from the start predict more"),
         (600, ANYWHERE, None, ""),
         (600, (lambda _, random: random.integers(70, 170),), None, ""),
         (199, BY_LENGTH, None, ""),
@@ -374,9 +374,9 @@ def test_a_bcf_is_read_as_the_vcf_is(tmp_path, fasta):
     ("bed", "levels", "said"),
     [
         ("chr1\t0\t10\nchr2\t5\t3000\n", ["ok", "ok"], "all 2 intervals end within"),
-        ("chr1\t0\t10\nchr2\t5\t3001\n", ["ok", "stop"], "lies beyond the chromosome"),
+        ("chr1\t0\t10\nchr2\t5\t3001\n", ["ok", "stop"], "extends beyond the chromosome"),
         ("chr1\t0\t10\nchr9\t5\t30\n", ["warn", "ok"], "all 1 intervals of these end within"),
-        ("scaffold\t0\t10\n", ["stop"], "names no chromosome"),
+        ("scaffold\t0\t10\n", ["stop"], "has no chromosome"),
     ],
 )
 def test_a_bed_fits_names_and_ends(tmp_path, fasta, bed, levels, said):
@@ -447,9 +447,7 @@ def test_what_a_model_knows_decides(monkeypatch, low, high, provenance, level, s
     found = only(diagnosis, "model")
     assert found.level == level and said in f"{found.what} {found.remedy}"
     assert diagnosis.stops == (level == "stop")
-    assert (
-        "about 60 s (1 training run, 2 searches for a probe) on cpu" in only(diagnosis, "cost").what
-    )
+    assert "about 60 s (1 training run, 2 probe searches) on cpu" in only(diagnosis, "cost").what
 
 
 def test_lengths_are_held_against_the_trained_range():

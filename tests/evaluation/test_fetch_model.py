@@ -75,7 +75,7 @@ def test_the_repository_is_asked_where_the_project_names_its_raw_files(
 def test_a_file_of_another_content_is_not_taken(served: str, tmp_path: Path) -> None:
     (tmp_path / "served/model/mine/model.safetensors").write_bytes(b"other weights")
     result = call("fetch", "model", "mine", "--mirror", served)
-    assert result.exit_code == 3 and "gives another file than expected" in result.stderr
+    assert result.exit_code == 3 and "returns another file than expected" in result.stderr
     assert not (cache_folder() / "data/model/mine/model.safetensors").exists()
 
 
@@ -86,7 +86,7 @@ def test_without_an_address_the_mirror_is_named(
     catalogue.cache_clear()
     result = call("fetch", "model", "mine")
     assert result.exit_code == 3
-    assert "names no address" in result.stderr and "--mirror" in result.stderr
+    assert "has no address" in result.stderr and "--mirror" in result.stderr
 
 
 def test_a_mistyped_model_gets_a_hint(served: str) -> None:

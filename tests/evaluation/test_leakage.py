@@ -174,7 +174,7 @@ def test_contained_rows_are_found_on_both_strands_and_equal_lengths_are_not():
     data = task(train=split_of(long), test=split_of(rows))
     report = leakage(data)
     assert count(report, "contained", "test", "train")[0] == 3
-    assert "1 rows without 32 known letters" in count(report, "contained", "test", "train")[1]
+    assert "1 rows without 32 known bases" in count(report, "contained", "test", "train")[1]
     assert count(report, "contained", "train", "test")[0] == 0
     assert "r1" not in drop_leaks(data, report).splits["train"].ids
     turned = task(train=split_of(rows, [0, 1, 0, 0, 1, 1, 0, 0]), test=split_of(long))
@@ -321,7 +321,7 @@ def test_rows_are_looked_up_in_the_genome_and_held_out_ones_told_apart(genome):
     where = genome.source
     assert count(report, "in pretraining genome", "test", where)[0] == 4
     rows, note = count(report, "in pretraining, seen", "test", where)
-    assert rows == 3 and note.startswith("1 more in held-out")
+    assert rows == 3 and note.startswith("1 more only in held-out")
     strict = leakage(
         data, model=model_of(genome), genome=genome, settings=LeakageSettings(mismatch_share=0)
     )
@@ -355,7 +355,7 @@ def test_coordinates_are_used_where_they_read_alike_and_refused_where_not(genome
     moved = RowPlaces(places.chrom, places.start + 1, places.end + 1, places.strand)
     data = task(train=data.splits["train"], test=split_of(codes, [0, 1, 0], moved))
     _, note = count(leakage(data, genome=genome), check, "test", genome.source)
-    assert note.startswith("not checked: only 0 of 3 rows read as the genome does")
+    assert note.startswith("not checked: only 0 of 3 rows match the genome")
 
 
 def test_coordinates_are_compared_from_the_first_row_to_the_last(genome):
@@ -365,7 +365,7 @@ def test_coordinates_are_compared_from_the_first_row_to_the_last(genome):
     moved = starts + (starts >= 800)
     places = RowPlaces.of(["chr1"] * 1600, moved, moved + 100, ["+"] * 1600)
     found = placed_rows(split_of(codes, places=places), genome, seen_part(genome, None))
-    assert "only 400 of 800 rows read as the genome does" in found
+    assert "only 400 of 800 rows match the genome" in found
 
 
 def test_what_cannot_be_checked_is_never_none(genome):
@@ -377,7 +377,7 @@ def test_what_cannot_be_checked_is_never_none(genome):
     other = leakage(data, model=model_of(genome, genome_digest="sha256:1"), genome=genome)
     assert "not the FASTA the model was pretrained on" in other.text()
     bare = leakage(data, model=new_model(SMALL, seed=0), genome=genome)
-    assert "not checked: the model names no pretraining genome" in bare.text()
+    assert "not checked: the model records no pretraining genome" in bare.text()
     assert (
         "overlapping: all against all: not checked: train rows have no coordinates" in bare.text()
     )
@@ -419,7 +419,7 @@ def test_what_was_read_before_a_model_went_on_is_seen(genome):
     last = model_of(genome, held_out_chromosomes=["chr1", "chr2"], continued_from=between)
     seen = seen_part(genome, Pretraining(last.provenance))
     assert seen.runs.tolist() == [[0, 4000], [4000, 8000], [8000, len(genome.store)]]
-    assert "another genome" in seen.note and "before it went on" in seen.note
+    assert "another genome" in seen.note and "before it continued" in seen.note
 
 
 def test_the_genome_before_the_last_is_checked_too(genome):
@@ -428,7 +428,7 @@ def test_the_genome_before_the_last_is_checked_too(genome):
     rows = split_of(pieces(genome, [("chr1", 100), ("chr3", 100)]), [0, 1])
     report = leakage(task(train=rows), model=last, genome=genome)
     found, note = count(report, "in pretraining, seen", "train", genome.source)
-    assert found == 1 and note.endswith("another genome, too, which is not checked")
+    assert found == 1 and note.endswith("also pretrained on another genome, which is not checked")
 
 
 def test_a_card_that_names_its_bed_files_is_believed(genome, tmp_path):
@@ -446,7 +446,7 @@ def test_regions_that_are_placed_otherwise_all_count_as_seen(genome):
     same = seen_part(genome, Pretraining(model_of(genome, placing=None).provenance))
     assert same.runs.tolist() == [[0, 4000], [4000, 8000]]
     other = seen_part(genome, Pretraining(model_of(genome, placing="sha256:other").provenance))
-    assert other.runs.tolist() == genome.runs.tolist() and "placed otherwise" in other.note
+    assert other.runs.tolist() == genome.runs.tolist() and "not placed as they were" in other.note
 
 
 # ---------------------------------------------------------------- other tasks, the report, dropping

@@ -120,7 +120,7 @@ def test_the_strength_with_the_lowest_validation_loss_is_chosen(rng):
     assert best.strength != 1e-5
     same = tuned(features, labels, dev, dev_labels, "binary", 2, (1e-2, 1e-2, 1e-5))
     assert same.model.scores(dev) is not None and same.strength == 1e-2
-    with pytest.raises(ValueError, match="no strength"):
+    with pytest.raises(ValueError, match="no regularisation strength"):
         tuned(features, labels, dev, dev_labels, "binary", 2, ())
 
 

@@ -176,7 +176,7 @@ def test_shares_by_hand():
         ([("chr1", 10, 10)], "row 1 is empty"),
         ([], "there is no row"),
         ([("chr9", 10, 50)], "has no chromosome 'chr9'"),
-        ([("chr1", 119_990, 120_050)], "lies beyond the chromosome"),
+        ([("chr1", 119_990, 120_050)], "extends beyond the chromosome"),
     ],
 )
 def test_positives_that_are_none_are_refused(genome, rows, problem):

@@ -154,7 +154,7 @@ def test_splits_that_are_not_possible_are_refused():
     with pytest.raises(BadInput, match="no official validation split"):
         prepare("own", data, ProtocolSettings(split="official"))
     both = data_of(train=split_of(60, 1), dev=split_of(30, 3))
-    with pytest.raises(BadInput, match="there is no test split: one is set aside of all rows"):
+    with pytest.raises(BadInput, match="there is no test split: one is set aside from all rows"):
         prepare("own", both, ProtocolSettings(split="official"))
     assert (
         "dev rows join train: there is no test split"

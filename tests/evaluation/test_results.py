@@ -178,7 +178,7 @@ def test_an_interruption_leaves_an_unfinished_run_that_is_named_and_done_again(
     assert not run_file(tmp_path, "gue/tf/0", "kmer", 1).exists()
     with caplog.at_level(logging.WARNING, "findna"):
         assert [run.record.seed for run in read_runs(tmp_path)] == [0]
-    assert "1.parquet: answers of a run that did not finish" in caplog.text
+    assert "1.parquet: predictions of an unfinished run" in caplog.text
     write(tmp_path, "gue/tf/0", "kmer", 1, 0.8)
     assert [run.record.seed for run in read_runs(tmp_path)] == [0, 1]
 
@@ -331,7 +331,7 @@ def test_one_task_has_no_comparison_over_tasks(tmp_path):
         write(tmp_path, "gue/tf/0", name, 0, 0.8)
     found = summary(read_runs(tmp_path), "kmer", resamples=50)
     assert len(found.across) == 0
-    assert "Over tasks" not in to_markdown(found)
+    assert "Across tasks" not in to_markdown(found)
 
 
 def test_a_reference_that_did_not_run_is_refused(folder):
@@ -393,7 +393,7 @@ def test_places_that_explain_most_are_warned_of():
     scores = _scores(dnabert2=0.716, places=0.79, composition=0.24, majority=0.0)
     (line,) = warned(scores, "places")
     assert line == (
-        "t: what stands at each place alone scores 0.790, no less than the best contender"
+        "t: the base at each position alone scores 0.790, no less than the best contender"
         " (dnabert2, 0.716)"
     )
     assert warned(scores) == [] and warned(_scores(dnabert2=0.716), "places") == []
@@ -477,7 +477,7 @@ def test_the_page_shows_each_number_of_the_table(folder):
     rows = _blocks(to_markdown(found))[0][2:]
     for cells, row in zip(rows, found.table.to_dict("records"), strict=True):
         assert cells[1] == row["contender"]
-        assert cells[3] == (str(row["seeds"]) if row["draws"] else "no draw")
+        assert cells[3] == (str(row["seeds"]) if row["draws"] else "deterministic")
         assert cells[4].startswith(f"{row['mean']:.3f}")
         assert cells[5] == f"[{row['low']:.3f}, {row['high']:.3f}]"
         assert cells[8] == str(row["settings_tried"])
@@ -506,7 +506,7 @@ def test_warnings_notes_pretraining_seeds_and_selection_are_on_the_page(tmp_path
     assert "Seeds differ" not in text and "Not finished" not in text
     assert "Note: 5,000 training rows." in text
     assert "Seeds include pretraining for tiny only." in text
-    assert "inflated by selection on the test split by" in text
+    assert "inflation by selection on the test split" in text
     assert found.table.set_index("contender").loc["tiny", "inflation"] == chosen.inflation
     assert f"+{chosen.inflation:.3f}" in text
 
@@ -518,7 +518,7 @@ def test_unequal_numbers_of_seeds_are_told_under_the_table(folder):
     write(folder, "gue/tf/1", "linear", 3, 0.8)
     text = to_markdown(summary(read_runs(folder), "kmer", resamples=50))
     assert "**Seeds differ**: kmer 3, linear 3 to 4. Means over unequal numbers" in text
-    assert text.index("| gue/tf/1") < text.index("Seeds differ") < text.index("### Over tasks")
+    assert text.index("| gue/tf/1") < text.index("Seeds differ") < text.index("### Across tasks")
 
 
 def test_a_makeshift_reference_is_told_until_the_evaluation_is_finished(folder):
@@ -527,7 +527,7 @@ def test_a_makeshift_reference_is_told_until_the_evaluation_is_finished(folder):
         tabulate(folder, settings, begun, [], left)
         text = (folder / "table.md").read_text(encoding="utf-8")
         assert f"**Not finished**: {told}" in text
-        assert "minus kmer is a makeshift: differences will be to finetune-random-tiny," in text
+        assert "minus kmer is provisional: differences will be to finetune-random-tiny," in text
     write(folder, "gue/tf/0", "finetune-random-tiny", 0, 0.8)
     tabulate(folder, settings, begun, [], 3)
     text = (folder / "table.md").read_text(encoding="utf-8")

@@ -168,7 +168,7 @@ def test_a_model_without_its_run_says_what_is_unknown(run: Path, tmp_path: Path)
     moved = Path(shutil.move(run / "model", tmp_path / "alone"))
     findna.export(moved, tmp_path / "m")
     said = parts(card(tmp_path / "m"))
-    assert "unknown: the run folder was not at hand" in said["Recipe"]
+    assert "unknown: the run folder was not available" in said["Recipe"]
     assert "Seed: 5" in said["Recipe"]
     assert "unknown" in said["Cost"] and "interval unknown" in said["Results"]
 
@@ -252,9 +252,12 @@ def test_a_card_of_weights_that_went_on_does_not_claim_too_much(made: Path, tmp_
             )  # fmt: skip
             findna.export(tmp_path / name, tmp_path / f"{name}-model")
     same, other = (card(tmp_path / f"{name}-model") for name in ("same", "other"))
-    assert "Held out, never read in training: chr2" in same
-    assert "Held out in this run, 4,000 bases of it read before it went on: chr1" in other
-    assert "after 3 steps before it went on" in other and "seen one genome" in other
+    assert "Held out, never used in training: chr2" in same
+    assert (
+        "Held out in this run, 4,000 bases of it used for training before it continued: chr1"
+        in other
+    )
+    assert "after 3 steps before it continued" in other and "seen one genome" in other
 
 
 def test_regions_that_changed_since_are_refused(made: Path, tmp_path: Path) -> None:
@@ -268,10 +271,10 @@ def test_regions_that_changed_since_are_refused(made: Path, tmp_path: Path) -> N
         )
     findna.export(tmp_path / "run", tmp_path / "good")
     bed.write_text("chr1\t0\t2000\nchr2\t0\t600\n")
-    with pytest.raises(BadInput, match=r"in\.bed: is not what it was"):
+    with pytest.raises(BadInput, match=r"in\.bed: has changed since"):
         findna.export(tmp_path / "run", tmp_path / "bad")
     # As a run that was moved, whose model no longer says so, would have it.
-    with pytest.raises(BadInput, match=r"in\.bed: is not what it was"):
+    with pytest.raises(BadInput, match=r"in\.bed: has changed since"):
         findna.export(
             tmp_path / "run", tmp_path / "bad", half=True, genome=made / "genome.fa",
             regions=made / "regions.bed",
@@ -319,7 +322,7 @@ def test_agreement_is_the_difference_of_log_probabilities() -> None:
     found = agreement(model, other)
     assert found.largest == pytest.approx(d - normaliser, rel=1e-3)
     assert found.mean == pytest.approx(((d - normaliser) + 3 * normaliser) / 4, rel=1e-3)
-    assert "simulated letters" in found.text
+    assert "simulated sequence" in found.text
 
 
 def test_a_model_that_16_bits_change_too_much_or_cannot_hold_is_refused() -> None:
@@ -332,7 +335,7 @@ def test_a_model_that_16_bits_change_too_much_or_cannot_hold_is_refused() -> Non
         other = new_model(SMALL, 0).eval()
         with torch.no_grad():
             other.base_head.bias[0] += change
-        with pytest.raises(BadInput, match="half precision changes the answers"):
+        with pytest.raises(BadInput, match="half precision changes the predictions"):
             agreement(new_model(SMALL, 0).eval(), other)
 
 
@@ -347,7 +350,7 @@ def test_held_out_windows_are_used_where_the_genome_is_given(made: Path, run: Pa
 
 def test_another_genome_is_refused(made: Path, run: Path, tmp_path: Path) -> None:
     (tmp_path / "other.fa").write_text(">chr1\nACGTACGTACGT\n")
-    with pytest.raises(BadInput, match=r"other\.fa: is another genome"):
+    with pytest.raises(BadInput, match=r"other\.fa: is not the genome of the run"):
         findna.export(run, tmp_path / "m", half=True, genome=tmp_path / "other.fa")
     with pytest.raises(BadInput, match="leave out --genome"):
         findna.export(
@@ -361,7 +364,7 @@ def test_another_genome_is_refused(made: Path, run: Path, tmp_path: Path) -> Non
 
 def test_a_bed_of_other_regions_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "other.bed").write_text("chr1\t0\t4000\n")
-    with pytest.raises(BadInput, match=r"other\.bed: covers 4,000 bases, and .* has 4,600"):
+    with pytest.raises(BadInput, match=r"other\.bed: covers 4,000 bases, but .* has 4,600"):
         findna.export(run, tmp_path / "m", regions=tmp_path / "other.bed")
 
 
@@ -456,7 +459,7 @@ def test_one_of_several_models_under_a_name_is_told_as_such(model: Model, tmp_pa
 def test_settings_that_are_broken_are_told(model: Model, tmp_path: Path) -> None:
     folder = evaluation(tmp_path / "e", ("mine", model))
     (folder / "settings.yaml").write_text("verb: [evaluate\n")
-    with pytest.raises(BadInput, match="does not say what the folder was begun with"):
+    with pytest.raises(BadInput, match="does not say what the run was started with"):
         read_evidence(folder, [weights_digest(model)])
 
 

@@ -130,7 +130,7 @@ def test_unknown_sizes_are_said_to_be_unknown():
         "train not stated, dev 3,305, test 3,305"
         in describe(find_task("gue/EMP/H3K14ac"))["splits"]
     )
-    assert "train 11,971 (stated, not counted)" in describe(find_task("gue/EMP/H3"))["splits"]
+    assert "train 11,971 (as stated, not counted)" in describe(find_task("gue/EMP/H3"))["splits"]
     assert "no official dev split" in describe(find_task(PROMOTERS))["splits"]
 
 
@@ -308,7 +308,7 @@ def test_a_description_says_all():
     assert "P1: the test split chose" in text["protocols"]
     assert text["published"].count("]; ") == len(published_for(find_task(PROMOTERS))) - 1
     assert "leannmlindsey/GUE, emp_H3" in describe(find_task("gue/EMP/H3"))["source"]
-    assert describe(find_task("mtcdna/1024"))["published"] == "no figure was reached"
+    assert describe(find_task("mtcdna/1024"))["published"] == "none found"
     assert all(value and isinstance(value, str) for t in TASKS for value in describe(t).values())
 
 
@@ -386,8 +386,8 @@ def test_dev_serves_as_train_only_when_asked(shared_data):
     assert read.dev_as_train
     assert read.notes == (
         "the 1,497 dev rows serve as training rows: reduced training data, "
-        "and validation rows come out of them",
-        "train: 0 rows found, 11,971 officially (stated, not counted)",
+        "and validation rows are taken from them",
+        "train: 0 rows found, 11,971 officially (as stated, not counted)",
     )
 
 
@@ -430,7 +430,7 @@ def test_numbers_are_named_in_the_official_order_and_said(tmp_path):
     read = read_task(find_task("mtcdna/1024"), tmp_path)
     assert read.data.classes == ("turtle", "mouse")
     assert read.notes == (
-        "labels are numbers, taken from 0 upwards as turtle, mouse; the files do not say so",
+        "labels are numbers, read as turtle, mouse from 0 upwards; the files do not say so",
     )
     words = [("ACGTACGT", "turtle"), ("GGGGCCCC", "mouse")]
     write(tmp_path / "mtcdna/4096", train=words, dev=words, test=words)
@@ -462,7 +462,7 @@ def test_settings_of_the_caller_come_first(tmp_path):
 def test_two_files_of_one_split_are_refused(tmp_path):
     folder = write(tmp_path / "gue/tf/0", dev=ROWS, test=ROWS)
     (folder / "dev.tsv").write_text("sequence\tlabel\nAC\t0\n")
-    with pytest.raises(BadInput, match=r"dev\.csv, dev\.tsv all claim the dev split"):
+    with pytest.raises(BadInput, match=r"dev\.csv, dev\.tsv all claim to be the dev split"):
         read_task(find_task("gue/tf/0"), tmp_path, dev_as_train=True)
 
 
@@ -487,4 +487,8 @@ def test_figures_of_other_test_rows_are_not_put_beside():
         published_for(find_task("gue/tf/0"))
     )
     (told,) = others
-    assert "human_enhancers_cohn" in told and "6,948 official test rows, and here are 122" in told
+    assert (
+        "human_enhancers_cohn" in told
+        and "6,948 official test rows" in told
+        and "here there are 122" in told
+    )

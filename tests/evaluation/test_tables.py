@@ -130,7 +130,7 @@ def test_a_parquet_column_of_lists_is_the_same_table(tmp_path):
     rows = data.splits["dev"]
     assert np.array_equal(one.vectors(rows, 0, "table"), other.vectors(rows, 0, "table"))
     lists.at[3, "vector"] = [1.0]
-    with pytest.raises(BadInput, match=r"has not the 2 numbers.*train-3"):
+    with pytest.raises(BadInput, match=r"does not have 2 numbers.*train-3"):
         open_answers(written(lists, tmp_path / "ragged.parquet"))
 
 
@@ -168,12 +168,12 @@ def test_an_embedding_that_lacks_rows_says_which(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("id,a\nx,1\nx,2\ny,3\n", "1 ids stand there more than once: x"),
-        ("id,a,b\nx,1,2\ny,1,nan\n", "column b is no finite number in 1 of 2 rows: y"),
-        ("id,a\nx,1\ny,inf\n", "no finite number in 1 of 2 rows: y"),
-        ("id,a\nx,1\ny,1e39\n", "no finite number"),
-        ("id,a\nx,1\ny,\n", "no finite number"),
-        ("id,a\nx,1\ny,word\n", "no finite number"),
+        ("id,a\nx,1\nx,2\ny,3\n", "1 ids occur more than once: x"),
+        ("id,a,b\nx,1,2\ny,1,nan\n", "column b is not a finite number in 1 of 2 rows: y"),
+        ("id,a\nx,1\ny,inf\n", "not a finite number in 1 of 2 rows: y"),
+        ("id,a\nx,1\ny,1e39\n", "not a finite number"),
+        ("id,a\nx,1\ny,\n", "not a finite number"),
+        ("id,a\nx,1\ny,word\n", "not a finite number"),
         ("name,a\nx,1\n", "has no column 'id'"),
         ("id\nx\n", "no numbers beside id"),
         ("id,a\n", "no row"),
@@ -287,7 +287,7 @@ def test_each_seed_has_its_own_answers(tmp_path):
     with pytest.raises(BadInput, match="predictions for 0, 1, not for seed 2"):
         table.learn(learnable(data), 2)
     doubled = written(pd.concat([both, both.iloc[:2]]), tmp_path / "d.tsv")
-    with pytest.raises(BadInput, match="2 ids stand there more than once: train-0, train-1"):
+    with pytest.raises(BadInput, match="2 ids occur more than once: train-0, train-1"):
         open_answers(doubled).learn(learnable(data), 0)
     parts = pd.concat([one.assign(seed=0.2), two.assign(seed=0.7)])
     with pytest.raises(BadInput, match=r"seed 0\.2 is not a whole number"):
@@ -299,10 +299,10 @@ def test_each_seed_has_its_own_answers(tmp_path):
     [
         (lambda f: f.rename(columns={"p_pos": "p_yes"}), "lacks p_pos; has p_yes"),
         (lambda f: f.drop(columns="p_neg"), "lacks p_neg"),
-        (lambda f: f.assign(p_third=0.0), "has p_third, which the task has not"),
+        (lambda f: f.assign(p_third=0.0), "has p_third, which is not in the task"),
         (lambda f: f.assign(p_pos=f["p_pos"].where(f.index != 2, 1.5)), "outside 0 to 1.*train-2"),
         (lambda f: f.assign(p_pos=f["p_pos"].where(f.index != 2, 0.9)), "add up to 1.*train-2"),
-        (lambda f: f.assign(p_pos=f["p_pos"].where(f.index != 2)), "no finite number.*train-2"),
+        (lambda f: f.assign(p_pos=f["p_pos"].where(f.index != 2)), "not a finite number.*train-2"),
     ],
 )
 def test_wrong_predictions_are_refused(tmp_path, change, problem):

@@ -172,7 +172,7 @@ def _refuse_early(
     for start in filter(None, map(_start_of, everyone)):
         if len(start.models) > len(settings.every_seed):
             raise BadInput(
-                f"{start.name} is {len(start.models)} models, one a seed, and there are"
+                f"{start.name} is {len(start.models)} models, one per seed, but there are"
                 f" {len(settings.every_seed)} seeds",
                 remedy=f"--seeds {len(start.models)}",
             )
@@ -180,13 +180,13 @@ def _refuse_early(
     twice = sorted(name for name, many in Counter(names).items() if many > 1)
     if twice:
         raise BadInput(
-            f"several contenders are called {', '.join(twice)}",
-            remedy="-m NAME=FOLDER names a model; rename the file of a table or the folder of"
+            f"several contenders have the name {', '.join(twice)}",
+            remedy="name a model with -m NAME=FOLDER; rename the file of a table or the folder of"
             " another model",
         )
     if settings.reference and settings.reference not in names:
         raise BadInput(
-            f"no contender is called {settings.reference}, the --reference",
+            f"there is no contender {settings.reference}, as given by --reference",
             remedy=f"contenders are: {', '.join(names)}",
         )
 
@@ -231,7 +231,7 @@ def _runs(
         for held in _features(everyone):
             held.forget()
     if left:
-        log.warning("%d runs are left: the same command goes on with them", left)
+        log.warning("%d runs are left: the same command continues with them", left)
     return failed, left
 
 

@@ -16,7 +16,7 @@ from findna.files import BadInput, claimed, make_folder, write_text
 from findna.inference.precision import Precision, resolve_precision
 from findna.training.run_state import COMMAND, SETTINGS, described_in, differences, note_start
 
-_REMEDY = "use the same to go on, another folder, or --overwrite"
+_REMEDY = "use the same to continue, another folder, or --overwrite"
 # These may grow from one start to the next; everything else must stay as it was.
 MAY_DIFFER = {"seeds", "resamples", "modes", "reference", "budget"}
 
@@ -123,9 +123,7 @@ def _refuse_other(folder: Path, known: Mapping[str, str], digests: Mapping[str, 
     """Runs of another model, or on other rows, must not be mixed with these."""
     other = [name for name, digest in digests.items() if known.get(name, digest) != digest]
     if other:
-        raise BadInput(
-            f"holds runs in which {', '.join(other)} was another", file=folder, remedy=_REMEDY
-        )
+        raise BadInput(f"holds runs that differ in {', '.join(other)}", file=folder, remedy=_REMEDY)
 
 
 def _refuse_strange(folder: Path) -> dict[str, Any]:
@@ -133,6 +131,6 @@ def _refuse_strange(folder: Path) -> dict[str, Any]:
     described = evaluation_in(folder)
     if described is None:
         raise BadInput(
-            "is there and holds no evaluation", file=folder, remedy="name another folder with -o"
+            "exists and is not an evaluation", file=folder, remedy="name another folder with -o"
         )
     return described

@@ -50,21 +50,26 @@ class ProtocolSettings(LabelSettings):
 
     split: Literal["auto", "official", "stratified", "chromosome", "similarity"] = Field(
         "auto",
-        description="Rows that choose: the official validation split, or a part of train that is"
-        " stratified, of whole chromosomes, or of whole clusters of near-duplicates; auto takes the"
-        " first that the data allows: official, chromosome, similarity.",
+        description="Validation rows: the official validation split, or a part of train that is"
+        " stratified, or made of whole chromosomes, or of whole clusters of near-duplicates;"
+        " auto: the first of official, chromosome, similarity that the data allow.",
     )
     validation_fraction: float = Field(
-        0.1, gt=0, le=0.5, description="Share of train that chooses, without an official split."
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Fraction of train used as validation rows, without an official split.",
     )
     test_fraction: float = Field(
-        0.2, gt=0, le=0.5, description="Share of all rows set aside, without a test split."
+        0.2, gt=0, le=0.5, description="Fraction of all rows set aside, without a test split."
     )
     train_rows: int | None = Field(
-        None, ge=2, description="Most training rows; drawn once, stratified; marked as reduced."
+        None,
+        ge=2,
+        description="Largest number of training rows; drawn once, stratified; marked as reduced.",
     )
     few_shot: int | None = Field(
-        None, ge=2, description="Learn from this many rows of each class, drawn for each seed."
+        None, ge=2, description="Train on this many rows per class, drawn for each seed."
     )
 
 
@@ -104,7 +109,9 @@ class Prepared:
             rows = f"{self.settings.few_shot} training rows of each {each} drawn for each seed"
             usual = self._choosing == _FEW_SHOT_FRACTION
             part = "a fifth" if usual else f"{100 * self._choosing:.0f} %"
-            return f"{rows}, {part} of them (at least one of each) choose, test read once"
+            return (
+                f"{rows}, {part} of them (at least one of each) used for validation, test read once"
+            )
         chooses = {
             "official": "official validation split",
             "stratified": "validation drawn from train for each seed, stratified",
@@ -133,8 +140,8 @@ class Prepared:
         )
         if not len(choose):
             raise BadInput(
-                f"{len(train):,} training rows are too few or too alike to set some aside to choose"
-                " by",
+                f"{len(train):,} training rows are too few or too similar to set some aside for"
+                " validation",
                 file=self.data.source,
                 remedy="give a validation split (dev), or more rows",
             )
@@ -186,10 +193,10 @@ def _with_test(
     if "dev" in data.splits:
         if settings.split == "official":
             raise BadInput(
-                "there is no test split: one is set aside of all rows, and the validation split"
-                " cannot stay as it is",
+                "there is no test split: one is set aside from all rows, so the official"
+                " validation split cannot be kept",
                 file=data.source,
-                remedy="give a test split, or leave --split official away",
+                remedy="give a test split, or leave out --split official",
             )
         rows = rows.and_then(data.splits["dev"])
         notes += ("dev rows join train: there is no test split",)
@@ -198,7 +205,7 @@ def _with_test(
     held = stratified_holdout(strata, groups, settings.test_fraction, seed=0)
     if not held.any():
         raise BadInput(
-            "there is no test split, and the rows are too few or too alike to set some aside",
+            "there is no test split, and the rows are too few or too similar to set some aside",
             file=data.source,
             remedy="give train and test files",
         )
@@ -223,9 +230,9 @@ def _how(data: LabelledData, settings: ProtocolSettings) -> How:
         )
     if settings.split == "chromosome" and chromosomes is None:
         raise BadInput(
-            "rows carry no chromosome, so that none can be held out",
+            "the rows have no chromosome, so none can be held out",
             file=data.source,
-            remedy="use --split similarity, or give columns chrom, start, end",
+            remedy="use --split similarity, or add columns chrom, start, end",
         )
     return settings.split
 
@@ -244,7 +251,7 @@ def _groups(rows: LabelledSplit, how: How, *, alone: bool) -> Ints:
     if how == "chromosome":
         found = _chromosomes(rows)
         if found is None:
-            raise ValueError("rows have no places")
+            raise ValueError("rows have no coordinates")
     elif how == "stratified":
         found = identical_up_to_strand(rows.codes)
     else:

@@ -122,12 +122,12 @@ def write_run(
     file = run_file(folder, facts.task, facts.contender, facts.seed)
     if file.exists():
         raise OutputExists(
-            "another process has written this run meanwhile",
+            "another process has written this run in the meantime",
             file=file,
-            remedy="the same command goes on with the runs that are left",
+            remedy="the same command continues with the runs that are left",
         )
     if len(rows) != len(answers) or not isinstance(answers.threshold, int | float):
-        raise ValueError("answers to all test rows with one threshold are needed")
+        raise ValueError("predictions for all test rows with one threshold are needed")
     found = measure(answers, resamples=resamples, groups=rows.groups)
     record = RunRecord(
         **dict(facts),
@@ -190,7 +190,7 @@ def read_runs(folder: Path) -> list[Run]:
         raise BadInput("\n".join(broken))
     for file in sorted((folder / "runs").rglob("[!.]*.parquet")):
         if not file.with_suffix(".json").exists():
-            log.warning("%s: answers of a run that did not finish, not used", file)
+            log.warning("%s: predictions of an unfinished run, not used", file)
     return sorted(runs, key=lambda r: (r.record.task, r.record.contender, r.record.seed))
 
 
@@ -217,7 +217,9 @@ def _check_answers(file: Path, record: RunRecord) -> None:
     if missing:
         raise BadInput(f"has no column {', '.join(missing)}", file=file, remedy=_RERUN)
     if rows != record.rows:
-        raise BadInput(f"holds {rows} rows, {record.rows} were judged", file=file, remedy=_RERUN)
+        raise BadInput(
+            f"holds {rows} rows, but {record.rows} were judged", file=file, remedy=_RERUN
+        )
 
 
 def _broken(file: Path, error: Exception) -> BadInput:

@@ -30,7 +30,7 @@ MOST = 0.8
 # Contenders that nobody gave; lineup.py names them.
 _BASELINES = ("majority", "composition", "places", "kmer", "cnn")
 # What need not know of sequences to answer, in words.
-SHORTCUTS = {"composition": "composition", "places": "what stands at each place"}
+SHORTCUTS = {"composition": "composition", "places": "the base at each position"}
 _RANDOM = re.compile(r"(linear|knn|finetune)-random(-|$)")
 # Metrics that are 0 for a constant and, on average, for a random answer.
 _CHANCE_IS_ZERO = ("mcc", "mcc_macro", "r2", "pearson", "spearman")
@@ -214,7 +214,7 @@ def shortcut_warnings(table: pd.DataFrame, shortcut: str) -> list[str]:
             continue
         chance = _chance(scores, str(rows["metric"].iloc[0]))
         if chance is None:
-            lines.append(f"{task}: not judged against {shortcut}, there is no run of majority")
+            lines.append(f"{task}: not compared with {shortcut}: there is no run of majority")
             continue
         others = scores.drop([shortcut, "majority"], errors="ignore")
         told = _told_of(shortcut, others, float(scores[shortcut]), chance)

@@ -110,11 +110,11 @@ def _told_of_missing(
         return [f"**No run of {settings.reference}**: differences are to {reference}."] * lost
     awaited = settings.reference or next(iter(_preferred(begun, settings.modes)), "kmer")
     runs = "run is" if left == 1 else "runs are"
-    text = f"**Not finished**: {left:,} {runs} left, and the same command goes on with them."
+    text = f"**Not finished**: {left:,} {runs} left; the same command continues with them."
     if awaited != reference:
         text += (
-            f" The column minus {reference} is a makeshift: differences will be to {awaited}, which"
-            " has not run."
+            f" The column minus {reference} is provisional: differences will be to {awaited},"
+            " which has not run yet."
         )
     return [text]
 
@@ -132,8 +132,8 @@ def _published(test_rows: Mapping[str, int]) -> tuple[pd.DataFrame, list[str]]:
     known = {task.name: task for suite in suites() for task in suite.tasks}
     official = {name: task.rows.get("test") for name, task in known.items()}
     others = {
-        name: f"**No published figures** for {name}: they are of {official[name]:,} official test"
-        f" rows, and here are {count:,}."
+        name: f"**No published figures** for {name}: they refer to {official[name]:,} official"
+        f" test rows, and here there are {count:,}."
         for name, count in sorted(test_rows.items())
         if official.get(name) not in (None, count) and published_for(known[name])
     }

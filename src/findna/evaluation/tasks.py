@@ -73,7 +73,7 @@ def prepared_tasks(
     """Every task, read and parted; what is wrong with any of them is said before the first run."""
     if (data is None) == (suite is None):
         raise BadInput(
-            "either labelled data or a suite is evaluated",
+            "evaluate takes either labelled data or a suite",
             remedy="give DATA, or --suite gue --task tf/0",
         )
     if suite is not None:
@@ -96,8 +96,8 @@ def _of_suite(
 ) -> Iterator[Prepared]:
     if genome is not None:
         raise BadInput(
-            "a genome is for labelled intervals of your own, and a suite has sequences",
-            remedy="leave -g away; --pretraining-genome is what the model was pretrained on",
+            "-g is for your own labelled intervals; a suite already has sequences",
+            remedy="leave out -g; --pretraining-genome is the genome the model was pretrained on",
         )
     where = Path(root) if root else cache_folder() / "data"
     for task in tasks_of(suite, tasks):
@@ -114,15 +114,15 @@ def _refuse_what_suites_have(
     if tasks or root:
         kind = next((task for task in tasks if task in get_args(TaskKind)), None)
         raise BadInput(
-            "tasks and their place are those of a suite, and labelled data were given",
-            remedy=f"--set task={kind} says what the labels are"
+            "tasks and their folder belong to a suite, but labelled data were given",
+            remedy=f"--set task={kind} gives the kind of the labels"
             if kind
             else "name a suite, or leave them out",
         )
     if settings.dev_as_train:
         raise BadInput(
-            "dev rows are taken as training rows for tasks of a suite only",
-            remedy="leave --dev-as-train away, and call the dev file of your own data train",
+            "dev rows serve as training rows only for tasks of a suite",
+            remedy="leave out --dev-as-train, and name the dev file of your own data train",
         )
 
 

@@ -29,11 +29,14 @@ class BaselineSettings(WordSettings):
     """What the k-mer baseline may choose from, and how both are judged without a test split."""
 
     validation_fraction: float = Field(
-        0.1, gt=0, le=0.5, description="Share of the training rows that chooses, without dev rows."
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Fraction of the training rows used as validation rows, without dev rows.",
     )
-    folds: int = Field(5, ge=2, description="Folds where there is no test split.")
-    repeats: int = Field(2, ge=1, description="Repeats of the folds.")
-    seed: int = Field(0, ge=0, description="Seed of every draw.")
+    folds: int = Field(5, ge=2, description="Folds of cross-validation if there is no test split.")
+    repeats: int = Field(2, ge=1, description="Repeats of cross-validation.")
+    seed: int = Field(0, ge=0, description="Seed of all random draws.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ def majority_baseline(
     data: LabelledData, settings: BaselineSettings | None = None
 ) -> BaselineResult:
     """The class frequencies, or mean values, of the training rows as the answer to everything."""
-    return _judged("commonest answer", data, settings or BaselineSettings(), MajorityContender())
+    return _judged("most common answer", data, settings or BaselineSettings(), MajorityContender())
 
 
 # ---------------------------------------------------------------- judged as fine-tuning is

@@ -59,10 +59,10 @@ class CnnSettings(Settings):
     """How the network is trained, and what validation chooses from."""
 
     learning_rates: tuple[float, ...] = Field(
-        (3e-4, 1e-3, 3e-3), min_length=1, description="Rates of Adam to try."
+        (3e-4, 1e-3, 3e-3), min_length=1, description="Learning rates to try (Adam)."
     )
     epochs: int = Field(10, ge=1, description="Passes over the training rows.")
-    batch_rows: int = Field(64, ge=1, description="Sequences an optimizer step.")
+    batch_rows: int = Field(64, ge=1, description="Sequences per optimizer step.")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ def _read(rows: LabelledSplit, width: int, device: torch.device) -> Ragged:
     cut = int((rows.lengths > width).sum())
     if cut:
         log.warning(
-            "cnn: %s of %s rows are longer than the longest training row: their first %s bp count",
+            "cnn: %s of %s rows are longer than the longest training row: only their first %s bp"
+            " are read",
             f"{cut:,}",
             f"{len(rows):,}",
             f"{width:,}",

@@ -148,7 +148,7 @@ class HuggingFaceEmbedder:
         long = sum(len(ids) > self.max_tokens for ids in tokens)
         if long:
             log.warning(
-                "%s: %s of %s sequences have more than %s tokens: their first ones count",
+                "%s: %s of %s sequences have more than %s tokens: only the first ones are read",
                 self.name,
                 f"{long:,}",
                 f"{len(texts):,}",
@@ -167,13 +167,13 @@ class HuggingFaceEmbedder:
             all(mark or id == unknown for id, mark in zip(ids, marks, strict=True))
             for ids, marks in zip(tokens, special, strict=True)
         )
-        told = f"its tokenizer knows no word of {blank:,} of {len(tokens):,} sequences"
+        told = f"its tokenizer recognises no word in {blank:,} of {len(tokens):,} sequences"
         if blank == len(tokens) or not all(tokens):
             raise BadInput(
                 told,
                 file=self.name,
-                remedy="it may want k-mers with spaces between them, as DNABERT does: embed the"
-                " rows as its authors do, and give the vectors with --table",
+                remedy="it may expect k-mers separated by spaces, as DNABERT does: embed the rows"
+                " as its authors do, and give the vectors with --table",
             )
         if blank:
             log.warning("%s: %s", self.name, told)
@@ -242,14 +242,14 @@ def _loaded(classes: Sequence[Any], source: str, options: dict[str, Any]) -> Any
             problems.append(error)
     reason = str(problems[0]).strip() or type(problems[0]).__name__
     remedy = (
-        "check the name; findna evaluate downloads nothing: fetch the model first with hf download"
-        f" {source}, or give its folder"
+        f"check the name; findna evaluate downloads nothing: run hf download {source} first, or"
+        " give its folder"
     )
     if "cached files" in reason:
-        reason = "is neither a folder here nor a model that was downloaded"
+        reason = "is neither a folder nor a downloaded model"
     if "trust_remote_code" in reason:
-        remedy = "it brings code of its own: read it, then give --trust-remote-code to run it"
-        reason = "the model needs code from the hub, which does not run unasked"
+        remedy = "it brings its own code: read it, then give --trust-remote-code to run it"
+        reason = "the model needs code from the hub, which is not run unless you ask for it"
     raise BadInput(reason, file=source, remedy=remedy) from problems[0]
 
 
@@ -258,7 +258,7 @@ def _tell_missing(names: Iterable[str], model: str) -> None:
     missing = sorted(name for name in names if "pooler" not in name)
     if missing:
         log.warning(
-            "%s: its files lack %d weights, which are random now: %s",
+            "%s: its files lack %d weights, which are now random: %s",
             model,
             len(missing),
             first_of(missing, 3),

@@ -46,23 +46,27 @@ class ContenderSettings(ProtocolSettings):
     modes: tuple[Mode, ...] = Field(
         ("linear", "knn", "finetune"),
         min_length=1,
-        description="What is done with a model: linear probe, kNN probe, full fine-tuning.",
+        description="How a model is used: linear probe, kNN probe, full fine-tuning.",
     )
-    epochs: int = Field(5, ge=1, description="Passes over the training rows of fine-tuning.")
+    epochs: int = Field(5, ge=1, description="Passes over the training rows in fine-tuning.")
     learning_rates: tuple[PositiveFloat, ...] = Field(
-        (1e-3, 3e-3, 6e-3), min_length=1, description="Rates that fine-tuning chooses from."
+        (1e-3, 3e-3, 6e-3),
+        min_length=1,
+        description="Learning rates from which fine-tuning chooses.",
     )
-    batch_rows: int = Field(32, ge=1, description="Sequences an optimizer step of fine-tuning.")
+    batch_rows: int = Field(32, ge=1, description="Sequences per optimizer step in fine-tuning.")
     strand: Literal["auto", "both", "forward"] = Field(
         "auto",
-        description="Average both strands, read the given one only, or the latter for fine-tuning"
-        " where validation is clearly better for it.",
+        description="both: average both strands; forward: read only the given one; auto: both,"
+        " and for fine-tuning forward where validation is clearly better with it.",
     )
-    precision: Precision = Field("auto", description="fp32, bf16, or what this device does best.")
+    precision: Precision = Field(
+        "auto", description="fp32, bf16, or auto, whichever is faster here."
+    )
     every_epoch: bool = Field(
         False,
-        description="Keep the weights of every epoch and, once validation has chosen, say what"
-        " choosing by the test split would have made of it.",
+        description="Keep the weights of every epoch and, once validation has chosen, show what"
+        " choosing on the test split would have added.",
     )
 
     def finetuning(self) -> FinetuneSettings:
@@ -98,7 +102,7 @@ def starts(models: Sequence[str]) -> tuple[Start, ...]:
     names += [start.name for start in everyone]
     if len(set(names)) < len(names):
         raise BadInput(
-            f"two models have one name: {', '.join(names)}",
+            f"two models have the same name: {', '.join(names)}",
             remedy="name them: -m first=FOLDER -m second=FOLDER",
         )
     return everyone
@@ -113,15 +117,18 @@ def _start(words: str) -> Start:
     name = _parted(words)[0] or _folder_name(folders[0])
     if not re.fullmatch(CONTENDER_NAME, name):
         raise BadInput(
-            f"{name!r} cannot be the name of a file, which a contender's name becomes",
-            remedy="give it another: -m name=FOLDER, without spaces and slashes",
+            f"{name!r} cannot be used as a file name, which the name of a contender becomes",
+            remedy="give another name: -m name=FOLDER, without spaces and slashes",
         )
     each = [Start(name, model.config.model_copy(update={"task": None})) for model in models]
     if len({one.shape_digest for one in each}) > 1:
-        raise BadInput(f"the models of {name} have different shapes", remedy="name them apart")
+        raise BadInput(
+            f"the models of {name} have different shapes", remedy="give them different names"
+        )
     if len(set(map(weights_digest, models))) < len(models):
         raise BadInput(
-            f"two models of {name} have the same weights, and each is one pretraining seed",
+            f"two models of {name} have the same weights, but each must be a pretraining seed of"
+            " its own",
             remedy="give each model once",
         )
     return Start(name, each[0].config, models)

@@ -42,7 +42,7 @@ def read_numbers(path: Path) -> pd.DataFrame:
     frame.columns = [str(column) for column in frame.columns]
     need_column(list(frame.columns), "id", path)
     if frame.empty:
-        raise BadInput("holds no row", file=path)
+        raise BadInput("has no rows", file=path)
     if frame["id"].isna().any():
         raise BadInput(f"{frame['id'].isna().sum():,} of {len(frame):,} rows have no id", file=path)
     return frame.assign(id=frame["id"].astype(str))
@@ -66,7 +66,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             # Pandas makes an index again of what was one.
             return frame.reset_index() if frame.index.name == "id" else frame
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"is not a whole parquet file: {error}", file=path) from None
+        raise BadInput(f"is not a complete parquet file: {error}", file=path) from None
 
 
 def _read_npz(path: Path) -> pd.DataFrame:
@@ -104,12 +104,12 @@ def as_vectors(frame: pd.DataFrame, path: Path) -> Embeddings:
     elif {"length", "frac_n"} <= set(columns):
         columns = [column for column in columns if column not in _DESCRIBING]
     if not columns:
-        raise BadInput("holds no numbers beside id", file=path)
+        raise BadInput("has no numbers beside id", file=path)
     if foreign := [column for column in columns if _NO_VECTOR.match(column)]:
         raise BadInput(
-            f"column {foreign[0]} holds row numbers or labels, which are no part of a vector",
+            f"column {foreign[0]} holds row numbers or labels, which do not belong in an embedding",
             file=path,
-            remedy="leave it out; pandas writes no row numbers with to_csv(..., index=False)",
+            remedy="leave it out; to_csv(..., index=False) in pandas writes no row numbers",
         )
     if len(columns) == 1 and frame[columns[0]].dtype == object:
         frame = _unfolded(frame, columns[0], path)
@@ -121,7 +121,9 @@ def _unfolded(frame: pd.DataFrame, column: str, path: Path) -> pd.DataFrame:
     """A column of lists as columns of numbers."""
     lengths = frame[column].map(np.size).to_numpy(np.int64)
     wrong = np.asarray(lengths != lengths[0])
-    refuse_rows(frame, wrong, f"{column} has not the {lengths[0]} numbers of the first row", path)
+    refuse_rows(
+        frame, wrong, f"{column} does not have {lengths[0]} numbers as in the first row", path
+    )
     numbers = pd.DataFrame(np.stack(frame[column].map(np.atleast_1d).tolist()))
     return numbers.assign(id=frame["id"].to_numpy())
 
@@ -133,7 +135,7 @@ def numbers_of(frame: pd.DataFrame, columns: list[str], path: Path) -> Floats:
     if wrong.any():
         column = columns[int(wrong.any(axis=0).argmax())]
         refuse_rows(
-            frame, np.asarray(wrong.any(axis=1)), f"column {column} is no finite number", path
+            frame, np.asarray(wrong.any(axis=1)), f"column {column} is not a finite number", path
         )
     return numbers
 

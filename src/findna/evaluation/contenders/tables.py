@@ -158,7 +158,7 @@ class PredictionTable:
             raise BadInput(
                 f"holds predictions for {first_of(self._by_seed)}, not for seed {seed}",
                 file=self.path,
-                remedy="add them, or evaluate the seeds that are there",
+                remedy="add them, or evaluate only the seeds in the table",
             )
         return self._by_seed[seed]
 
@@ -182,10 +182,10 @@ def _threshold(said: _Said, data: LabelledData) -> float:
     if data.kind != "binary":
         return 0.5
     if not any(id in said.places for id in dev.ids):
-        log.info("%s: holds no validation row: 0.5 is the threshold", said.path)
+        log.info("%s: has no validation rows: the threshold is 0.5", said.path)
         return 0.5
     found = choose_threshold(dev.labels, said.scores(dev)[:, 1])
-    log.info("%s: %.3g is the threshold, chosen on validation rows", said.path, found)
+    log.info("%s: the threshold is %.3g, chosen on validation rows", said.path, found)
     return found
 
 
@@ -204,7 +204,9 @@ def _columns(data: LabelledData, columns: list[str], path: Path) -> list[str]:
     lacking, foreign = set(wanted) - set(given), set(given) - set(wanted)
     if lacking or foreign:
         problems = [f"lacks {first_of(sorted(lacking))}"] if lacking else []
-        problems += [f"has {first_of(sorted(foreign))}, which the task has not"] if foreign else []
+        problems += (
+            [f"has {first_of(sorted(foreign))}, which is not in the task"] if foreign else []
+        )
         raise BadInput(
             "; ".join(problems),
             file=path,
@@ -217,7 +219,7 @@ def _refuse_no_probabilities(
     answers: pd.DataFrame, scores: Floats, data: LabelledData, path: Path
 ) -> None:
     outside = np.asarray(((scores < 0) | (scores > 1)).any(axis=1))
-    refuse_rows(answers, outside, "a probability lies outside 0 to 1", path)
+    refuse_rows(answers, outside, "a probability is outside 0 to 1", path)
     if data.kind != "multilabel":
         off = np.asarray(np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE)
         refuse_rows(answers, off, "the probabilities do not add up to 1", path)
@@ -228,9 +230,9 @@ def _places(ids: list[str], path: Path) -> dict[str, int]:
     twice = [id for id, times in Counter(ids).items() if times > 1]
     if twice:
         raise BadInput(
-            f"{len(twice):,} ids stand there more than once: {first_of(twice)}",
+            f"{len(twice):,} ids occur more than once: {first_of(twice)}",
             file=path,
-            remedy="one line for each row; predictions of several seeds have a column seed",
+            remedy="give one line per row; for predictions of several seeds add a column seed",
         )
     return {id: at for at, id in enumerate(ids)}
 
@@ -242,7 +244,7 @@ def _found(places: Mapping[str, int], ids: Sequence[str], path: Path) -> Ints:
         raise BadInput(
             f"lacks {len(lacking):,} of {len(ids):,} rows: {first_of(lacking)}",
             file=path,
-            remedy=f"the table calls its rows {first_of(places)}; --rows FILE writes the rows"
-            " with their names",
+            remedy=f"in this table a row is called {first_of(places)}; --rows FILE writes the"
+            " rows with their ids",
         )
     return np.array([places[id] for id in ids], np.int64)

@@ -27,14 +27,16 @@ Counts: TypeAlias = scipy.sparse.csr_matrix
 class WordSettings(Settings):
     """What the k-mer baseline may choose from."""
 
-    ks: tuple[int, ...] = Field((3, 4, 5, 6), min_length=1, description="Word lengths to try.")
+    ks: tuple[int, ...] = Field((3, 4, 5, 6), min_length=1, description="Word lengths (k) to try.")
     canonical: tuple[bool, ...] = Field(
         (False, True),
         min_length=1,
-        description="Whether a word and its reverse complement are one.",
+        description="Count a word and its reverse complement together.",
     )
     strengths: tuple[float, ...] = Field(
-        (3e-4, 1e-3, 1e-2, 1e-1), min_length=1, description="Inverse regularisation strengths, C."
+        (3e-4, 1e-3, 1e-2, 1e-1),
+        min_length=1,
+        description="Inverse regularisation strengths, C, to try.",
     )
 
 

@@ -46,10 +46,14 @@ class DoctorSettings(FinetuneSettings, LeakageSettings):
         0.05,
         gt=0,
         le=1,
-        description="Share of test rows that also stand in training from which a run is worthless.",
+        description="Fraction of test rows also found in training at which a run counts as"
+        " worthless.",
     )
     stop_n: float = Field(
-        0.5, gt=0, le=1, description="Share of rows with N only from which a run is worthless."
+        0.5,
+        gt=0,
+        le=1,
+        description="Fraction of rows of nothing but N at which a run counts as worthless.",
     )
 
 
@@ -170,9 +174,9 @@ def _judge_leaks(
         if row["check"] in (IDENTICAL, NEAR, CONTAINED, OVERLAPPING)
     )
     what = f"of {lines[0]['of'] if lines else 0:,} {name} rows in {against}: {said}"
-    remedy = "findna evaluate --drop takes them out of train"
+    remedy = "findna evaluate --drop removes them from train"
     if against == "dev":
-        remedy = "take them out of dev, whose rows choose what is kept"
+        remedy = "remove them from dev, whose rows choose the model"
     if worst >= settings.stop_leak:
         return Finding("stop", "leakage", what, remedy)
     if any(row["rows"] for row in lines):
@@ -190,8 +194,10 @@ def _twins(lines: list[dict[str, Any]]) -> Iterator[Finding]:
     for row in lines:
         if row["check"] == IDENTICAL and row["split"] == row["against"] and row["rows"]:
             stand = share(row["rows"], row["of"], f"{row['split']} rows", "stands", "stand")
-            said = f"{stand} there more than once{_with(row['note'])}"
-            yield Finding("warn", "duplicates", said, "remove all but one, and those that disagree")
+            said = f"{stand} more than once{_with(row['note'])}"
+            yield Finding(
+                "warn", "duplicates", said, "remove all but one, and all whose labels disagree"
+            )
 
 
 def _pretraining(
@@ -204,11 +210,13 @@ def _pretraining(
             continue
         if row["rows"] is None:
             said = " and ".join(name for name in judges if name in data.splits) or "any"
-            yield Finding("warn", "pretraining", f"{said} rows in it {row['note']}")
+            yield Finding("warn", "pretraining", f"{said} rows in pretraining: {row['note']}")
         else:
             lie = share(row["rows"], row["of"], f"{row['split']} rows", "lies", "lie")
-            said = f"{lie} in what was seen ({row['note']})"
-            remedy = "pretrain with --exclude, or say so beside the result" if row["rows"] else None
+            said = f"{lie} in the DNA seen in pretraining ({row['note']})"
+            remedy = (
+                "pretrain with --exclude, or report it with the result" if row["rows"] else None
+            )
             yield Finding("warn" if row["rows"] else "ok", "pretraining", said, remedy)
 
 
@@ -218,14 +226,13 @@ def _pretraining(
 def _judge(found: Knowledge | None, model: Model) -> Finding:
     """Whether the model restores hidden bases of the rows better than letters, or short words."""
     if found is None:
-        return Finding(
-            "warn", "model", "not checked: no 1,000 bases of known sequence to ask about"
-        )
+        return Finding("warn", "model", "not checked: fewer than 1,000 bases of known sequence")
     said = (
-        f"hidden bases of the rows at {found.loss:.3f} nats [{found.low:.3f}, {found.high:.3f}];"
-        f" letters alone {found.letters:.3f}, both neighbours {found.neighbours:.3f}"
+        f"loss at hidden bases of the rows {found.loss:.3f} nats [{found.low:.3f},"
+        f" {found.high:.3f}]; from base frequencies {found.letters:.3f}, from both neighbours"
+        f" {found.neighbours:.3f}"
     )
-    pretrain = "findna pretrain --from MODEL GENOME.fa on DNA of this species first"
+    pretrain = "findna pretrain --from MODEL GENOME.fa first, on DNA of this species"
     if not model.pretraining.get("steps"):
         return Finding(
             "warn", "model", f"random weights: {said}", "findna pretrain GENOME.fa first"
@@ -239,18 +246,14 @@ def _judge(found: Knowledge | None, model: Model) -> Finding:
 
 def _say_cost(cost: Cost) -> Finding:
     runs = counted(cost.runs, "training run") if cost.runs else ""
-    searches = (
-        counted(cost.searches, "search for a probe", "searches for a probe")
-        if cost.searches
-        else ""
-    )
+    searches = counted(cost.searches, "probe search", "probe searches") if cost.searches else ""
     made = ", ".join(part for part in (runs, searches) if part)
     said = (
-        f"fine-tuning takes about {_duration(cost.seconds)} ({made})"
-        f" on {cost.device} and {cost.mebibytes:,.0f} MiB, by {cost.batches} batches measured"
+        f"fine-tuning takes about {_duration(cost.seconds)} ({made}) on {cost.device} and"
+        f" {cost.mebibytes:,.0f} MiB, measured on {cost.batches} batches"
     )
     if cost.cut:
-        said += f"; rows above {cost.cut:,} bp are read whole and take more memory"
+        said += f"; rows longer than {cost.cut:,} bp are read whole and need more memory"
     return Finding("ok", "cost", said)
 
 

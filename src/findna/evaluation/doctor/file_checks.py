@@ -24,7 +24,7 @@ _MUCH_N = 0.2
 # What becomes of rows on chromosomes that the genome lacks.
 _LACKING = {
     "bed": "as regions they would be left out, as sequences refused",
-    "vcf": "score-variants keeps them, without a score, as FINDNA_REASON=contig_missing",
+    "vcf": "score-variants keeps them unscored, with FINDNA_REASON=contig_missing",
 }
 # Of these there is a line of their own.
 _TOLD = ("contig_missing", "ref_mismatch", SCORED)
@@ -50,7 +50,7 @@ def check_bed(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
     """Names, ends and, for a genome of cut regions, what lies outside them."""
     bed = read_bed(path)
     if genome is None:
-        yield Finding("warn", "bed", "not checked: there is no genome", "give the FASTA with -g")
+        yield Finding("warn", "bed", "not checked: no genome given", "give the FASTA with -g")
         return
     finding, names = _check_names("bed", bed["chrom"].tolist(), genome, str(path))
     yield finding
@@ -67,7 +67,7 @@ def check_bed(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
         outside = sum(not _covered(genome, names[c], s, e) for c, s, e in places)
         level: Level = "warn" if outside else "ok"
         reach = share(outside, len(here), "intervals", "reaches", "reach")
-        yield Finding(level, "bed", f"{reach} outside the regions")
+        yield Finding(level, "bed", f"{reach} outside the cut regions")
     else:
         which = f"all {len(here):,} intervals" + (" of these" if len(here) < len(bed) else "")
         yield Finding("ok", "bed", f"{which} end within their chromosomes")
@@ -106,7 +106,7 @@ def check_vcf(path: str | Path, genome: Genome | None) -> Iterator[Finding]:
     `score-variants` judges them, and alleles that it can give no score.
     """
     if genome is None:
-        yield Finding("warn", "vcf", "not checked: there is no genome", "give the FASTA with -g")
+        yield Finding("warn", "vcf", "not checked: no genome given", "give the FASTA with -g")
         return
     tally, chroms = Tally(), []
     with open_vcf(path) as vcf:
@@ -132,7 +132,7 @@ def _unscored(tally: Tally) -> Iterator[Finding]:
     if found:
         listed = "; ".join(f"{n:,} {word} ({REASONS[word]})" for word, n in found)
         alleles = share(sum(n for _, n in found), tally.reasons.total(), "alleles", "gets", "get")
-        remedy = "score-variants keeps them, with the word as FINDNA_REASON"
+        remedy = "score-variants keeps them, with the reason as FINDNA_REASON"
         yield Finding("warn", "vcf", f"{alleles} no score: {listed}", remedy)
 
 
@@ -140,11 +140,14 @@ def _judge_build(tally: Tally) -> Finding:
     differ = share(tally.mismatched, tally.checked, "reference alleles", "differs", "differ")
     said = f"{differ} from the genome"
     if tally.checked < LEAST_CHECKED:
-        few = f"build not checked: {said}, and {LEAST_CHECKED} rows are needed"
+        few = f"build not checked: {said}, but {LEAST_CHECKED} rows are needed"
         return Finding("warn", "vcf", few)
     if tally.wrong_build:
         return Finding(
-            "stop", "vcf", f"{said}: another build", "use the FASTA the variants were called on"
+            "stop",
+            "vcf",
+            f"{said}: this is another build",
+            "use the FASTA the variants were called on",
         )
     if tally.mismatched:
         return Finding("warn", "vcf", said, "these rows are flagged and not scored")

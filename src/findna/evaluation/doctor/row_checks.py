@@ -60,9 +60,9 @@ def _equal_files(data: LabelledData) -> Iterator[Finding]:
         yield Finding(
             "stop",
             "splits",
-            f"the {name} split has the same sequences as the test split: what is chosen or learned"
-            " on it is no test",
-            f"give a {name} file of its own, or none",
+            f"the {name} split has the same sequences as the test split: choosing or training on"
+            " it makes the test meaningless",
+            f"give a {name} file with other rows, or none",
         )
 
 
@@ -84,8 +84,8 @@ def _check_classes(data: LabelledData) -> Iterator[Finding]:
             yield Finding(
                 "warn",
                 "classes",
-                f"no {name} row is of class {listed}",
-                "draw the split stratified",
+                f"no {name} row has class {listed}",
+                "split the rows stratified by class",
             )
 
 
@@ -97,8 +97,8 @@ def _alike(classes: tuple[str, ...]) -> Iterator[Finding]:
     for names in spelled.values():
         if len(names) > 1:
             listed = ", ".join(map(repr, names))
-            said = f"{listed} differ by case or space only and are taken for several classes"
-            yield Finding("warn", "classes", said, "write them alike in the table")
+            said = f"{listed} differ only in case or spaces and count as separate classes"
+            yield Finding("warn", "classes", said, "spell them alike in the table")
 
 
 def _numbers(classes: tuple[str, ...]) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def _numbers(classes: tuple[str, ...]) -> Iterator[Finding]:
     if len(classes) > _MANY_NUMBERS and all(map(_WHOLE.fullmatch, classes)):
         values = sorted(map(int, classes))
         said = f"the {len(classes)} classes are whole numbers, {values[0]:,} to {values[-1]:,}"
-        remedy = "if they count or measure something: --task regression"
+        remedy = "if they are counts or measurements: --task regression"
         yield Finding("warn", "classes", said, remedy)
 
 
@@ -118,7 +118,7 @@ def _rarest(data: LabelledData) -> Finding:
     few, uneven = counts[rare] < _FEW_ROWS, counts[rare] < _RARE_CLASS * len(train)
     if few or uneven:
         remedy = "look at MCC or average precision, not accuracy; --class-weights balanced may help"
-        return Finding("warn", "classes", said, "add rows of it" if few else remedy)
+        return Finding("warn", "classes", said, "add rows of this class" if few else remedy)
     return Finding("ok", "classes", said)
 
 
@@ -136,14 +136,14 @@ def _check_lengths(data: LabelledData, model: Model | None) -> Iterator[Finding]
     short = int((lengths < _SHORT).sum())
     if short:
         few = share(short, len(lengths), "rows", "is", "are")
-        remedy = "so few bases say little: give what stands around them, or remove the rows"
+        remedy = "so few bases say little: include the flanking sequence, or remove the rows"
         yield Finding("warn", "lengths", f"{few} shorter than {_SHORT} bp", remedy)
 
 
 def _beyond(lengths: Ints, model: Model, said: str) -> Finding:
     trained = model.trained_lengths
     if trained is None:
-        return Finding("ok", "lengths", f"{said}; the model names no trained lengths")
+        return Finding("ok", "lengths", f"{said}; the model records no trained lengths")
     low, high = trained
     outside = int(((lengths < low) | (lengths > high)).sum())
     said += f"; {outside:,} of {len(lengths):,} outside the model's {low:,} to {high:,} bp"
@@ -184,5 +184,5 @@ def _check_unknown(data: LabelledData, stop_n: float) -> Finding:
     if not empty:
         return Finding("ok", "letters", said)
     level: Level = "stop" if empty >= stop_n * len(rows) else "warn"
-    said += f"; {share(empty, len(rows), 'rows', 'holds', 'hold')} N only"
-    return Finding(level, "letters", said, "remove the rows of N: they say nothing")
+    said += f"; {share(empty, len(rows), 'rows', 'holds', 'hold')} nothing but N"
+    return Finding(level, "letters", said, "remove these rows: they say nothing")

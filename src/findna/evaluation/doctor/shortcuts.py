@@ -50,8 +50,11 @@ def check_shortcuts(data: LabelledData) -> Iterator[Finding]:
     seen = replace(data, splits={"train": learn, "dev": judge})
     by_length = _by_length(seen)
     if by_length is not None and by_length >= _LENGTH:
-        said = f"the length of a row alone tells its class: AUROC {by_length:.2f}"
-        remedy = "cut the rows of all classes alike; a model that knows lengths scores by that"
+        said = f"row length alone predicts the class: AUROC {by_length:.2f}"
+        remedy = (
+            "cut the rows of all classes to the same lengths; a model that sees the length"
+            " scores by it"
+        )
         yield Finding("warn", "lengths", said, remedy)
     if common_places(train.lengths):
         places = _answered(PlacesContender(ks=(2,), strengths=(_C,)), seen)
@@ -59,10 +62,12 @@ def check_shortcuts(data: LabelledData) -> Iterator[Finding]:
         counted = _answered(KmerContender(words), seen)
         if places is not None and counted is not None and _tell_more(places, counted):
             said = (
-                "what stands at each place from the start tells more than which words there are:"
+                "the bases at each position from the start predict more than word frequencies:"
                 f" AUROC {places:.2f} against {counted:.2f}"
             )
-            remedy = "meant, as around a splice site? else rows of one class are aligned otherwise"
+            remedy = (
+                "intended, as around a splice site? otherwise the classes are aligned differently"
+            )
             yield Finding("warn", "places", said, remedy)
 
 

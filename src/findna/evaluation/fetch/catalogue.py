@@ -234,7 +234,7 @@ def _raw_files() -> str | None:
 @cache
 def catalogue() -> Mapping[str, Dataset]:
     """Every data set by name: genomes, then suites, then models."""
-    own = Dataset(MTCDNA, "turtle or mouse mitogenome: built from FASTA files that you bring")
+    own = Dataset(MTCDNA, "turtle or mouse mitogenome: built from your own FASTA files")
     return {found.name: found for found in (*_genomes(), *_suites(), *_models(), own)}
 
 
@@ -256,11 +256,13 @@ def _named(name: str) -> list[Dataset]:
     if group or len(short) == 1:
         return group or short
     if last in PUBLISHED and PUBLISHED[last].place == "package":
-        raise BadInput(f"{last} comes with findna", remedy=f"it need not be fetched: -m {last}")
+        raise BadInput(f"{last} comes with findna", remedy=f"it need not be downloaded: -m {last}")
     close = _nearest(name, known)
     raise BadInput(
-        f"there is no data set {name!r}",
-        remedy=f"did you mean {' or '.join(close)}?" if close else "findna fetch --list names all",
+        f"there is no dataset {name!r}",
+        remedy=f"did you mean {' or '.join(close)}?"
+        if close
+        else "findna fetch --list shows all names",
     )
 
 

@@ -45,10 +45,10 @@ class DownloadSettings(Settings):
     """How patient a download is."""
 
     timeout: float = Field(
-        30.0, gt=0, description="Seconds without a byte after which a connection is given up."
+        30.0, gt=0, description="Seconds without data before a connection is abandoned."
     )
     tries: int = Field(
-        5, ge=1, description="Attempts in a row that bring nothing new before the next mirror."
+        5, ge=1, description="Attempts in a row without new data before trying the next mirror."
     )
     pause: float = Field(
         1.0, ge=0, description="Seconds before the next attempt; doubled each time."
@@ -89,7 +89,7 @@ class ResumingDownloader:
                     offline = _never_reached(error)
                     raise Unavailable(url, self._reason(error), offline=offline) from error
             wait = min(self.settings.pause * 2**failures, _LONGEST_PAUSE)
-            log.info("%s: cut after %s bytes, again in %.0f s", url, f"{arrived:,}", wait)
+            log.info("%s: cut off after %s bytes, retrying in %.0f s", url, f"{arrived:,}", wait)
             time.sleep(wait)
         os.replace(self.part, output_file)
         self.origin.unlink(missing_ok=True)
@@ -111,7 +111,9 @@ class ResumingDownloader:
                 begin, whole = _part_sent(response)
                 if begin != have:
                     self.part.unlink(missing_ok=True)
-                    raise requests.ConnectionError("the server sent another part than asked for")
+                    raise requests.ConnectionError(
+                        "the server sent a different part than requested"
+                    )
                 # A server may send less than the rest.
                 total = whole or total
             self._refuse_full_disk((total or have) - have)
@@ -142,9 +144,9 @@ class ResumingDownloader:
         free = shutil.disk_usage(self.part.parent).free
         if needed > free:
             raise BadInput(
-                f"{needed:,} bytes are to come and {free:,} are free",
+                f"{needed:,} bytes are needed and {free:,} are free",
                 file=self.part.parent,
-                remedy="make room, or choose another folder with -o",
+                remedy="free some space, or choose another folder with -o",
             )
 
     def _reason(self, error: Exception) -> str:

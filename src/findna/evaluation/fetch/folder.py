@@ -57,14 +57,14 @@ class Unfetched(BadInput):
         hosts = ", ".join(dict.fromkeys(urlsplit(refusal.url).netloc for refusal in refusals))
         if all(refusal.offline for refusal in refusals):
             super().__init__(
-                f"{path} cannot be fetched: {hosts} cannot be reached",
-                remedy="without a network, fetch on another machine and copy its data folder here"
-                " (-o says where it is), or name a reachable copy with --mirror",
+                f"{path} cannot be downloaded: {hosts} cannot be reached",
+                remedy="without a network, run fetch on another machine and copy its data folder"
+                " here (-o names it), or name a reachable copy with --mirror",
             )
             return
         reasons = "\n  ".join(map(str, refusals))
         super().__init__(
-            f"{path} cannot be fetched from {hosts}:\n  {reasons}",
+            f"{path} cannot be downloaded from {hosts}:\n  {reasons}",
             remedy="try again later, or name another copy with --mirror",
         )
 
@@ -129,8 +129,8 @@ class DataFolder:
                 raise Unfetched(first.path, first.refusals + second.refusals) from None
         log.warning("%s", first)
         log.warning(
-            "%s: the file of another publisher is used instead, the same assembly with other names"
-            " (1 for chr1): %s",
+            "%s: using the file of another publisher, the same assembly with other names (1 for"
+            " chr1): %s",
             dataset.name,
             paths[0],
         )
@@ -159,19 +159,19 @@ class DataFolder:
             if self.overwrite:
                 return None
             raise OutputExists(
-                f"is there, and is not the file it should be ({known})"
+                f"exists, but is not the expected file ({known})"
                 if known
-                else "is there, and nothing says what it should be",
+                else "exists, but nothing says what it should be",
                 file=target,
-                remedy="--overwrite fetches it anew",
+                remedy="--overwrite downloads it again",
             )
-        log.info("%s: there, checked against %s", target, self._how_checked(file))
+        log.info("%s: present, checked against %s", target, self._how_checked(file))
         return target
 
     def _from_first_source(self, file: RemoteFile) -> Path:
         if not self._urls(file):
             raise BadInput(
-                f"{file.path} cannot be fetched: this findna names no address for it",
+                f"{file.path} cannot be downloaded: this findna has no address for it",
                 remedy="name a copy of a data folder with --mirror, or copy the file to"
                 f" {self.path / file.path}",
             )
@@ -203,7 +203,7 @@ class DataFolder:
             "bytes": arrived.stat().st_size,
             "sha256": file_digest(arrived).removeprefix("sha256:"),
             "revision": file.revision,
-            "checked": known or "nothing: first fetch",
+            "checked": known or "nothing: first download",
         }
         os.replace(arrived, target)
         self.recorded[file.path] = entry
@@ -251,7 +251,7 @@ class DataFolder:
             return f"sha256 recorded {self.recorded[file.path]['date'][:10]}"
         if file.checksum_list:
             return f"publisher's {file.checksum_list}"
-        return "none published: sha256 recorded at first fetch"
+        return "none published: sha256 recorded at first download"
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -269,7 +269,7 @@ class DataFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BadInput("another findna fetch is at work here", file=self.path) from None
+                raise BadInput("another findna fetch is writing here", file=self.path) from None
             except OSError:
                 log.debug("%s: the file system has no locks", self.path)
             # Another one may have been at work since this began.
@@ -291,8 +291,8 @@ def _told_what_cannot_be_written(target: Path) -> Iterator[None]:
 def _as_base(mirror: str | None) -> str | None:
     if mirror is not None and not _is_http(mirror):
         raise BadInput(
-            f"the mirror {mirror!r} is no http or https address",
-            remedy="a copy of the data folder on this machine is used with -o",
+            f"the mirror {mirror!r} is not an http or https address",
+            remedy="for a copy of the data folder on this machine use -o",
         )
     return mirror.rstrip("/") if mirror else None
 
@@ -313,10 +313,10 @@ def _retrieve(url: str, arrived: Path, known: str | None, downloader: ResumingDo
             url, by_pooch, fname=arrived.name, path=arrived.parent, downloader=downloader
         )
     except ValueError:
-        raise Unavailable(url, f"gives another file than expected ({known})") from None
+        raise Unavailable(url, f"returns another file than expected ({known})") from None
     if known and not by_pooch and not _matches(arrived, known):
         arrived.unlink()
-        raise Unavailable(url, f"gives another file than expected ({known})")
+        raise Unavailable(url, f"returns another file than expected ({known})")
 
 
 def _refuse_no_gzip(arrived: Path, url: str) -> None:
@@ -329,7 +329,7 @@ def _refuse_no_gzip(arrived: Path, url: str) -> None:
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         arrived.unlink()
-        raise Unavailable(url, f"gives no whole gzip file ({error})") from None
+        raise Unavailable(url, f"does not return a complete gzip file ({error})") from None
 
 
 def _matches(path: Path, checksum: str) -> bool:
@@ -360,8 +360,8 @@ def _tell(target: Path, entry: dict[str, Any], known: str | None) -> None:
     log.info("%s: %s bytes from %s", target, f"{entry['bytes']:,}", entry["url"])
     if known is None:
         log.warning(
-            "%s: no checksum is published for it; its sha256 is now in %s, and later fetches are"
-            " held to that",
+            "%s: no checksum is published for it; its sha256 is now recorded in %s, and later"
+            " downloads must match it",
             target.name,
             RECORD,
         )

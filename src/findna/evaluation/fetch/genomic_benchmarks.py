@@ -77,7 +77,7 @@ def refuse_other_build(genome: Genome, assembly: str) -> None:
         raise BadInput(
             f"{name} has {found:,} bases where {contig} of {assembly} has {length:,}",
             file=genome.source,
-            remedy=f"the intervals are those of {assembly}: give that build",
+            remedy=f"the intervals refer to {assembly}: give that build",
         )
 
 
@@ -92,7 +92,7 @@ def read_intervals(source: Path) -> pd.DataFrame:
         _refuse(table, ~whole, f"{column} is not a whole number", source)
         table[column] = table[column].astype("int64")
     table["strand"] = table["strand"].replace("", ".")
-    _refuse(table, ~table["strand"].isin(["+", "-", "."]), "strand is none of +, -, .", source)
+    _refuse(table, ~table["strand"].isin(["+", "-", "."]), "strand is not one of +, -, .", source)
     _refuse(table, table["end"] <= table["start"], "end is not after start", source)
     return table
 
@@ -146,12 +146,12 @@ def _tell(
         )  # fmt: skip
     if outside:
         log.warning(
-            "%s: %d of %d intervals do not lie wholly in the regions of %s: left out",
+            "%s: %d of %d intervals are not entirely within the regions of %s: left out",
             source, outside, total, genome.source,
         )  # fmt: skip
     if not rows:
         raise BadInput(
-            f"none of its {total:,} intervals lies in {genome.source}: the class would be empty",
+            f"contains none of the {total:,} intervals: the class would be empty",
             file=source,
             remedy="give a whole genome of the build the task was made from",
         )

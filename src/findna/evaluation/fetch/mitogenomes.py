@@ -43,10 +43,10 @@ class MitogenomeSettings(Settings):
         1024, ge=1, description="Bases a sequence is cut or padded to; 1024 to 16384 in the paper."
     )
     shortest: int = Field(
-        5000, ge=0, description="Sequences of this many bases or fewer are left out."
+        5000, ge=0, description="Sequences of this length or shorter are left out."
     )
     clade: Literal["species", "genus"] = Field(
-        "species", description="What lies whole in one part of the second split."
+        "species", description="Rank that the second split keeps together in one part."
     )
     seed: int = Field(1, ge=0, description="Seed of both splits of MTcDNA; 1 as in the paper.")
 
@@ -79,7 +79,7 @@ def build_mtcdna(
     """
     settings = settings or MitogenomeSettings()
     if len(taxa) < 2:
-        raise BadInput("two taxa or more are needed to tell apart", remedy="--taxon NAME=FASTA")
+        raise BadInput("at least two taxa are needed", remedy="--taxon NAME=FASTA")
     named = _species_table(species) if species else None
     rows = pd.concat(
         [_read_taxon(name, taxa[name], label, settings, named)
@@ -132,11 +132,11 @@ def _species(record: str, header: str, path: Path, named: Mapping[str, str] | No
     match = _BINOMIAL.match(header)
     if match is None:
         raise BadInput(
-            f"its header names no species: {header!r}",
+            f"its header gives no species: {header!r}",
             file=path,
             record=record,
-            remedy="a header reads >ID Genus species ...; else give --species TABLE with the"
-            " columns id and species",
+            remedy="a header must read >ID Genus species ...; otherwise give --species TABLE with"
+            " the columns id and species",
         )
     return f"{match['genus']} {match['epithet']}"
 
@@ -152,7 +152,7 @@ def _species_table(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, kind in zip(names, kinds, strict=True):
         if found.setdefault(name, kind) != kind:
-            raise BadInput(f"is of two species, {found[name]} and {kind}", file=path, record=name)
+            raise BadInput(f"has two species, {found[name]} and {kind}", file=path, record=name)
     return found
 
 
@@ -160,9 +160,9 @@ def _refuse_twins(rows: pd.DataFrame) -> None:
     twice = rows[rows["id"].duplicated()]
     if len(twice):
         raise BadInput(
-            "is there twice, the second time in " + str(twice["class"].iloc[0]),
+            "occurs twice, the second time in " + str(twice["class"].iloc[0]),
             record=str(twice["id"].iloc[0]),
-            remedy="keep one of them: a genome in two parts is judged on what it was learned from",
+            remedy="keep one of them: a genome in two splits would be tested on its training data",
         )
 
 
@@ -187,7 +187,7 @@ def _by_clade(rows: pd.DataFrame, settings: MitogenomeSettings) -> pd.Series[str
     """
     spread = int(rows.groupby("class")[settings.clade].nunique().min())
     if spread < 2:
-        log.warning("a class has one %s only: no split by %s", settings.clade, settings.clade)
+        log.warning("a class has only one %s: no split by %s", settings.clade, settings.clade)
         return pd.Series("", index=rows.index)
     groups = pd.factorize(rows[settings.clade])[0].astype(np.int64)
     labels = rows["label"].to_numpy(np.int64)
@@ -198,7 +198,7 @@ def _by_clade(rows: pd.DataFrame, settings: MitogenomeSettings) -> pd.Series[str
     for part, number in zip(held, smallest_first, strict=False):
         parts[fold == number] = part
     if spread == 2:
-        log.warning("a class has two %s only: no dev rows; take them from train", settings.clade)
+        log.warning("a class has only two %s: no dev rows; take them from train", settings.clade)
     return parts
 
 
@@ -218,7 +218,7 @@ def _tell_leak(rows: pd.DataFrame) -> None:
     same = int(test["sequence"].isin(set(train["sequence"])).sum())
     known = int(test["species"].isin(set(train["species"])).sum())
     log.info(
-        "random split: of %d test sequences %d stand letter for letter in train and %d are of a"
+        "random split: of %d test sequences %d are identical to one in train and %d are of a"
         " species in train",
         len(test), same, known,
     )  # fmt: skip

@@ -71,7 +71,7 @@ def fetch(
     """
     settings = FetchSettings.of(settings)
     if not build and sources not in (None, Sources()):
-        raise BadInput("sources are what is built from, and nothing is", remedy="build=True builds")
+        raise BadInput("sources are given, but nothing is built", remedy="use build=True")
     place = Path(output) if output else cache_folder() / "data"
     folder = DataFolder(place, settings.download, mirror=mirror, overwrite=overwrite)
     wanted = datasets(names)
@@ -90,11 +90,11 @@ def refuse_unbuilt(wanted: Iterable[Dataset]) -> None:
     """Refuse to fetch what can only be built."""
     if any(dataset.name == MTCDNA for dataset in wanted):
         raise BadInput(
-            "mtcdna cannot be fetched: the accessions of its genomes (Chelonoidis, Gopherus; Mus"
-            " musculus, Mus spretus) are published nowhere",
-            remedy="bring FASTA files of whole mitogenomes, for example from NCBI Nucleotide:"
+            "mtcdna cannot be downloaded: the accessions of its genomes (Chelonoidis, Gopherus;"
+            " Mus musculus, Mus spretus) are not published",
+            remedy="get FASTA files of whole mitogenomes, for example from NCBI Nucleotide:"
             " Gopherus[Organism] AND mitochondrion[Filter] AND 5001:30000[Sequence Length]; then"
-            " findna fetch mtcdna --build --taxon turtle=turtles.fa --taxon mouse=mice.fa",
+            " run findna fetch mtcdna --build --taxon turtle=turtles.fa --taxon mouse=mice.fa",
         )
 
 
@@ -104,9 +104,9 @@ def refuse_unneeded(wanted: Iterable[Dataset], sources: Sources) -> None:
     unneeded = sorted(set(sources.genomes) - needed - {""})
     if unneeded:
         raise BadInput(
-            f"nothing that is asked for is cut from {unneeded[0]!r}, as -g calls a genome",
-            remedy=f"what is asked for is cut from {', '.join(sorted(needed)) or 'no genome'}; a"
-            " path with = in it needs its build before it: -g BUILD=FASTA",
+            f"nothing requested is cut from {unneeded[0]!r}, given with -g",
+            remedy=f"the requested data are cut from {', '.join(sorted(needed)) or 'no genome'};"
+            " for a path with = in it write its build first: -g BUILD=FASTA",
         )
 
 

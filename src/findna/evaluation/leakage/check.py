@@ -53,13 +53,13 @@ _NEAR_THRESHOLD = f"{SHARED_POSITIONS:.0%} of {DUPLICATE_K}-mers of the shorter,
 class LeakageSettings(Settings):
     """What is looked for, and how alike two sequences must be."""
 
-    near: bool = Field(True, description="Look for near-duplicates too.")
+    near: bool = Field(True, description="Also search for near-duplicates.")
     mismatch_share: float = Field(
         0.02,
         ge=0,
         le=0.1,
-        description="Share of a row that may differ where it is looked up in a genome; up to 0.02"
-        " no row of 64 bp or more without N is missed.",
+        description="Fraction of a row that may differ from the genome it is searched in; up to"
+        " 0.02, no row of 64 bp or more without N is missed.",
     )
 
 
@@ -209,7 +209,7 @@ def _add_contained(found: _Found, data: LabelledData) -> None:
 
 
 def _skipped(rows: int) -> str:
-    return f"not checked: {rows:,} rows without {SEED} known letters in a row" if rows else ""
+    return f"not checked: {rows:,} rows without {SEED} known bases in a row" if rows else ""
 
 
 def _add_overlapping(found: _Found, data: LabelledData) -> None:
@@ -271,7 +271,7 @@ def _add_pretraining(
         skipped = _skipped(int(located.unknown.sum()))
         found.add(IN_GENOME, split, against, located.inside, threshold, skipped)
         outside = int((located.inside & ~located.seen).sum())
-        note = f"{outside:,} more in held-out or unread parts only; {seen.note}"
+        note = f"{outside:,} more only in held-out or unread parts; {seen.note}"
         found.add(IN_SEEN, split, against, located.seen, threshold, note)
         placed = placed_rows(rows, genome, seen)
         if isinstance(placed, str):

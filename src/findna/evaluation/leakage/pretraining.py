@@ -35,7 +35,7 @@ def why_not_checked(pretraining: Pretraining | None, genome: Genome | None) -> s
     if pretraining is None:
         return None
     if pretraining.digest is None:
-        return "the model names no pretraining genome"
+        return "the model records no pretraining genome"
     if not pretraining.on(genome):
         name = pretraining.provenance.get("genome", "?")
         return f"{genome.source} is not the FASTA the model was pretrained on ({name})"
@@ -57,11 +57,11 @@ def placed_rows(rows: LabelledSplit, genome: Genome, seen: Seen) -> Bools | str:
         return f"the coordinates: {error.problem}"
     agreeing, compared = _agreeing_places(rows, genome, names)
     if not compared:
-        return "no row lies whole in the genome by its coordinates"
+        return "no row lies entirely in the genome by its coordinates"
     if agreeing < _PLACES_THAT_MUST_AGREE * compared:
         return (
-            f"only {agreeing} of {compared} rows read as the genome does at their coordinates:"
-            " another build, or another way of counting"
+            f"only {agreeing} of {compared} rows match the genome at their coordinates: another"
+            " build, or another coordinate convention"
         )
     here = rows.places.frame().assign(chrom=[names.get(c, "") for c in rows.places.chrom])
     counts = bioframe.count_overlaps(here, _source_frame(genome, seen.runs))["count"]

@@ -84,7 +84,7 @@ def drop_leaks(data: LabelledData, report: LeakageReport, *, dev: bool = False) 
     if gone or not len(left):
         raise BadInput(
             f"dropping leaking rows would leave no training row of {_names(data, gone)}",
-            remedy="make the splits anew, with similar rows kept together",
+            remedy="split again, with similar rows kept together",
         )
     return replace(data, splits=splits)
 

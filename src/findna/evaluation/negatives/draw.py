@@ -193,8 +193,8 @@ def _refuse_labelled(positives: Path) -> None:
         raise BadInput(
             f"has {len(classes):,} labels in column {column}: {', '.join(classes[:3])}",
             file=positives,
-            remedy="--negatives wants positives only: keep the rows of one label, or leave it away"
-            " and the rows are taken as they are labelled",
+            remedy="--negatives expects only positives: keep the rows of one label, or leave it"
+            " out and the labels are used as they are",
         )
 
 
@@ -256,7 +256,7 @@ def _wanted(positives: pd.DataFrame | Sequence[Codes], genome: Genome, source: s
     shares = shares_of(np.concatenate(codes), np.concatenate(soft), lengths)
     by_soft_mask = isinstance(positives, pd.DataFrame) and len(genome.soft_runs) > 0
     if not by_soft_mask:
-        log.info("%s: repeats are unknown: the share of CpG is matched instead", source)
+        log.info("%s: repeats are unknown: the CpG fraction is matched instead", source)
     return Wanted(
         lengths,
         shares.gc,

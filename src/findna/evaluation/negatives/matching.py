@@ -32,14 +32,16 @@ class NegativeSettings(Settings):
 
     gc_tolerance: float = Field(0.02, ge=0, le=1, description="Largest difference in GC.")
     repeat_tolerance: float = Field(
-        0.1, ge=0, le=1, description="Largest difference in the share of soft-masked bases."
+        0.1, ge=0, le=1, description="Largest difference in the fraction of soft-masked bases."
     )
     cpg_tolerance: float = Field(
-        0.01, ge=0, le=1, description="Largest difference in CpG share, where repeats are unknown."
+        0.01, ge=0, le=1, description="Largest difference in CpG fraction, if repeats are unknown."
     )
-    flank: int = Field(1000, ge=0, description="Bases on each side of a positive that are avoided.")
+    flank: int = Field(
+        1000, ge=0, description="Bases on each side of a positive where no negative is placed."
+    )
     candidates: int = Field(
-        4096, ge=16, description="Places tried for a positive, half of them on its chromosome."
+        4096, ge=16, description="Candidate positions per positive, half of them on its chromosome."
     )
 
 

@@ -23,7 +23,7 @@ from findna.model.model import as_code, earlier_pretrainings, software_versions
 from findna.sequence.records import span_of
 
 _COLLAPSING = "COLLAPSING"
-_UNKNOWN = "unknown: the run folder was not at hand when this card was written"
+_UNKNOWN = "unknown: the run folder was not available when this card was written"
 
 
 @dataclass(frozen=True)
@@ -109,25 +109,25 @@ def _warnings(known: Known) -> Iterable[str]:
         )
     verdict = str(known.run.check.get("verdict", "")) if known.run else ""
     if verdict.startswith(_COLLAPSING):
-        yield f"the run ended as {verdict}. It is no good model."
+        yield f"the run ended as {verdict}. The model is not usable."
 
 
 def _use(known: Known, name: str) -> str:
     """Three commands, by the name of the folder; those of a task where there is one."""
     verbs = (
-        (f"findna embed my.fa -m {name} -o vectors.parquet", "a vector a sequence"),
+        (f"findna embed my.fa -m {name} -o vectors.parquet", "a vector per sequence"),
         (f"findna score-variants calls.vcf.gz -g genome.fa -m {name} -o scored.vcf.gz", "variants"),
         (f"findna finetune task/ -m {name} -o tuned", "your labels: train.csv, test.csv"),
     )
     if known.model.config.task is not None:
         verbs = (
-            (f"findna predict my.fa -m {name} -o answers.tsv", "an answer a sequence"),
-            (f"findna mutagenesis my.fa -m {name} -o bases", "what each base is worth"),
-            (f"findna embed my.fa -m {name} -o vectors.parquet", "a vector a sequence"),
+            (f"findna predict my.fa -m {name} -o answers.tsv", "a prediction per sequence"),
+            (f"findna mutagenesis my.fa -m {name} -o bases", "the effect of each base"),
+            (f"findna embed my.fa -m {name} -o vectors.parquet", "a vector per sequence"),
         )
     width = max(len(command) for command, _ in verbs)
     lines = "\n".join(f"{command:<{width}}  # {what}" for command, what in verbs)
-    path = "`-m` takes the path of this folder or, of a published model, its name."
+    path = "`-m` takes the path of this folder or, for a published model, its name."
     return f"```sh\n{lines}\n```\n\n{path}"
 
 
@@ -138,8 +138,8 @@ def _data(known: Known, regions: Regions | None) -> str:
     seen, run = known.model.pretraining, known.run
     genome = _escaped(seen.get("genome", "unknown"))
     lines = [
-        f"Genome file: {genome}, {seen.get('genome_digest', 'no digest')}"
-        " (digest of letters and names, not of the file)",
+        f"Genome file: {genome}, {seen.get('genome_digest', 'no digest')} (digest of bases and"
+        " names, not of the file)",
         f"{_held_out_words(seen)}: {_escaped(_held_out_places(seen))}",
         f"Lengths trained in pretraining: {_span(seen.get('trained_lengths'))}",
     ]
@@ -154,23 +154,23 @@ def _data(known: Known, regions: Regions | None) -> str:
         )
     for before in earlier_pretrainings(seen):
         named = f"{before.get('genome', '')} {before.get('genome_digest')}".strip()
-        lines.append(f"Went on from weights that had seen the genome {_escaped(named)}")
+        lines.append(f"Continued from weights that had seen the genome {_escaped(named)}")
     if known.model.config.task is not None:
         labels = known.model.provenance
         lines += [
             f"Labels: {_escaped(labels.get('task_data', 'unknown'))}",
             f"Lengths of the labelled rows: {_span(labels.get('trained_lengths'))}",
         ]
-    return _bullets(lines) if seen else "Nothing but labels: it began from random weights."
+    return _bullets(lines) if seen else "Only labelled data: training started from random weights."
 
 
 def _held_out_words(seen: Mapping[str, Any]) -> str:
     """Whether what this run held out had taught the weights that it went on from."""
     if not seen.get("continued_from") or seen.get("held_out_known_before") == 0:
-        return "Held out, never read in training"
+        return "Held out, never used in training"
     known = seen.get("held_out_known_before")
-    before = f"{known:,} bases of it" if known else "it may have been"
-    return f"Held out in this run, {before} read before it went on"
+    before = f"{known:,} bases of it" if known else "possibly part of it"
+    return f"Held out in this run, {before} used for training before it continued"
 
 
 def _held_out_places(seen: Mapping[str, Any]) -> str:
@@ -210,7 +210,7 @@ def _cost(known: Known) -> str:
         after = sum(each["steps"] for each in before)
         lines.append(
             f"{seen['steps']:,} steps, {seen['bases_seen']:,} bases read in pretraining"
-            + (f", after {after:,} steps before it went on" if before else "")
+            + (f", after {after:,} steps before it continued" if before else "")
         )
     lines.append(_spent(run) if run else f"Time and hardware {_UNKNOWN}")
     return _bullets(lines)
@@ -270,7 +270,7 @@ def _held_out(known: Known) -> Iterable[str]:
     )
     k = f" (k = {check['markov_k']})" if "markov_k" in check else ""
     yield (
-        f"MASK-only loss on held-out DNA, nats a base: **{seen['mask_loss']:.4f}** {interval};"
+        f"MASK-only loss on held-out DNA, nats per base: **{seen['mask_loss']:.4f}** {interval};"
         f" letter entropy {seen['letter_entropy']:.4f}, two-sided Markov model"
         f" {seen['markov_loss']:.4f}{k}."
         + (f" Verdict of the run: {check['verdict']}." if "verdict" in check else "")
@@ -289,8 +289,8 @@ def _leakage(known: Known, evidence: Sequence[Evidence]) -> Iterable[str]:
     rows: Mapping[str, Any] = (known.run.judged.get("rows") or {}) if known.run else {}
     if rows.get("test_also_in_train") is not None:
         yield (
-            f"{rows['test_also_in_train']:,} of {rows['test']:,} test rows of the task stand letter"
-            " for letter in its training rows."
+            f"{rows['test_also_in_train']:,} of {rows['test']:,} test rows of the task also occur"
+            " in its training rows, on either strand."
         )
     if not evidence:
         yield (
@@ -301,10 +301,16 @@ def _leakage(known: Known, evidence: Sequence[Evidence]) -> Iterable[str]:
         if found.leaks is None:
             yield f"Not checked for this model: {found.unknown}."
             continue
-        head = ("task", "test rows in the pretraining genome", "of them in what training read")
+        head = (
+            "task",
+            "test rows in the pretraining genome",
+            "of these, in the part used for pretraining",
+        )
         yield _table(head, found.leaks.to_numpy().tolist())
         if _any(found.leaks):
-            yield "Scores of tasks with such rows are optimistic by what was memorised."
+            yield (
+                "Scores of tasks with such rows are optimistic: the model may have memorised them."
+            )
 
 
 def _any(leaks: pd.DataFrame) -> bool:
@@ -314,14 +320,14 @@ def _any(leaks: pd.DataFrame) -> bool:
 def _limits(known: Known, regions: Regions | None) -> Iterable[str]:
     """Only what follows from the facts above."""
     seen = known.model.pretraining
-    yield "Research use only: its variant scores are no pathogenicity classifier."
+    yield "Research use only: its variant scores are not a pathogenicity classifier."
     if known.model.trained_lengths:
         span = _span(known.model.trained_lengths)
         of = "pretraining" if known.model.config.task is None else "its labelled rows"
-        yield f"Sequences outside {span}, the lengths of {of}, are answered with a warning."
+        yield f"Sequences outside {span}, the lengths of {of}, are predicted with a warning."
     task = known.model.config.task
     if task is not None and PLACED_PARTS & set(task.pooling):
-        yield "It reads where things stand: cut sequences as its labelled rows were cut."
+        yield "It depends on positions: cut sequences as its labelled rows were cut."
     if regions is not None and "limits" in regions.notes:
         yield f"What it has seen is {_escaped(regions.notes['limits'])}."
     if "genome_digest" in seen:
@@ -332,9 +338,9 @@ def _limits(known: Known, regions: Regions | None) -> Iterable[str]:
             f"It has seen {of}: expect words and composition of {species}, not"
             " conservation, and no variation between individuals."
         )
-        yield "One pretraining seed: how far another run would differ is not known."
+        yield "One pretraining seed: how much another run would differ is not known."
     if "mask_loss" in seen and seen["mask_loss"] >= seen["markov_loss"]:
-        yield "It has not passed the two-sided Markov model: it knows short words at most."
+        yield "It does not beat the two-sided Markov model: it knows short words at most."
 
 
 def _versions(known: Known, sharing: Sharing) -> Iterable[str]:

@@ -48,10 +48,10 @@ def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
     name = next((name for name, found in names.items() if not found.isdisjoint(digests)), None)
     if name is None:
         raise BadInput(
-            f"evaluates {', '.join(names) or 'no model'}, and none of them has the weights of this"
-            " model",
+            f"evaluates {', '.join(names) or 'no model'}, and none of them has the weights of"
+            " this model",
             file=folder,
-            remedy="give the evaluation of this very model",
+            remedy="give an evaluation of exactly these weights",
         )
     with open_bytes(folder / "table.tsv") as stream:
         table = pd.read_csv(stream, sep="\t", na_values="NA", keep_default_na=False)
@@ -66,7 +66,7 @@ def read_evidence(folder: str | Path, digests: Collection[str]) -> Evidence:
     looked_at = {task: _looked_at(file, names) for task, file in files.items()}
     if name not in looked_at.values():
         others = " and ".join(dict.fromkeys(looked_at.values()))
-        unknown = f"the evaluation looked at the pretraining of {others}"
+        unknown = f"the evaluation checked the pretraining of {others}"
         return Evidence(pd.DataFrame(rows), tuple(protocols), None, unknown)
     leaks = [_leak(file, task, looked_at[task] == name) for task, file in files.items()]
     return Evidence(pd.DataFrame(rows), tuple(protocols), pd.DataFrame(leaks))
@@ -77,7 +77,7 @@ def _names(folder: Path) -> dict[str, set[str]]:
     described = evaluation_in(folder)
     if described is None:
         raise BadInput(
-            "is no evaluation: it has no settings.yaml of one",
+            "is not an evaluation: it has no settings.yaml of one",
             file=folder,
             remedy="give a folder written by findna evaluate",
         )
@@ -97,7 +97,7 @@ def _row(row: Mapping[Any, Any], table: pd.DataFrame) -> dict[str, str]:
         "contender": row["contender"],
         "metric": row["metric"],
         "train_rows": f"{int(row['train_rows']):,}",
-        "seeds": str(row["seeds"]) if row["draws"] else "no draw",
+        "seeds": str(row["seeds"]) if row["draws"] else "deterministic",
         "score": _score(row),
         "random": " or ".join(map(_score, random.to_dict("records"))),
         "words": " or ".join(map(_score, here[here["contender"] == "kmer"].to_dict("records"))),

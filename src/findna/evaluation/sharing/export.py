@@ -106,8 +106,8 @@ def export(
 def _named(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise BadInput(
-            f"{name!r} is no name for a model",
-            remedy="use letters, digits, -, _ and . alone: --name findna-human-tiny",
+            f"{name!r} is not a valid name for a model",
+            remedy="use only letters, digits, -, _ and .: --name findna-human-tiny",
         )
     return name
 
@@ -116,7 +116,7 @@ def _licence(licence: str | None) -> str:
     chosen = licence or str(metadata("findna")["License-Expression"])
     if not _LICENCE.fullmatch(chosen):
         raise BadInput(
-            f"{chosen!r} is no identifier of a licence",
+            f"{chosen!r} is not a licence identifier",
             remedy="use one of https://spdx.org/licenses, such as Apache-2.0 or CC-BY-4.0",
         )
     return chosen

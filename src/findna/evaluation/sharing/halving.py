@@ -43,8 +43,8 @@ class Agreement:
     def text(self) -> str:
         """One sentence."""
         said = (
-            f"On {self.where} half precision moves {self.unit} by {self.mean:.1e} on average and"
-            f" {self.largest:.1e} at most."
+            f"On {self.where} half precision changes {self.unit} by {self.mean:.1e} on average"
+            f" and {self.largest:.1e} at most."
         )
         if self.losses:
             full, half = self.losses
@@ -65,7 +65,7 @@ def halved(model: Model) -> Model:
     half.load_state_dict({k: v.half().float() for k, v in model.state_dict().items()})
     if not all(bool(v.isfinite().all()) for v in half.state_dict().values()):
         raise BadInput(
-            "a weight is no number, or larger than the 65,504 that 16 bits can hold",
+            "a weight is not a number, or larger than the 65,504 that 16 bits can hold",
             remedy=_REMEDY,
         )
     return half
@@ -84,15 +84,13 @@ def agreement(
             more than `TOLERATED` on average, or are no numbers.
     """
     if genome is None:
-        found = _differences(
-            model, half, _simulated(model), "sequences of simulated letters, 15 % hidden"
-        )
+        found = _differences(model, half, _simulated(model), "simulated sequences, 15 % hidden")
     else:
         data = _held_out(genome, run)
         full, rounded = (masked_score(m, data, precision="fp32").loss for m in (model, half))
         found = _differences(model, half, data.codes[:ROWS], "held-out windows", (full, rounded))
     if not found.mean <= TOLERATED:  # NaN is above it, too
-        raise BadInput(f"half precision changes the answers: {found.text}", remedy=_REMEDY)
+        raise BadInput(f"half precision changes the predictions: {found.text}", remedy=_REMEDY)
     return found
 
 
@@ -107,12 +105,12 @@ def _simulated(model: Model) -> Tensor:
 def _held_out(genome: Genome, run: RunFacts | None) -> HeldOut:
     if run is None or run.verb != "pretrain":
         raise BadInput(
-            "held-out windows are those of a pretraining run, and this model has none here",
-            remedy="leave out --genome: half precision is then checked on simulated letters",
+            "held-out windows need the pretraining run, which this model does not have here",
+            remedy="leave out --genome: half precision is then checked on simulated sequence",
         )
     if genome.digest != run.described["genome"]["digest"]:
         raise BadInput(
-            f"is another genome than that of the run, {run.described['genome']['source']}",
+            f"is not the genome of the run, {run.described['genome']['source']}",
             file=genome.source,
         )
     asked = run.described["settings"]["sampling"]

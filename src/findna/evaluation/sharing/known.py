@@ -101,7 +101,9 @@ def known_model(path: str | Path) -> Known:
 def _run_facts(folder: Path) -> RunFacts:
     described = described_in(folder)
     if described.get("verb") not in ("pretrain", "finetune"):
-        raise BadInput("is not the settings of a run that made a model", file=folder / SETTINGS)
+        raise BadInput(
+            "is not the settings file of a run that made a model", file=folder / SETTINGS
+        )
     environment, judged, commands = (
         folder / name for name in ("environment.json", "metrics.json", "command.txt")
     )
@@ -150,9 +152,9 @@ def refuse_changed(bed: Path, digest: str | None) -> None:
     """`BadInput` for a BED that is not what it was in training, where that is known."""
     if digest is not None and file_digest(bed) != digest:
         raise BadInput(
-            "is not what it was when the model was trained",
+            "has changed since the model was trained",
             file=bed,
-            remedy="put that file back",
+            remedy="restore that file",
         )
 
 
@@ -162,7 +164,7 @@ def _refuse_other(bed: str | Path, bases: int, run: RunFacts | None) -> None:
     total = int(run.described["genome"]["bases"])
     if bases != total:
         raise BadInput(
-            f"covers {bases:,} bases, and the genome of the run has {total:,}",
+            f"covers {bases:,} bases, but the genome of the run has {total:,}",
             file=bed,
             remedy="give the BED of the regions that the model was trained on, or none",
         )

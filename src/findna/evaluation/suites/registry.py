@@ -172,7 +172,7 @@ def describe(task: Task) -> dict[str, str]:
         "metric": task.metric,
         "in the paper's twenty": "yes" if task.in_paper else "no",
         "traps": " ".join(task.traps) or "none known",
-        "published": "; ".join(map(_in_words, figures)) or "no figure was reached",
+        "published": "; ".join(map(_in_words, figures)) or "none found",
         "protocols": "; ".join(protocols) or "none",
     }
 
@@ -187,7 +187,7 @@ def _rows_in_words(task: Task, split: str) -> str:
     rows = task.rows[split]
     if rows is None:
         return f"{split} not stated"
-    return f"{split} {rows:,}" + ("" if split in task.counted else " (stated, not counted)")
+    return f"{split} {rows:,}" + ("" if split in task.counted else " (as stated, not counted)")
 
 
 def _in_words(figure: Published) -> str:

@@ -61,7 +61,7 @@ def task_folder(task: Task, root: str | Path) -> Path:
     if found is None:
         looked = "".join(f"\n    {place}" for place in places)
         raise BadInput(
-            f"no data of {task.name}; looked in{looked}",
+            f"no data for {task.name}; searched{looked}",
             remedy=_fetch(task),
         )
     return found
@@ -124,7 +124,9 @@ def _entries(folder: Path) -> dict[str, Path]:
         same = [path for path in sorted(folder.iterdir()) if _stem(path) in names]
         if len(same) > 1:
             listed = ", ".join(path.name for path in same)
-            raise BadInput(f"{listed} all claim the {split} split", file=folder, remedy="keep one")
+            raise BadInput(
+                f"{listed} all claim to be the {split} split", file=folder, remedy="keep one"
+            )
         if same:
             found[split] = same[0]
     return found
@@ -154,7 +156,7 @@ def _refuse_other_class_folders(entries: dict[str, Path]) -> None:
 def _no_train(task: Task, folder: Path, entries: dict[str, Path]) -> BadInput:
     remedy = _fetch(task)
     if "dev" in entries:
-        remedy += ", or let the dev rows serve as training rows with --dev-as-train"
+        remedy += ", or use the dev rows as training rows with --dev-as-train"
     there = ", ".join(entries)
     return BadInput(f"there is no train split, only {there}", file=folder, remedy=remedy)
 
@@ -198,13 +200,13 @@ def _named(data: LabelledData, task: Task) -> tuple[LabelledData, list[str]]:
         return data, []
     listed = ", ".join(task.classes)
     if data.classes == tuple(str(number) for number in range(len(task.classes))):
-        note = f"labels are numbers, taken from 0 upwards as {listed}; the files do not say so"
+        note = f"labels are numbers, read as {listed} from 0 upwards; the files do not say so"
         return replace(data, classes=task.classes), [note]
     raise BadInput(
         f"the classes are {', '.join(data.classes)}; those of {task.name} are {listed}",
         file=data.source,
-        remedy="check that the folder holds this task, and which column holds its labels; a task of"
-        f" your own is evaluated without --suite: findna evaluate {data.source}",
+        remedy="check that the folder holds this task, and which column holds its labels; to"
+        f" evaluate a task of your own, leave out --suite: findna evaluate {data.source}",
     )
 
 
@@ -215,12 +217,12 @@ def _differences(data: LabelledData, task: Task, promoted: bool) -> list[str]:
     if promoted:
         found["dev"] = found.pop("train")
         notes.append(
-            f"the {found['dev']:,} dev rows serve as training rows: reduced training data, "
-            "and validation rows come out of them"
+            f"the {found['dev']:,} dev rows serve as training rows: reduced training data, and"
+            " validation rows are taken from them"
         )
     for split in SPLIT_NAMES:
         here, official = found.get(split, 0), task.rows.get(split, 0)
         if official is not None and here != official:
-            stated = "" if split in task.counted or not official else " (stated, not counted)"
+            stated = "" if split in task.counted or not official else " (as stated, not counted)"
             notes.append(f"{split}: {here:,} rows found, {official:,} officially{stated}")
     return notes
