@@ -151,7 +151,7 @@ def test_a_run_whose_settings_are_broken_is_refused(tmp_path: Path, content: str
 )
 def test_what_is_damaged_is_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(BadInput, match="is damaged, or of another program"):
+    with pytest.raises(BadInput, match="is damaged, or was written by another program"):
         findna.info(tmp_path)
 
 

@@ -87,9 +87,9 @@ def test_columns_of_logo_and_heat_map_stand_over_one_another():
 
 def test_the_logo_of_a_pretrained_model_is_no_worth_of_a_base():
     record = mutated(20)
-    assert "worth" in draw_logo(record).get_suptitle()
+    assert "effect" in draw_logo(record).get_suptitle()
     title = draw_logo(record, gradient=False).get_suptitle()
-    assert "sequence around expects" in title and "worth" not in title
+    assert "surrounding sequence predicts" in title and "effect" not in title
 
 
 def test_a_dollar_in_a_name_destroys_nothing(folder):
@@ -97,7 +97,7 @@ def test_a_dollar_in_a_name_destroys_nothing(folder):
     table.write_text(table.read_text().replace("r/1", r"$\bad_{$"))
     write_attribution_page(folder, pictures=1)
     (logo,) = (folder / "pictures").glob("*.logo.svg")
-    assert r"$\bad_{$, what every base" in logo.read_text(encoding="utf-8")
+    assert r"$\bad_{$, the effect of each" in logo.read_text(encoding="utf-8")
 
 
 def test_long_records_are_drawn_where_they_matter():
@@ -170,7 +170,7 @@ def test_the_page_says_what_was_found_and_needs_nothing_else(folder):
     assert 'class="verdict alarm"' in text
     assert "findna mutagenesis a &amp; b" in text and "&lt;yes&gt;" in text
     assert text.count("data:image/png;base64,") == 4
-    assert "red raises the answer" in text and "grey is N" in text
+    assert "red raises the prediction" in text and "grey is N" in text
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     made = sorted(path.name for path in (folder / "pictures").iterdir())
     names = [f"000{n}-r_{n}" for n in (1, 2)]

@@ -110,7 +110,7 @@ def test_many_contenders_all_look_different() -> None:
 
 
 def test_marks_that_repeat_say_so() -> None:
-    for many, said in ((30, ""), (31, "from top to bottom; marks repeat")):
+    for many, said in ((30, ""), (31, "from top to bottom; marks are reused")):
         figure = _drawn(_table(contenders=[f"contender-{k}" for k in range(many)]))
         assert figure.legends[0].get_title().get_text() == said
 

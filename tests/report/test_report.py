@@ -136,7 +136,7 @@ def test_labels_of_a_confusion_table_may_hold_anything(tmp_path: Path) -> None:
     write_table(table, folder / "confusion.tsv", index=True)
     page = _text(write_report(folder))
     assert "the &quot;c&quot;" in page or 'the "c"' in page
-    assert '""' not in page.split("True class and answer")[1]
+    assert '""' not in page.split("True and predicted class")[1]
 
 
 def test_curves_are_those_of_runs_that_took_part_to_their_end(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_was_stopped_early_still_has_a_report(tmp_path: Path) -> None
     page = _text(write_report(_run(tmp_path / "r", {"verb": "pretrain"}, [], finished=False)))
     assert "<svg" not in page
     assert "Settings" in page
-    for empty in ("Held-out DNA", "Health", "Training", "Last check", "Environment"):
+    for empty in ("Held-out DNA", "Health", "Training", "Final check", "Environment"):
         assert f"<h2>{empty}</h2>" not in page
 
 
@@ -181,7 +181,7 @@ def test_a_run_without_a_model_says_first_that_it_is_not_finished(tmp_path: Path
     folder = _run(tmp_path / "f", {"verb": "finetune"}, [], finished=False)
     page = _text(write_report(folder, "the loss is not finite in epoch 1"))
     assert "written no model. Stopped: the loss is not finite in epoch 1.</p>" in page
-    assert "<h2>Result</h2>" not in page and "<h2>How it was judged</h2>" not in page
+    assert "<h2>Result</h2>" not in page and "<h2>How it was tested</h2>" not in page
 
 
 def test_a_model_of_fewer_steps_than_planned_is_not_finished(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def _title_and_width(svg: str, title: str) -> tuple[float, float, float]:
 )
 def test_the_title_of_a_confusion_table_is_not_cut_off(classes: list[str]) -> None:
     """Fonts differ from machine to machine: a tenth of it is left free."""
-    title = "True class and answer of judged rows"
+    title = "True and predicted class of the evaluated rows"
     left, right, width = _title_and_width(draw_table([[1, 2], [3, 4]], classes, title), title)
     spare = (right - left) / 20
     assert left > spare and right < width - spare
@@ -307,7 +307,7 @@ def test_counts_of_several_labels_a_row_are_no_confusion_table(tmp_path: Path) -
     kinds = "true_negative\tfalse_positive\tfalse_negative\ttrue_positive"
     (folder / "confusion.tsv").write_text(f"label\t{kinds}\na\t8\t2\t3\t7\nb\t1\t2\t3\t4\n")
     page = _text(write_report(folder))
-    assert "<svg" not in page and "<h2>Answers to each label</h2>" in page
+    assert "<svg" not in page and "<h2>Predictions for each label</h2>" in page
     assert "<td>a</td><td>8</td><td>2</td><td>3</td><td>7</td>" in page
 
 
@@ -352,7 +352,7 @@ def test_reliability_is_drawn_on_shares_and_says_of_what(
     ticks = re.findall(r">(-?\d\.\d+)<", svg)
     assert ticks == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"] * 2
     assert f"mean probability of {x}<" in svg and f"share of {y}<" in svg
-    for name in ("before calibration", "after calibration", "as it should be"):
+    for name in ("before calibration", "after calibration", "ideal"):
         assert f">{name}<" in svg
     assert "honest" not in page
     # Six points are dots; the diagonal has none.
@@ -370,8 +370,8 @@ def test_a_calibration_that_did_harm_says_so(tmp_path: Path, loss: float, harm: 
         task={"kind": "binary", "classes": ["a", "b"]},
         calibration={"what": "fitted", "before": before, "after": after},
     )
-    assert ("calibration did harm: log loss 0.4018 → 0.52." in page) is harm
-    assert ("did harm" in page) is harm
+    assert ("calibration made it worse: log loss 0.4018 → 0.52." in page) is harm
+    assert ("made it worse" in page) is harm
 
 
 _TRIED = {"train": "probe", "strand": "both", "auroc": 0.83, "loss": 0.5, "parts": 15}
@@ -411,13 +411,13 @@ def test_what_validation_chose_is_said_as_it_was(
     fit = {"stage": "fit", "strand": "both", "train": "full", "epoch": 1, "train_loss": 0.5}
     rows = [fit, {**fit, "stage": "choice", "validation_loss": 0.4, **note}]
     page = _finetuned(tmp_path / "r", rows, settings, task={"kind": kind})
-    assert f"Validation rows {words} Scores on validation rows are no result." in page
+    assert f"Validation rows {words} Scores on validation rows are not results." in page
 
 
 def test_an_error_of_values_is_named_as_one(tmp_path: Path) -> None:
     tried = [{"train": "probe", "strand": "both", "r2": 0.9, "loss": 6e-7, "parts": 1}]
     page = _finetuned(tmp_path / "r", task={"kind": "regression"}, tried=tried)
-    assert "<th>squared error in variances</th>" in page and "<th>loss</th>" not in page
+    assert "<th>squared error (in variances)</th>" in page and "<th>loss</th>" not in page
     assert "<td>6e-07</td>" in page
 
 
@@ -428,7 +428,7 @@ def test_the_rules_of_choice_stand_beside_what_was_tried(tmp_path: Path) -> None
     chosen = {"train": "probe", "strand": "both"}
     crossed = {"protocol": "5-fold cross-validation repeated 2 times"}
     folds, clearly = "Each fold chose for itself", "by more than a standard error"
-    probe, best = "A probe takes the strand, poolings and C", "the highest auroc wins"
+    probe, best = "A probe uses the strand, poolings and C", "the highest auroc is chosen"
 
     page = _finetuned(tmp_path / "1", tried=[forward, _TRIED], chosen=chosen, **crossed)
     assert "Chosen: probe. It reads both strands." in page and "The best of those" not in page
@@ -439,7 +439,7 @@ def test_the_rules_of_choice_stand_beside_what_was_tried(tmp_path: Path) -> None
 
     settled = {"strand": "forward", "pooling": ["mean"], "begin": "probe"}
     page = _finetuned(tmp_path / "3", tried=[_TRIED, full], chosen=chosen, settings=settled)
-    assert "A probe takes the C of the lowest loss" in page and clearly not in page
+    assert "A probe uses the C with the lowest loss" in page and clearly not in page
 
     zeros = {"strand": "auto", "pooling": ["auto"], "begin": "zeros"}
     page = _finetuned(tmp_path / "4", tried=[full], chosen=chosen, settings=zeros)

@@ -112,7 +112,9 @@ def _read(read: _Reader | None, path: Path) -> Facts | None:
         return read(path) if read else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         kind = type(error).__name__
-        raise BadInput(f"is damaged, or of another program ({kind}: {error})", file=path) from None
+        raise BadInput(
+            f"is damaged, or was written by another program ({kind}: {error})", file=path
+        ) from None
 
 
 def _holds(folder: Path, name: str) -> bool:
@@ -171,7 +173,7 @@ def _origin(start: Any) -> str:
     known = {key: start[key] for key in _ORIGIN if start.get(key)}
     words = {key: _origin(v) if key in _BEFORE else said(v) for key, v in known.items()}
     told_of = [_ORIGIN[key].format(word) for key, word in words.items()]
-    return ", ".join(told_of) or "a model that does not say where it is from"
+    return ", ".join(told_of) or "a model of unknown origin"
 
 
 def _tried(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -236,7 +238,7 @@ def _evaluation(path: Path) -> Facts:
     found = (path / "runs").rglob("[!.]*.json")
     # TASK/CONTENDER/SEED.json, where the name of a task of a suite may have a slash of its own.
     runs = [p for file in found if len(p := file.relative_to(path / "runs").parts) > 2]
-    state = "has tables" if (path / "table.md").is_file() else "goes on with the same command"
+    state = "has tables" if (path / "table.md").is_file() else "continued by the same command"
     tasks = sorted({"/".join(parts[:-2]) for parts in runs})
     contenders = sorted({parts[-2] for parts in runs})
     facts: dict[str, object] = {"kind": "evaluation", "runs": f"{len(runs):,}", "state": state}
@@ -251,7 +253,7 @@ def _embeddings(kind: str, rows: int, facts: Mapping[str, Any]) -> Facts:
     return {
         "kind": f"embeddings ({kind})",
         "rows": f"{rows:,}",
-        "vectors": "one a base" if a_base else "one a row",
+        "vectors": "one per base" if a_base else "one per row",
         **told(facts),
     }
 
@@ -317,7 +319,7 @@ def _h5ad(path: Path) -> Facts:
             held = anndata.read_h5ad(path, backed="r")
     except Exception as error:
         # h5py and anndata raise whatever they met; each means that it is something else.
-        raise BadInput(f"is HDF5, but no .h5ad that can be read: {error}", file=path) from None
+        raise BadInput(f"is HDF5, but not a readable .h5ad: {error}", file=path) from None
     rows, width = held.shape
     facts = held.uns.get(_MADE_BY)
     held.file.close()
@@ -347,7 +349,7 @@ def _bigwig(path: Path) -> Facts:
             stream.seek(at)
             bases, low, high, total = _SUMMARY.unpack(stream.read(_SUMMARY.size))
         except struct.error:
-            raise BadInput("is a bigWig that is cut short", file=path) from None
+            raise BadInput("is a truncated bigWig", file=path) from None
     values = {"min": low, "mean": total / max(bases, 1), "max": high} if bases else {}
     facts: dict[str, object] = {
         "kind": "track (bigWig)",

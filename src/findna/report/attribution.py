@@ -34,7 +34,7 @@ ROW_BASES = 120
 PICTURE_BASES = 10 * ROW_BASES
 _ALARM = "#b03a2e"
 _RIGHT = 0.93  # of the width of a picture; behind it stands the bar of colours
-_EXPECTED = "how far the sequence around expects every base"
+_EXPECTED = "how strongly the surrounding sequence predicts each base"
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def draw_logo(record: Mutated, gradient: bool = True) -> Figure:
         for row in rows:
             for kind, worth in kinds.items():
                 _draw_letters(next(each), shown, row, worth, kind)
-        _title(figure, shown, "what every base is worth" if gradient else _EXPECTED)
+        _title(figure, shown, "the effect of each base" if gradient else _EXPECTED)
     return figure
 
 
@@ -227,14 +227,15 @@ def write_attribution_page(folder: str | Path, pictures: int = 10) -> Path:
 
 _HOW_TO_READ = {
     "task": (
-        "In a logo letters above the line raise the answer, those below lower it. In a heat map"
-        " each column is a base and each row the letter it is changed to: red raises the answer,"
-        " blue lowers it, a dot marks the base that stands there, grey is N."
+        "In a logo, letters above the line raise the prediction, those below lower it. In a heat"
+        " map each column is a base and each row the base it is changed to: red raises the"
+        " prediction, blue lowers it, a dot marks the reference base, grey is N."
     ),
     "pretrained": (
-        "In a logo letters above the line are expected from the sequence around them, those below"
-        " are not. In a heat map each column is a base and each row another letter: red is expected"
-        " more than the base that stands there, blue less, a dot marks that base, grey is N."
+        "In a logo, letters above the line are expected from the surrounding sequence, those"
+        " below are not. In a heat map each column is a base and each row another base: red is"
+        " expected more than the reference base, blue less, a dot marks the reference base, grey"
+        " is N."
     ),
 }
 
@@ -293,9 +294,10 @@ def _sentence(facts: Mapping[str, Any]) -> str:
 def _agreement_part(facts: Mapping[str, Any], table: pd.DataFrame) -> Part:
     text = (
         "Pearson correlation of the effects of all substitutions, between the two strands and"
-        " between models. The correlation of two repetitions is the share of either that is signal:"
-        f" below {facts['agreement_wanted']:g} a matrix holds more noise than signal. The strands"
-        " of one model share its weights: models of several seeds (several -m) are the harder test."
+        " between models. The correlation of two repetitions is the share of either that is"
+        f" signal: below {facts['agreement_wanted']:g} a matrix holds more noise than signal. The"
+        " strands of one model share its weights: models of several seeds (several -m) are the"
+        " harder test."
     )
     names = ["record", "id", "length", "strands", "models", "verdict"]
     rows = [tuple(map(_cell, row)) for row in table[names].itertuples(index=False)]

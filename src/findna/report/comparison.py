@@ -150,7 +150,7 @@ def _drawn_many(table: pd.DataFrame, published: pd.DataFrame, values: str) -> Fi
         handles=_legend(marks, ticks),
         loc="outside right upper",
         fontsize=8,
-        title="from top to bottom; marks repeat" if repeated else None,
+        title="from top to bottom; marks are reused" if repeated else None,
     )
     return figure
 

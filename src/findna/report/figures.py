@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {  # the stubs name every key of matplotlib
 _INCHES_A_LETTER = 0.09  # more than any usual font of this size takes
 _LONGEST_NAME = 24
 _INCHES_A_DIGIT = 0.08  # of a count, which is smaller
-_SHADES = "(shades are shares of a row; cells are too small for counts)"
+_SHADES = "(shades are fractions of a row; cells are too small for counts)"
 
 Points = Sequence[tuple[float, float]]
 

@@ -33,7 +33,7 @@ def finetuning_parts(files: RunFiles) -> list[Part]:
         ),
         *_counts_part(files),
         Part(
-            "How it was judged" if found.get("intervals") else "How it was made",
+            "How it was tested" if found.get("intervals") else "How it was trained",
             str(found.get("intervals") or ""),
             (),
             ("what", "value"),
@@ -56,17 +56,20 @@ def _said_of_choice(chosen: Row) -> Row:
     return said
 
 
-_CHOOSING = "Figures are means over so many parts of the rows that choose, and no result."
+_CHOOSING = (
+    "Figures are means over the parts of the rows that took turns as validation rows;"
+    " they are not results."
+)
 _ONE_WINS = (
-    "Of what was heard on all parts the highest {ranking} wins, of equals the lowest loss, and of"
-    " those the cheaper one."
+    "Of the candidates trained in all parts, the one with the highest {ranking} is chosen; at a"
+    " tie that with the lower loss, then the cheaper one."
 )
 _FOLDS_CHOOSE = (
-    "Each fold chose for itself, and what most folds chose was then learned from all rows,"
-    " whichever line is best: lines of different strands come from different folds and do not"
-    " compare."
+    "Each fold chose for itself, and what most folds chose was then trained on all rows,"
+    " whichever line is best: lines for different strands come from different folds and cannot be"
+    " compared."
 )
-_STRANDS = {"both": " It reads both strands.", "forward": " It reads the given strand alone."}
+_STRANDS = {"both": " It reads both strands.", "forward": " It reads only the given strand."}
 _NO_RANKING = ("train", "strand", "loss", "parts")
 
 
@@ -90,7 +93,7 @@ def _choice_part(found: Row, settings: Row) -> list[Part]:
     rows = [[score(value) for value in one.values()] for one in tried]
     values = found.get("task", {}).get("kind") == "regression"
     header = [
-        "squared error in variances" if values and name == "loss" else name for name in tried[0]
+        "squared error (in variances)" if values and name == "loss" else name for name in tried[0]
     ]
     return [Part("What was trained", " ".join(rules), (), header, rows)]
 
@@ -102,23 +105,23 @@ def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
     rules = []
     if "probe" in trained:
         told = [*(["strand"] if strand else []), *(["poolings"] if pooling else []), "C"]
-        rules.append(f"A probe takes the {listed(told, 'and')} of the lowest loss.")
+        rules.append(f"A probe uses the {listed(told, 'and')} with the lowest loss.")
     told = [
         *(["the given strand alone"] if strand else []),
-        *(["bins", "deviations", "k-mers", "pairs at places"] if pooling else []),
+        *(["bins", "deviations", "k-mers", "dinucleotides by position"] if pooling else []),
     ]
     if told and set(trained) - {"probe"} and settings.get("begin", "probe") == "probe":
         rules.append(
-            f"A network reads {listed(told, 'or')} only where that is clearly better: where the"
-            " loss of a linear probe is lower for it by more than a standard error (two, of fewer"
+            f"A network reads {listed(told, 'or')} only where that is clearly better: where it"
+            " lowers the loss of a linear probe by more than a standard error (two, with fewer"
             " than 100 rows)."
         )
     return rules
 
 
 _CALIBRATION = (
-    " Of rows with a probability of 0.8 of {asked}, 8 in 10 should be so: on the dashed line they"
-    " are. The expected calibration error is the mean distance from it."
+    " Of rows with a probability of 0.8 of {asked}, 8 in 10 should be so: the dashed line. The"
+    " expected calibration error is the mean distance from it."
 )
 
 
@@ -133,9 +136,7 @@ def _calibration_part(found: Row) -> list[Part]:
         f"{when} calibration": [(p, so) for p, so, _ in each["reliability"]]
         for when, each in judged.items()
     }
-    chart = Chart(
-        "Reliability", f"mean probability of {asked}", share, lines, agreement="as it should be"
-    )
+    chart = Chart("Reliability", f"mean probability of {asked}", share, lines, agreement="ideal")
     names = [name for name in judged["before"] if name != "reliability"]
     rows = [(name, *(score(each[name]) for each in judged.values())) for name in names]
     text = f"{str(calibration.get('what', '')).capitalize()}.{_CALIBRATION.format(asked=asked)}"
@@ -151,7 +152,7 @@ def _harm(judged: Row) -> str:
         for name in ("log_loss", "brier")
         if name in before and name in after and after[name] > before[name]
     ]
-    return f" On these rows calibration did harm: {listed(worse, 'and')}." if worse else ""
+    return f" On these rows calibration made it worse: {listed(worse, 'and')}." if worse else ""
 
 
 def _asked(task: Row) -> tuple[str, str]:
@@ -182,7 +183,7 @@ def _confusion(files: RunFiles) -> list[Markup]:
     counts = [[int(float(cell)) for cell in line[1:]] for line in lines]
     # No font has a tab.
     names = [" ".join(name.split()) for name in header[1:]]
-    title = "True class and answer of judged rows"
+    title = "True and predicted class of the evaluated rows"
     return [Markup(draw_table(counts, names, title))] if names else []
 
 
@@ -191,7 +192,7 @@ def _counts_part(files: RunFiles) -> list[Part]:
     header, lines = _counts(files)
     if header[1:] == [line[0] for line in lines]:
         return []
-    return [Part("Answers to each label", "Numbers of judged rows.", (), header, lines)]
+    return [Part("Predictions for each label", "Numbers of evaluated rows.", (), header, lines)]
 
 
 def _counts(files: RunFiles) -> tuple[list[str], list[list[str]]]:
@@ -223,7 +224,7 @@ def _learning_words(files: RunFiles, found: Row, settings: Row) -> str:
         *(["the threshold"] if binary else []),
     ]
     chosen = f"Validation rows choose {listed(told, 'and')}. " if told else ""
-    return f"{chosen}Scores on validation rows are no result."
+    return f"{chosen}Scores on validation rows are not results."
 
 
 def _learning_charts(files: RunFiles) -> list[Markup]:

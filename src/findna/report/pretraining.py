@@ -15,19 +15,20 @@ def pretraining_parts(files: RunFiles) -> list[Part]:
         Part("Held-out DNA", _HELD_OUT if losses else "", losses),
         Part("Health", _health_words(files) if health else "", health),
         Part("Training", "", _training_charts(files)),
-        Part("Last check", "", (), ("number", "value"), _last_numbers(files)),
+        Part("Final check", "", (), ("number", "value"), _last_numbers(files)),
     ]
 
 
 _HELD_OUT = (
-    "Cross-entropy in nats at bases hidden by MASK, on regions that training never reads. Below"
-    " the letter entropy something is learned; below the two-sided Markov model more than short"
-    " words is."
+    "Cross-entropy in nats at bases shown as MASK, on regions never used for training. Below the"
+    " letter entropy something was learned; below the two-sided Markov model, more than short"
+    " words."
 )
 _COLLAPSE = "Collapse: all windows get the same embedding, and the effective rank falls towards 1."
 _HEALTH = (
-    "Self-distillation dies by collapse: all windows get the same embedding (effective rank falls"
-    " towards 1) or the teacher says the same of every window (information falls to 0)."
+    "Collapse is how self-distillation fails: all windows get the same embedding (effective rank"
+    " falls towards 1) or the teacher gives the same output for every window (information falls"
+    " to 0)."
 )
 _OF_THE_PROJECTION = (
     "distillation_loss", "teacher_entropy", "token_information", "least_token_information",
@@ -45,7 +46,7 @@ def _held_out_chart(files: RunFiles) -> list[Markup]:
         Chart(
             "MASK-only loss on held-out DNA",
             "step",
-            "nats a base",
+            "nats per base",
             {"model": files.points("mask_loss")},
             _yardsticks(files),
             {"model": band},
@@ -68,7 +69,9 @@ def _length_chart(files: RunFiles) -> list[Markup]:
     band = sorted((int(n), s["low"], s["high"]) for n, s in lengths.items())
     title = "MASK-only loss by window length, at the end"
     levels = _yardsticks(files)
-    return figures_of(Chart(title, "bp", "nats a base", {"model": points}, levels, {"model": band}))
+    return figures_of(
+        Chart(title, "bp", "nats per base", {"model": points}, levels, {"model": band})
+    )
 
 
 def _health_words(files: RunFiles) -> str:
@@ -79,7 +82,7 @@ def _health_charts(files: RunFiles) -> list[Markup]:
     wanted = (
         ("Effective rank of embeddings", "dimensions", "effective_rank"),
         ("Entropy of the teacher", "nats", "teacher_entropy"),
-        ("What the teacher says of a window", "nats", "token_information"),
+        ("Information in the teacher's output", "nats", "token_information"),
         ("Agreement of the two strands", "cosine", "strand_agreement"),
         ("Distillation loss, held out", "nats", "distillation_loss"),
     )

@@ -52,7 +52,7 @@ def read_run(folder: Path) -> RunFiles:
     """Read the small files of a run folder."""
     settings = folder / "settings.yaml"
     if not settings.is_file():
-        raise BadInput("is no run folder: it has no settings.yaml", file=folder)
+        raise BadInput("is not a run folder: it has no settings.yaml", file=folder)
     environment = folder / "environment.json"
     commands = folder / "command.txt"
     return RunFiles(
@@ -70,5 +70,5 @@ def _read_settings(path: Path) -> Row:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"is not YAML: {error}", file=path) from None
     if not isinstance(found, Mapping):
-        raise BadInput("holds no settings", file=path)
+        raise BadInput("contains no settings", file=path)
     return found
