@@ -87,7 +87,7 @@ FASTA = {
     "duplicate names": (written(f">a\n{dna(900)}\n>a\n{dna(900)}\n"), "bad, record a, line 3"),
     "protein": (written(">p\nMKVLAAGIVGLLLAQ\n"), "bad, record p, line 2: unknown letter 'L'"),
     "shorter than the window": (written(f">a\n{dna(100)}\n"), "bad: no window of 128 bp fits"),
-    "a record without letters": (written(">a\n>b\nACGT\n"), "bad, record a, line 1"),
+    "a record without sequence": (written(">a\n>b\nACGT\n"), "bad, record a, line 1"),
     "a header without a name": (written(">\nACGT\n"), "bad, line 1: a header without a name"),
     "a spreadsheet": (foreign, "bad: is a spreadsheet"),
 }
@@ -104,7 +104,7 @@ def test_a_genome_that_is_none(what: str, place: Path) -> None:
 
 BED = {
     "off the chromosome": ("chr2\t5\t90\nchr2\t7900\t8100\n", "bad, line 2: chr2:7900-8100: lies"),
-    "of another naming": ("NC_1\t5\t90\n", "bad: names no chromosome of genome.fa"),
+    "of another naming": ("NC_1\t5\t90\n", "bad: has no chromosome of genome.fa"),
     "backwards": ("chr1\t90\t5\n", "bad, line 1: chr1:90-5: end is before start"),
     "without numbers": ("chr1\tten\t90\n", "bad, line 1: start is 'ten'"),
 }
@@ -124,7 +124,7 @@ def test_a_bed_that_does_not_fit(what: str) -> None:
 TABLES = {
     "no column of sequences": ("id,label\na,1\n", "which column holds the sequences"),
     "no column of labels": ("sequence,a,b\nACGT,1,2\n", "which column holds the labels"),
-    "one class only": ("sequence,label\nACGT,x\nACGA,x\n", "one class only: x"),
+    "the same class": ("sequence,label\nACGT,x\nACGA,x\n", "the same class: x"),
     "an empty sequence": (ROWS + ",1\n", "bad.csv, record 41, line 42: the sequence is empty"),
     "a row without label": (ROWS + "ACGT,\n", "bad.csv, record 41, line 42: the row has no label"),
     "protein": (ROWS + "MKVLA,1\n", "bad.csv, record 41, line 42: unknown letter 'L'"),
@@ -151,7 +151,7 @@ def test_a_label_that_training_lacks() -> None:
     Path("task").mkdir()
     Path("task/train.csv").write_text(ROWS)
     Path("task/test.csv").write_text(ROWS + "ACGTACGT,7\n")
-    words = "test.csv, record 41, line 42: label '7' does not stand in training"
+    words = "test.csv, record 41, line 42: label '7' does not occur in training"
     refused(call("finetune", "task", "-m", "model", "-o", "run"), words)
 
 
@@ -192,7 +192,7 @@ MODELS: dict[str, tuple[Callable[[], None], str]] = {
     "an unknown version": (lambda: changed_version(99), "config.json: format version 99"),
     "no description": (
         lambda: Path("model/config.json").unlink(),
-        "model: this is no model folder",
+        "model: this is not a model folder",
     ),
 }
 
@@ -226,7 +226,7 @@ def test_a_folder_does_not_go_to_standard_output() -> None:
         call("pretrain", "genome.fa", "-o", "-", *QUICK),
         call("fetch", "sacCer3", "--dry-run", "-o", "-"),
     ):
-        assert result.exit_code == 2 and "standard output can hold none" in result.stderr
+        assert result.exit_code == 2 and "cannot go to standard output" in result.stderr
     assert call("doctor", "-g", "genome.fa", "-o", "-").exit_code == 2
     assert call("doctor", "-m", "tiny").exit_code == 2
     assert not Path("-").exists()

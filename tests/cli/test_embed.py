@@ -72,7 +72,7 @@ def test_every_kind_of_input_gets_its_rows() -> None:
         assert result.exit_code == 0, result.stderr
         held = npz("out.npz")
         assert held["id"].tolist() == ids and held["embedding"].shape == (len(ids), 16)
-        assert ("comes more than once" in result.stderr) == (source == "a.csv")
+        assert ("occurs more than once" in result.stderr) == (source == "a.csv")
         assert result.stdout == ""
 
 
@@ -125,9 +125,9 @@ def test_bad_input() -> None:
     refused(call("a.bed", "-m", "model", "-o", "out.npz"), "a.bed: is a BED", "-g")
     refused(call("a.fa", "-m", "nothing", "-o", "out.npz"), "nothing: no such model")
     refused(call("a.fa", "-m", "model", "-o", "out.xlsx"), "out.xlsx: the name does not say")
-    refused(call("a.fa", "-m", "model", "-o", "out.h5ad", "--pooling", "base"), "not one a base")
+    refused(call("a.fa", "-m", "model", "-o", "out.h5ad", "--pooling", "base"), "not one per base")
     refused(call("a.fa", "-m", "model", "-o", "-", "--pooling", "base"), "standard output: this")
-    refused(call("a.fa", "-m", "model", "-o", "out.npz", "--device", "cuda:9"), "no device")
+    refused(call("a.fa", "-m", "model", "-o", "out.npz", "--device", "cuda:9"), "not a device")
     Path("mine.npz").write_text("mine")
     refused(call("a.fa", "-m", "model", "-o", "mine.npz"), "mine.npz: exists", "--overwrite")
     assert Path("mine.npz").read_text() == "mine" and not list(Path().glob("*out*"))

@@ -120,7 +120,7 @@ def test_positives_alone_get_negatives_from_a_genome(model: Path, tmp_path: Path
     assert drawn["label"].value_counts().to_dict() == {"negative": 40, "positive": 40}
     assert list(drawn.columns) == ["id", "chrom", "start", "end", "strand", "sequence", "label"]
     again = _call("finetune", bed, "--negatives", tmp_path / "none.fa", *tuned)
-    assert again.exit_code == 3 and "this run exists" in again.stderr
+    assert again.exit_code == 3 and "this run already exists" in again.stderr
     for verb in ("finetune", "evaluate"):
         for flags in (("--group-column", "name"), ("-g", tmp_path / "other.fa")):
             named = _call(verb, *arguments[1:], *flags, "-o", tmp_path / "named")
@@ -134,13 +134,13 @@ def test_mistakes_are_told_and_leave_nothing(task: Path, tmp_path: Path) -> None
     for arguments, code, words in (
         ((task, "--suite", "gue"), 3, "either labelled data or a suite"),
         ((task, "--data", task), 2, "DATA and --data both name"),
-        ((task, "--task", "tf/0"), 3, "are those of a suite"),
-        ((task, "--task", "multiclass"), 3, "--set task=multiclass says"),
+        ((task, "--task", "tf/0"), 3, "belong to a suite"),
+        ((task, "--task", "multiclass"), 3, "--set task=multiclass gives"),
         (("--suite", "gue", "--task", "tf/00"), 3, "did you mean"),
         (("--suite", "gue", "--task", "tf/0", "--data", tmp_path), 3, "findna fetch"),
         (("--suite", "gue", "-g", tmp_path / "none.fa"), 2, "-g goes with DATA"),
-        ((task, "--trust-remote-code"), 2, "goes with --hf"),
-        ((task, "--dev-as-train"), 3, "of a suite only"),
+        ((task, "--trust-remote-code"), 2, "needs --hf"),
+        ((task, "--dev-as-train"), 3, "only for tasks of a suite"),
         (("--negatives", tmp_path / "g.fa"), 2, "--negatives goes with DATA"),
         ((task, "--suite", "gue", "--negatives", tmp_path / "g.fa"), 2, "without --suite"),
         ((task, "--seeds", "0"), 2, "seeds"),

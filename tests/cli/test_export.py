@@ -48,7 +48,7 @@ def test_a_folder_to_give_away_is_written() -> None:
         "model.safetensors",
     }
     assert "# my-model" in Path("out/given/README.md").read_text()
-    assert "half precision moves" in result.stderr and result.stdout == ""
+    assert "half precision changes" in result.stderr and result.stdout == ""
 
 
 def test_an_existing_folder_needs_overwrite() -> None:
@@ -62,13 +62,13 @@ def test_an_existing_folder_needs_overwrite() -> None:
     ("arguments", "words"),
     [
         (("nowhere",), ("nowhere: no such model",)),
-        (("empty",), ("empty: this is no model folder",)),
+        (("empty",), ("empty: this is not a model folder",)),
         (("running",), ("running: this run has written no model yet", "--resume")),
-        (("strange",), ("strange/settings.yaml: is not the settings of a run",)),
-        (("model-a", "--name", "two words"), ("'two words' is no name", "letters")),
-        (("model-a", "--licence", "do what you like"), ("no identifier of a licence", "spdx")),
-        (("model-a", "--evaluation", "empty"), ("empty: is no evaluation", "findna evaluate")),
-        (("model-a", "--evaluation", "nowhere"), ("nowhere: is no evaluation",)),
+        (("strange",), ("strange/settings.yaml: is not the settings file of a run",)),
+        (("model-a", "--name", "two words"), ("'two words' is not a valid name", "letters")),
+        (("model-a", "--licence", "do what you like"), ("not a licence identifier", "spdx")),
+        (("model-a", "--evaluation", "empty"), ("empty: is not an evaluation", "findna evaluate")),
+        (("model-a", "--evaluation", "nowhere"), ("nowhere: is not an evaluation",)),
         (("model-a", "--regions", "nowhere.bed"), ("nowhere.bed: no such file",)),
         (("model-a", "--half", "-g", "nowhere.fa"), ("nowhere.fa",)),
     ],
@@ -87,4 +87,4 @@ def test_bad_input_is_named_and_leaves_nothing(
 
 def test_a_folder_cannot_go_to_standard_output() -> None:
     result = call("model-a", "-o", "-")
-    assert result.exit_code == 2 and "a folder is written" in result.stderr
+    assert result.exit_code == 2 and "the output is a folder" in result.stderr

@@ -96,7 +96,10 @@ def test_what_is_wrong_is_said() -> None:
     refused(call("two.fa", *task, "--target", "exon"), "no class or target 'exon'")
     refused(call("two.fa", *pretrained, "--target", "coding"), "--target")
     refused(call("two.fa", *task, "--target", "coding", "--window", "64"), "leave them out")
-    refused(call("two.fa", "-m", "seed0", "-m", "pretrained", "-o", "out"), "different questions")
+    refused(
+        call("two.fa", "-m", "seed0", "-m", "pretrained", "-o", "out"),
+        "not models of the same",
+    )
     refused(call("two.fa", "-m", "nowhere", "-o", "out"), "nowhere", "no such model")
     refused(call("chr1:1-10", *pretrained), "chr1:1-10", "-g")
     refused(call("chr1:390-410", *pretrained, "-g", "genome.fa"), "ends at 400")

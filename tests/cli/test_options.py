@@ -114,7 +114,7 @@ def test_a_file_of_one_preset_is_not_taken_for_another(tmp_path: Path) -> None:
     config.write_text("preset: tiny\nsampling: {window: 512}\n")
     named: dict[str, Any] = dict.fromkeys(flags.flags) | {"config": config, "set_": None}
     for other in ({"preset": "small"}, {"set_": ["preset=small"]}):
-        with pytest.raises(BadInput, match=r"preset tiny.* preset small is asked for"):
+        with pytest.raises(BadInput, match=r"preset tiny.* preset small is requested"):
             flags.take({**named, **other})
     assert flags.take({**named, "preset": "tiny"})["preset"] == "tiny"
     config.write_text("sampling: {window: 512}\n")
@@ -129,7 +129,11 @@ def test_settings_of_a_run_are_a_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("stesp: 3\n", "did you mean steps"), ("- 1\n", "holds no settings"), ("a: [\n", "not YAML")],
+    [
+        ("stesp: 3\n", "did you mean steps"),
+        ("- 1\n", "contains no settings"),
+        ("a: [\n", "not YAML"),
+    ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, problem: str) -> None:
     config = tmp_path / "c.yaml"
@@ -151,7 +155,7 @@ def test_set_wants_a_name_and_a_value(text: str) -> None:
 
 
 def test_set_wants_a_value_that_can_be_read() -> None:
-    with pytest.raises(typer.BadParameter, match="no YAML value"):
+    with pytest.raises(typer.BadParameter, match="not a YAML value"):
         _take(set_=["steps=["])
 
 
@@ -174,7 +178,7 @@ def test_a_bare_number_is_seconds_and_a_seed_is_no_monster() -> None:
 
 
 def test_set_below_a_value_is_refused() -> None:
-    with pytest.raises(typer.BadParameter, match="no section"):
+    with pytest.raises(typer.BadParameter, match="not a section"):
         _take(set_=["steps=3", "steps.more=1"])
 
 

@@ -55,7 +55,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_bed_becomes_a_track() -> None:
     result = call("a.bed", "-g", "genome.fa", "-m", "model", "-o", "out.bw")
     assert result.exit_code == 0, result.stderr
-    assert "out.bw: 3 windows, ln odds of yes over those of training" in result.stderr
+    assert "out.bw: 3 windows, ln odds of yes minus those in training" in result.stderr
     # A fresh head says 0.5 of everything: 3 times the odds of training.
     seen = read_track("out.bw", "chr1", 400, 900)
     assert np.isnan(seen[:100]).all() and np.isnan(seen[400:]).all()

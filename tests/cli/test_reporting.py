@@ -39,7 +39,7 @@ def test_a_run_of_another_process_is_left_alone(run: Path) -> None:
     assert not (run / "report.html").exists()
 
 
-@pytest.mark.parametrize("error", [BadInput("this run exists"), FullDisk("run")])
+@pytest.mark.parametrize("error", [BadInput("this run already exists"), FullDisk("run")])
 def test_nothing_is_written_after_refused_input_or_on_a_full_disk(
     run: Path, error: FindnaError
 ) -> None:

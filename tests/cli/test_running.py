@@ -74,7 +74,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("failed", 1, "error: it did not work"),
         ("settings", 2, "unknown setting"),
         ("bug", 1, "error: unexpected RuntimeError: an accident"),
-        ("peer", 1, "error: another process of this run ended; its message says why"),
+        ("peer", 1, "error: another process of this run ended; its own message says why"),
         ("interrupt", 130, "interrupted"),
         ("term", 143, "cleared up\nterminated"),
         ("full", 3, "error: out.tsv: the disk is full"),
@@ -119,7 +119,7 @@ def test_standard_input_is_read_once() -> None:
     assert _run("-", "--more", "x").returncode == 0
     for arguments in (("-", "--more", "-"), ("fine", "--more", "-", "--more", "-")):
         done = _run(*arguments)
-        assert done.returncode == 2 and "can be read once" in done.stderr
+        assert done.returncode == 2 and "can be read only once" in done.stderr
 
 
 def test_what_one_process_does_is_not_done_by_several(monkeypatch: pytest.MonkeyPatch) -> None:

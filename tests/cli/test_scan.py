@@ -108,7 +108,7 @@ def test_a_genome_from_standard_input() -> None:
 def test_no_regions_are_an_empty_valid_folder_and_a_warning() -> None:
     Path("none.bed").write_text("# nothing\n")
     result = call("scan", "genome.fa", "-m", "model", "-o", "out", *QUICK, "--regions", "none.bed")
-    assert result.exit_code == 0 and "nothing is asked" in result.stderr
+    assert result.exit_code == 0 and "no regions are given" in result.stderr
     assert Path("out/tracks.tsv").read_text().count("\n") == 5
 
 
@@ -118,8 +118,8 @@ WRONG = {
     "a step beyond the window": (("--step", "65"), "a step of 65 does not fit"),
     "an uneven step": (("--step", "33"), "window - step must be even"),
     "a region backwards": (("--regions", "chr1:9-5"), "ends before it starts"),
-    "a region off the end": (("--regions", "chr1:5-4000"), "lies beyond the chromosome"),
-    "another naming": (("--regions", "NC_1:5-40"), "names no chromosome of genome.fa"),
+    "a region off the end": (("--regions", "chr1:5-4000"), "extends beyond the chromosome"),
+    "another naming": (("--regions", "NC_1:5-40"), "has no chromosome of genome.fa"),
     "a BED that is not there": (("--regions", "simple.bed"), "no such file"),
     "a device that is not there": (
         ("--device", "mps" if sys.platform != "darwin" else "cuda"),
@@ -146,7 +146,7 @@ def test_wrong_files_and_places(place: Path) -> None:
 
 def test_usage() -> None:
     for flags, words in (
-        (("-o", "-"), "standard output can hold none"),
+        (("-o", "-"), "cannot go to standard output"),
         (("-o", "out", "--format", "wig"), "'wig' is not one of 'bigwig', 'bedgraph'"),
         (("-o", "out", "--strand", "reverse"), "'reverse' is not one of 'both', 'forward'"),
         (("-o", "out", "--bin", "0"), "--bin"),

@@ -179,18 +179,18 @@ def test_bad_input() -> None:
     refused(call("genome.fa", *out), "genome.fa, line 1: has 1 columns where a VCF has 8")
     refused(call("in.vcf", "-o", "out.txt"), "out.txt: the name does not say")
     refused(call("in.vcf", *out, "--circular", "chrX"), "has no chromosome 'chrX'")
-    refused(call("in.vcf", *out, "--shard", "3/2"), "'3/2' is no shard")
+    refused(call("in.vcf", *out, "--shard", "3/2"), "'3/2' is not a shard")
     written([row(p, OTHER[DNA[p - 1]], DNA[p - 1]) for p in range(100, 130)])
     refused(call("in.vcf", *out), "30 of 30 REF alleles", "wrong genome build?")
     refused(call("in.vcf", "-o", "-"), "wrong genome build?")
     written([row(100)], "##contig=<ID=chr1,length=9>")
     refused(call("in.vcf", *out), "chr1 has 9 bases here and 4,000 there", "wrong genome build?")
     written([row(100, chrom="NC_1")])
-    refused(call("in.vcf", *out), "names no chromosome of genome.fa: NC_1 here")
+    refused(call("in.vcf", *out), "has no chromosome of genome.fa: NC_1 here")
     written([row(100), "chr1\t5"])
     refused(call("in.vcf", *out), "in.vcf, line 4: has 2 columns where the header names 8")
     Path("in.vcf").write_bytes(gzip.compress(Path("in.vcf").read_bytes() * 99)[:-20])
-    refused(call("in.vcf", *out), "in.vcf: the gzip data is cut short")
+    refused(call("in.vcf", *out), "in.vcf: the gzip data is truncated")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_info_of_embeddings(written: Path, ending: str) -> None:
         pytest.importorskip("anndata")
     facts = _written("embed", "g.fa", "-m", "m", "--half", "-o", f"e.{ending}")
     assert facts["kind"] == f"embeddings ({ending})"
-    assert (facts["rows"], facts["width"], facts["vectors"]) == ("2", "32", "one a row")
+    assert (facts["rows"], facts["width"], facts["vectors"]) == ("2", "32", "one per row")
     assert (facts["model"], facts["pooling"], facts["dtype"]) == ("m", "mean", "float16")
     assert facts["window"] == "512" and facts["model_digest"].startswith("sha256:")
 
@@ -199,7 +199,7 @@ def test_info_of_embeddings(written: Path, ending: str) -> None:
 @pytest.mark.parametrize("ending", ["npz", "parquet"])
 def test_info_of_embeddings_of_bases(written: Path, ending: str) -> None:
     facts = _written("embed", "g.fa", "-m", "m", "--pooling", "base", "-o", f"e.{ending}")
-    assert (facts["rows"], facts["vectors"], facts["pooling"]) == ("2", "one a base", "base")
+    assert (facts["rows"], facts["vectors"], facts["pooling"]) == ("2", "one per base", "base")
 
 
 def test_info_of_other_archives(written: Path) -> None:
@@ -228,7 +228,7 @@ def test_info_of_a_track(written: Path, monkeypatch: pytest.MonkeyPatch) -> None
     facts = _facts(_call("info", "t.bw"))
     assert facts["mean"] == "-0.25" and "findna[tracks]" in facts["chromosomes"]
     Path("cut.bw").write_bytes(Path("t.bw").read_bytes()[:50])
-    assert "cut short" in _call("info", "cut.bw").stderr
+    assert "truncated" in _call("info", "cut.bw").stderr
 
 
 def test_info_of_an_h5ad_names_the_extra_that_is_missing(
@@ -305,7 +305,7 @@ def test_info_of_a_run_is_for_people(written: Path) -> None:
     ("start", "words"),
     [
         ("random initialisation", "random initialisation"),
-        ({"seed": 0}, "a model that does not say where it is from"),
+        ({"seed": 0}, "a model of unknown origin"),
         (
             {"task_data": "a.csv", "started_from": {"genome": "g.fa", "steps": 5}},
             "fine-tuned on a.csv, itself from genome g.fa, 5 steps",
@@ -314,14 +314,14 @@ def test_info_of_a_run_is_for_people(written: Path) -> None:
 )
 def test_info_says_what_a_model_began_with(written: Path, start: object, words: str) -> None:
     model = small_model()
-    metric = {"value": None, "reason": "one class only"}
+    metric = {"value": None, "reason": "the same class"}
     model.provenance = {
         "protocol": "5-fold cross-validation", "metrics": {"mcc": metric}, "started_from": start,
     }  # fmt: skip
     model.save("tuned")
     facts = _facts(_call("info", "tuned"))
     assert facts["started_from"] == words
-    assert facts["cross-validation mcc"] == "undefined (one class only)"
+    assert facts["cross-validation mcc"] == "undefined (the same class)"
 
 
 def test_settings_that_cannot_be_are_usage(fasta: Path, tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_a_run_goes_on_or_begins_anew(name: str, fasta: Path, tmp_path: Path) ->
     result = _call(name, fasta, "-o", tmp_path / "r", "--resume", "--overwrite")
     assert result.exit_code == 2 and "--resume" in result.stderr
     function = getattr(findna, name)
-    with pytest.raises(BadInput, match="give one of --resume and --overwrite"):
+    with pytest.raises(BadInput, match="give either --resume or --overwrite"):
         function(fasta, tmp_path / "r", resume=True, overwrite=True)
     assert not (tmp_path / "r").exists()
 

@@ -16,20 +16,20 @@ from typer.core import TyperCommand, TyperGroup
 from findna.model.published import PUBLISHED
 
 VERBS = {
-    "example": "Write a small simulated genome with tasks and variants to try everything on.",
+    "example": "Write a small simulated genome with tasks and variants to try every command on.",
     "pretrain": "Pretrain a model on a genome, without labels.",
     "finetune": "Train a model on labelled sequences and test it once.",
-    "predict": "Answer for every sequence of a file, in its order.",
-    "embed": "Write a vector for every sequence of a file, in its order.",
-    "score-variants": "Score every allele of a VCF; the same rows come out, in order.",
-    "mutagenesis": "Mutate every base of sequences and say what it does to the answer.",
-    "scan": "Scan a genome into tracks for a browser: surprise, components, classes.",
-    "search": "Find the regions of a genome that are most like a region or a sequence.",
+    "predict": "Predict for every sequence of a file, in file order.",
+    "embed": "Write a vector for every sequence of a file, in file order.",
+    "score-variants": "Score every allele of a VCF; its rows are written in the same order.",
+    "mutagenesis": "Mutate every base of sequences and show the effect on the prediction.",
+    "scan": "Turn a genome into browser tracks: surprise, components, classes.",
+    "search": "Find the regions of a genome most similar to a region or a sequence.",
     "evaluate": "Compare models with random weights and cheap baselines, on equal terms.",
     "doctor": "Check data, genome and model before time is spent.",
-    "fetch": "Bring genomes, benchmark data and models to the cache folder.",
-    "export": "Write a model folder to give away, with a model card of what is known.",
-    "info": "Say what a file, a model, a run or a task is.",
+    "fetch": "Download genomes, benchmark data and models to the cache folder.",
+    "export": "Write a model folder to share, with a model card of what is known.",
+    "info": "Describe a file, a model, a run or a task.",
 }
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -74,7 +74,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=_CONTEXT,
-    epilog=f"Models by name, for -m: {', '.join(PUBLISHED)}. findna info says which are here.",
+    epilog=f"Models by name, for -m: {', '.join(PUBLISHED)}. findna info says which are installed.",
 )
 
 
@@ -82,10 +82,10 @@ app = typer.Typer(
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """From a genome to an answer: DNA models, one command a step."""
+    """From a genome to an answer: DNA models, one command per step."""
 
 
 def main() -> None:

@@ -16,7 +16,9 @@ def doctor(
     given: dict[str, Any],
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATA]", help="Labelled sequences, as findna finetune takes them."),
+        typer.Argument(
+            metavar="[DATA]", help="Labelled sequences, in any form that findna finetune takes."
+        ),
     ] = None,
     genome: Annotated[
         Path | None,
@@ -25,23 +27,26 @@ def doctor(
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="A model or run, or the name of a preset.")
     ] = None,
-    vcf: Annotated[Path | None, typer.Option("--vcf", help="Variants, held against -g.")] = None,
-    bed: Annotated[Path | None, typer.Option("--bed", help="Intervals, held against -g.")] = None,
+    vcf: Annotated[Path | None, typer.Option("--vcf", help="Variants to check against -g.")] = None,
+    bed: Annotated[
+        Path | None, typer.Option("--bed", help="Intervals to check against -g.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write everything as JSON here.")
+        Path | None,
+        typer.Option("-o", "--output", help="Also write everything as JSON to this file."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Look data, genome and model over before time is spent.
+    """Check data, genome and model before time is spent.
 
-    One line a finding: ok, warn or stop. Exit code 3 if something would make a run worthless.
+    One line per finding: ok, warn or stop. Exit code 3 if something would make a run worthless.
     """
     if not any((data, genome, vcf, bed)):
         raise typer.BadParameter(
-            "give DATA, -g, --vcf or --bed: there is nothing to look at, or to hold a model against"
+            "give DATA, -g, --vcf or --bed: there is nothing to check, or to check a model against"
         )
     if str(output) == STDIN:
-        raise typer.BadParameter("-o is a file of its own: the findings go to standard output")
+        raise typer.BadParameter("-o must be a file: the findings go to standard output")
     if output is not None:
         refuse_existing(output, overwrite)
     settings = resolved(lambda: DoctorSettings.parse(given, source="settings"))

@@ -41,31 +41,31 @@ def embed(
         typer.Option(
             "--pooling",
             metavar="NAME,...",
-            help="What is read of a sequence, side by side: mean, max, summary, deviation; layers"
-            " are the means of all layers, deviations their deviations. base alone is a vector a"
-            " base (.npz, .parquet).",
+            help="Poolings to concatenate: mean, max, summary, deviation (of the last layer),"
+            " layers (means of all layers), deviations (standard deviations of all layers). base,"
+            " alone, keeps a vector per base (.npz, .parquet).",
         ),
     ] = "mean",
     strand: Annotated[
-        Strand, typer.Option("--strand", help="Average both strands, or read the given one.")
+        Strand, typer.Option("--strand", help="Average both strands, or read only the given one.")
     ] = "both",
     window: Annotated[
         int | None,
         typer.Option(
             "--window",
             min=8,
-            help="Bases read at once; longer records are cut and stitched. If not given, the"
-            " longest that the model was trained on.",
+            help="Bases read at once; longer records are cut and stitched. Default: the longest"
+            " the model was trained on.",
         ),
     ] = None,
     batch_bases: BatchBases = None,
     sequence_column: SequenceColumn = None,
     id_column: IdColumn = None,
-    half: Annotated[bool, typer.Option("--half", help="Keep 16 bits a number.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store 16 bits per number.")] = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Embed every sequence of a file, in its order, one vector each (or one a base)."""
+    """Embed every sequence of a file, in file order, as one vector (or one per base)."""
     findna.embed(
         inputs,
         model,

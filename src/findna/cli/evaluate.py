@@ -34,9 +34,9 @@ def evaluate(
         typer.Option(
             "-m",
             "--model",
-            help="A model or run, or NAME=FOLDER; NAME=FOLDER,FOLDER is one model a pretraining"
-            " seed; a preset is random weights alone. May be given several times; without it, the"
-            " model that comes with findna.",
+            help="A model or run, or NAME=FOLDER; NAME=FOLDER,FOLDER is one model per pretraining"
+            " seed; a preset means random weights. Repeatable. Default: the model that comes with"
+            " findna.",
         ),
     ] = None,
     suite: Annotated[
@@ -45,29 +45,29 @@ def evaluate(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(help="Tasks of the suite, such as tf/0 or 'prom/*'; all if not given."),
+        typer.Option(help="Tasks of the suite, such as tf/0 or 'prom/*'. Default: all."),
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
             "--data",
-            help="Folder of the suite's data; what findna fetch brought if not given. Without"
-            " --suite another way to give DATA.",
+            help="Folder of the suite's data. Default: where findna fetch puts it. Without"
+            " --suite, another way to give DATA.",
         ),
     ] = None,
     table: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Embeddings by row id, which take the probes, or predictions by row id and seed,"
-            " made anywhere. May be given several times."
+            help="Embeddings by row id, to which probes are fitted, or predictions by row id and"
+            " seed, made by any software. Repeatable."
         ),
     ] = None,
     hugging_face: Annotated[
         list[str] | None,
         typer.Option(
             "--hf",
-            help="A Hugging Face model that is on this machine (hf download NAME), by name or"
-            " folder: it takes the probes.",
+            help="A Hugging Face model on this machine (hf download NAME), by name or folder:"
+            " probes are fitted to its embeddings.",
         ),
     ] = None,
     trust_remote_code: Annotated[
@@ -77,32 +77,33 @@ def evaluate(
     negatives: Negatives = None,
     pretraining_genome: Annotated[
         Path | None,
-        typer.Option(help="FASTA the model was pretrained on: test rows are looked for in it."),
+        typer.Option(help="FASTA the model was pretrained on: it is searched for the test rows."),
     ] = None,
     rows_file: Annotated[
         Path | None,
         typer.Option(
             "--rows",
-            help="Write the rows that a model made elsewhere has to answer (id, task, split,"
-            " sequence, labels but those of test), a .tsv, .csv or .parquet, and stop: what it says"
-            " comes back by --table.",
+            help="Write the rows that a model made elsewhere has to predict (id, task, split,"
+            " sequence, labels except those of test) as .tsv, .csv or .parquet, and stop: its"
+            " output is then given with --table.",
         ),
     ] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Evaluate models beside random weights and cheap baselines, on equal terms.
+    """Compare models with random weights and cheap baselines, on equal terms.
 
-    Rows that choose never judge: the test split is read once a run, after every choice. The folder
-    holds every answer, tables with intervals and p-values, and a picture; one that is there is
+    No choice uses test rows: the test split is read once per run, after every choice. The folder
+    holds every prediction, tables with intervals and p-values, and a figure; an existing one is
     continued.
     """
     settings = resolved(lambda: EvaluateSettings.parse(given, source="settings"))
     if trust_remote_code and not hugging_face:
-        raise typer.BadParameter("--trust-remote-code goes with --hf, whose code it is")
+        raise typer.BadParameter("--trust-remote-code needs --hf, the model whose code is run")
     if suite and genome:
         raise typer.BadParameter(
-            "-g goes with DATA, for a BED; --pretraining-genome is what a model was pretrained on"
+            "-g goes with DATA, for a BED; for the genome a model was pretrained on, use"
+            " --pretraining-genome"
         )
     if suite is None and root is not None:
         if data is not None:
@@ -120,7 +121,7 @@ def evaluate(
             rows, suite=suite, tasks=task or (), root=root, settings=settings, genome=genome
         )
         write_tables(iter([asked]), rows_file, overwrite)
-        log.info("%s: %s rows to answer", rows_file, f"{len(asked):,}")
+        log.info("%s: %s rows to predict", rows_file, f"{len(asked):,}")
         return
     answers = [open_answers(path) for path in table or ()]
     result = findna.evaluate(
@@ -155,6 +156,6 @@ def evaluate(
         from findna.report.comparison import draw_comparison
 
         draw_comparison(result.table, result.published, output / "comparison.png")
-        log.info("tables and picture in %s; to read: %s", output, output / "table.md")
+        log.info("tables and figure in %s; start with %s", output, output / "table.md")
     if result.failed:
-        raise FindnaError("some runs could not be made:\n  " + "\n  ".join(result.failed))
+        raise FindnaError("some runs failed:\n  " + "\n  ".join(result.failed))

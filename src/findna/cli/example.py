@@ -12,7 +12,7 @@ from findna.files import log
 @verb()
 def example(
     output: Output,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed is another genome.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed gives another genome.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a small simulated genome, its annotation, labelled tasks and variants.

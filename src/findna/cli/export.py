@@ -17,21 +17,24 @@ def export(
     output: Output,
     half: Annotated[
         bool,
-        typer.Option("--half", help="Keep 16 bits a weight; what that changes is measured."),
+        typer.Option("--half", help="Store 16 bits per weight; the effect is measured."),
     ] = False,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name on the card; else that of the folder.")
+        str | None, typer.Option("--name", help="Name on the card. Default: that of the folder.")
     ] = None,
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(
             "--evaluation",
-            help="Folder of findna evaluate: its rows of this model go on the card; repeatable.",
+            help="Folder of findna evaluate: its results for this model go on the card."
+            " Repeatable.",
         ),
     ] = None,
     regions: Annotated[
         Path | None,
-        typer.Option("--regions", help="BED of what it was trained on; else the run's --include."),
+        typer.Option(
+            "--regions", help="BED of the regions it was trained on. Default: the run's --include."
+        ),
     ] = None,
     genome: Annotated[
         str | None,
@@ -39,23 +42,25 @@ def export(
             "-g",
             "--genome",
             help="FASTA of the run: --half is then checked on held-out windows, not on simulated"
-            " letters.",
+            " sequence.",
         ),
     ] = None,
-    species: Annotated[str | None, typer.Option("--species", help="For the card.")] = None,
+    species: Annotated[
+        str | None, typer.Option("--species", help="Species named on the card.")
+    ] = None,
     trained_on: Annotated[
-        str | None, typer.Option("--trained-on", help="What it has seen, in a line.")
+        str | None, typer.Option("--trained-on", help="What it was trained on, in one line.")
     ] = None,
     licence: Annotated[
         str | None,
-        typer.Option("--licence", help="SPDX identifier; else the licence of this package."),
+        typer.Option("--licence", help="SPDX identifier. Default: the licence of this package."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model folder to give away: weights, config, and a model card of what is known.
+    """Write a model folder to share: weights, config, and a model card of what is known.
 
-    The card says data, recipe, cost, results with intervals, leaks and limits, from the run folder;
-    where only a model is given it says what is unknown. The folder can be uploaded as it is.
+    The card states data, recipe, cost, results with intervals, leaks and limits, from the run
+    folder; for a model without its run it says what is unknown. The folder can be uploaded as is.
     """
     findna.export(
         model,

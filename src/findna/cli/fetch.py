@@ -36,21 +36,21 @@ def fetch(
             "-o",
             "--output",
             callback=no_stream,
-            help="The data folder; else one in the cache folder.",
+            help="Data folder. Default: one in the cache folder.",
         ),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all names.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be fetched; no network.")
+        bool, typer.Option("--dry-run", help="Show what would be downloaded; no network.")
     ] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
-            "--mirror", metavar="URL", help="A data folder served over HTTP, asked first."
+            "--mirror", metavar="URL", help="A data folder served over HTTP, tried first."
         ),
     ] = None,
     build: Annotated[
-        bool, typer.Option("--build", help="Build what is published as coordinates or rules.")
+        bool, typer.Option("--build", help="Build data published as coordinates or rules.")
     ] = False,
     genome: Annotated[
         list[str] | None,
@@ -58,22 +58,24 @@ def fetch(
             "-g",
             "--genome",
             metavar="[BUILD=]FASTA",
-            help="Genome to build from; else it is fetched.",
+            help="Genome to build from; otherwise downloaded.",
         ),
     ] = None,
     taxon: Annotated[
         list[str] | None,
-        typer.Option("--taxon", metavar="NAME=FASTA", help="mtcdna: mitogenomes of one class."),
+        typer.Option("--taxon", metavar="NAME=FASTA", help="For mtcdna: mitogenomes of one class."),
     ] = None,
     species: Annotated[
         Path | None,
-        typer.Option("--species", help="mtcdna: table of id and species; else read from headers."),
+        typer.Option(
+            "--species", help="For mtcdna: table of id and species. Default: read from headers."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fetch genomes, benchmark suites and models, checked, resumed, from mirrors in order.
+    """Download genomes, benchmark suites and models: verified, resumable, from several mirrors.
 
-    The only verb that opens a network connection. What was fetched stands in fetched.json.
+    The only command that opens a network connection. fetched.json lists what was downloaded.
     """
     settings = resolved(lambda: FetchSettings.parse(given, source="settings"))
     if list_all:
@@ -84,7 +86,7 @@ def fetch(
     if names[0] == MODEL and len(names) > 1:
         names = [f"{MODEL}/{name}" for name in names[1:]]
     if (genome or taxon or species) and not build:
-        raise typer.BadParameter("-g, --taxon and --species are what --build builds from: add it")
+        raise typer.BadParameter("-g, --taxon and --species are inputs of --build: add --build")
     sources = Sources(
         genomes=_named("-g", genome, key_needed=False),
         taxa={k: Path(v) for k, v in _named("--taxon", taxon, key_needed=True).items()},
@@ -114,7 +116,7 @@ def _named(option: str, texts: list[str] | None, *, key_needed: bool) -> dict[st
         name, equals, value = text.partition("=")
         if not (equals and name and value):
             if key_needed:
-                raise typer.BadParameter(f"{option} wants NAME=FASTA, not {text!r}")
+                raise typer.BadParameter(f"{option} expects NAME=FASTA, not {text!r}")
             name, value = "", text
         if name in found:
             whose = f" for {name}" if name else ""
@@ -137,7 +139,7 @@ def _plan(
             size = planned.file.size if planned.file.size is not None else "unknown"
             yield planned.target, size, planned.checksum, state, " ".join(planned.urls)
         if dataset.name == MTCDNA:
-            yield folder.path / MTCDNA, "", "", "to build from FASTA files of yours", ""
+            yield folder.path / MTCDNA, "", "", "to build from your FASTA files", ""
 
 
 def _say_rows(rows: Iterable[tuple[object, ...]]) -> None:

@@ -33,7 +33,7 @@ def finetune(
         typer.Option(
             "-m",
             "--model",
-            help="A model or run to start from, or a preset for random weights; without it, the"
+            help="A model or run to start from, or a preset for random weights. Default: the"
             " model that comes with findna.",
         ),
     ] = None,
@@ -41,7 +41,7 @@ def finetune(
     negatives: Negatives = None,
     device: Device = "auto",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on behind the finished folds of the run.")
+        bool, typer.Option("--resume", help="Continue the run after its finished folds.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:

@@ -15,10 +15,10 @@ def info(
         Path | None,
         typer.Argument(
             help="A FASTA, FASTQ, BED, VCF or label file, a model or its name, a run, another"
-            " file or folder that findna wrote, or a public suite or task by name (gue/tf/0);"
-            " without one the models that are known by name are listed."
+            " file or folder that findna wrote, or a public suite or task by name (gue/tf/0)."
+            " Default: list the models known by name."
         ),
     ] = None,
 ) -> None:
-    """Say what a file, a model, a run or a task is, one `name<TAB>value` a line."""
+    """Describe a file, a model, a run or a task, one `name<TAB>value` per line."""
     say(findna.info(path))

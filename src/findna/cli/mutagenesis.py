@@ -18,7 +18,7 @@ def mutagenesis(
         typer.Argument(
             metavar="IN",
             help="FASTA, FASTQ, CSV, TSV, parquet, BED with -g, - for stdin; or regions with -g,"
-            " chr7:1,001-2,000, counted from 1, both ends included.",
+            " chr7:1,001-2,000, 1-based, both ends included.",
         ),
     ],
     output: Output,
@@ -27,12 +27,12 @@ def mutagenesis(
         typer.Option(
             "-m",
             "--model",
-            help="A model, its run or its name; again for models that differ in their seed, whose"
-            " agreement is then measured. The one that comes with findna if not given.",
+            help="A model, its run or its name; repeat it for models that differ in their seed,"
+            " to measure their agreement. Default: the one that comes with findna.",
         ),
     ] = None,
     genome: Annotated[
-        Path | None, typer.Option("-g", "--genome", help="FASTA of a BED or of regions.")
+        Path | None, typer.Option("-g", "--genome", help="FASTA that a BED or regions refer to.")
     ] = None,
     target: Annotated[
         str | None,
@@ -40,12 +40,15 @@ def mutagenesis(
     ] = None,
     strand: Annotated[
         Strand | None,
-        typer.Option("--strand", help="Average both strands or read one; else as the model says."),
+        typer.Option(
+            "--strand",
+            help="Average both strands or read one. Default: as the model was fine-tuned.",
+        ),
     ] = None,
     window: Annotated[
         int | None,
         typer.Option(
-            "--window", min=16, help="Bases a pretrained model reads at once; else as trained."
+            "--window", min=16, help="Bases a pretrained model reads at once. Default: as trained."
         ),
     ] = None,
     sets: Annotated[
@@ -53,12 +56,12 @@ def mutagenesis(
         typer.Option(
             "--sets",
             min=2,
-            help="A pretrained model hides every so many-th base at once: as many passes a window"
-            " instead of one a base.",
+            help="A pretrained model hides every n-th base at once: n passes per window instead"
+            " of one per base.",
         ),
     ] = None,
     pictures: Annotated[
-        int, typer.Option("--pictures", min=0, help="Draw the first so many records.")
+        int, typer.Option("--pictures", min=0, help="How many records to draw, from the first.")
     ] = 10,
     batch_bases: BatchBases = None,
     sequence_column: SequenceColumn = None,
@@ -66,10 +69,10 @@ def mutagenesis(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Mutate every base and say what it does to the answer.
+    """Mutate every base and show the effect on the prediction.
 
     The folder holds effects.parquet (every substitution), ohe.npz and attr.npz for TF-MoDISco,
-    effects.bw where sequences have places, a heat map and a logo of the first records, and
+    effects.bw where sequences have coordinates, a heat map and a logo of the first records, and
     index.html, which says whether strands and models agree.
     """
     from findna.inference.attribution.files import FACTS

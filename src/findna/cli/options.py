@@ -24,11 +24,11 @@ PREFIXED = ("hiding", "validation", "views")
 
 _CONFIG = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file of settings, as in the settings.yaml of a run."),
+    typer.Option("--config", help="YAML file of settings, such as the settings.yaml of a run."),
 ]
 _SET = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="A.B=VALUE", help="Any one setting by its path in the YAML."),
+    typer.Option("--set", metavar="A.B=VALUE", help="Any one setting, by its path in the YAML."),
 ]
 
 
@@ -114,11 +114,11 @@ class SettingsOptions:
         name = str(self.settings.leading)
         if given[name] != led_by:
             raise BadInput(
-                f"is of {name} {led_by}, with what follows from it, and {name} {given[name]} is"
-                " asked for",
+                f"was written for {name} {led_by} and its settings, but {name} {given[name]} is"
+                " requested",
                 file=config,
-                remedy="leave --config away and give what is to differ by flags, or take out of the"
-                f" file {name} and all that the {name} is to decide",
+                remedy=f"drop --config and give the differing settings as flags, or remove {name}"
+                f" from the file with every setting that the {name} should decide",
             )
 
     def _give_way(self, given: dict[str, Any], layer: Layer) -> None:
@@ -141,7 +141,7 @@ class SettingsOptions:
         if isinstance(found, dict) and isinstance(found.get("settings"), dict):
             found = found["settings"]
         if not isinstance(found, dict):
-            raise BadInput("holds no settings", file=config, remedy="write `name: value` lines")
+            raise BadInput("contains no settings", file=config, remedy="write `name: value` lines")
         # As the run will read it: a recipe may stand behind what the file says.
         getattr(self.settings, "resolve", self.settings.parse)(found, source=str(config))
         return found
@@ -150,11 +150,11 @@ class SettingsOptions:
     def _assignment(text: str) -> tuple[tuple[str, ...], Any]:
         path, equals, value = text.partition("=")
         if not equals or not path:
-            raise typer.BadParameter(f"--set wants NAME=VALUE or A.B=VALUE, not {text!r}")
+            raise typer.BadParameter(f"--set expects NAME=VALUE or A.B=VALUE, not {text!r}")
         try:
             return tuple(path.split(".")), yaml.safe_load(value)
         except yaml.YAMLError:
-            raise typer.BadParameter(f"--set {path}: {value!r} is no YAML value") from None
+            raise typer.BadParameter(f"--set {path}: {value!r} is not a YAML value") from None
 
 
 def _flags(settings: type[BaseModel], path: tuple[str, ...]) -> Iterator[Flag]:
@@ -201,6 +201,6 @@ def _put(given: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
         # A section that a file names and leaves empty is None.
         inner = given[part] = {} if given.get(part) is None else given[part]
         if not isinstance(inner, dict):
-            raise typer.BadParameter(f"{part} is no section of the settings")
+            raise typer.BadParameter(f"{part} is not a section of the settings")
         given = inner
     given[path[-1]] = value

@@ -13,8 +13,8 @@ Negatives = Annotated[
     typer.Option(
         "--negatives",
         metavar="GENOME",
-        help="DATA holds positives only (BED or sequences): draw as many negatives from this FASTA,"
-        " alike in length, GC and repeats; task.csv in the output holds all rows.",
+        help="DATA holds positives only (BED or sequences): draw as many negatives from this"
+        " FASTA, matched in length, GC and repeats; task.csv in the output holds all rows.",
     ),
 ]
 

@@ -43,28 +43,32 @@ def predict(
         typer.Option(
             "--tile",
             metavar="WINDOW[,STEP]",
-            help="Cut the genome IN, or the regions IN of -g, into windows of so many bases.",
+            help="Cut the genome IN, or the regions IN of -g, into windows of WINDOW bases, one"
+            " every STEP bases.",
         ),
     ] = None,
     prevalence: Annotated[
         str | None,
         typer.Option(
             "--prevalence",
-            metavar="SHARE|CLASS=SHARE,...",
-            help="Turn probabilities to another share of the (second) class than in training.",
+            metavar="FREQUENCY|CLASS=FREQUENCY,...",
+            help="Adjust probabilities to a frequency of the (second) class other than in"
+            " training.",
         ),
     ] = None,
-    strand: Annotated[Strand | None, typer.Option("--strand", help="Overrules the model.")] = None,
+    strand: Annotated[
+        Strand | None, typer.Option("--strand", help="Default: as the model was fine-tuned.")
+    ] = None,
     batch_bases: BatchBases = None,
     sequence_column: SequenceColumn = None,
     id_column: IdColumn = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Answer for every sequence of a file, in its order, one row each; or along a genome.
+    """Predict for every sequence of a file, one row each, in file order; or along a genome.
 
-    p_CLASS is calibrated where fine-tuning had rows enough for it. A track holds ln odds of a class
-    minus those of its prevalence in training, or with --prevalence probabilities.
+    p_CLASS is calibrated if fine-tuning had enough rows for it. A track holds the ln odds of a
+    class minus those of its prevalence in training, or probabilities with --prevalence.
     """
     findna.predict(
         inputs,
@@ -106,6 +110,6 @@ def _prevalence(text: str | None) -> float | dict[str, float] | None:
         return shares
     except ValueError:
         raise typer.BadParameter(
-            "--prevalence is a share such as 0.01, or CLASS=SHARE,... with each class once,"
-            f" not {text!r}"
+            "--prevalence is a frequency such as 0.01, or CLASS=FREQUENCY,... with each class"
+            f" once, not {text!r}"
         ) from None

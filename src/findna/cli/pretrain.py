@@ -21,24 +21,24 @@ def pretrain(
     output: Output,
     given: dict[str, Any],
     start_from: Annotated[
-        Path | None, typer.Option("--from", help="Go on from the weights of this model or run.")
+        Path | None, typer.Option("--from", help="Continue from the weights of this model or run.")
     ] = None,
     regions: Annotated[
         str,
         typer.Option(
             help="FASTA of cut regions, named chrom:start-end: auto, off, 0-based, 1-based, or a"
-            " table of their places."
+            " table of their coordinates."
         ),
     ] = "auto",
     device: Device = "auto",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint of the run.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint of the run.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Pretrain a model on a genome, without labels.
 
-    The run folder holds the model, the settings, the numbers of the run and report.html.
+    The run folder holds the model, the settings, the metrics of the run and report.html.
     """
     refuse_both(resume, overwrite)
     start = preset_of(start_from)
@@ -56,8 +56,8 @@ def pretrain(
         )
     if not result.finished:
         log.warning(
-            "the time was over after %s of %s planned steps, in the middle of the schedule: "
-            "--resume makes the others",
+            "time was up after %s of %s planned steps, in the middle of the schedule: --resume"
+            " makes the rest",
             f"{result.steps:,}", f"{result.planned_steps:,}",
         )  # fmt: skip
     log.info(f"{result.steps:,} steps; {result.verdict}; model in {output / 'model'}")

@@ -30,20 +30,22 @@ from findna.settings import Settings
 def no_stream(output: Path | None) -> Path | None:
     """The folder a verb is to write."""
     if str(output) == STDIN:
-        raise typer.BadParameter("a folder is written, and standard output can hold none")
+        raise typer.BadParameter("the output is a folder, which cannot go to standard output")
     return output
 
 
 # The folder a verb writes. A verb that writes one file has an option of its own.
 Output = Annotated[
-    Path, typer.Option("-o", "--output", callback=no_stream, help="Where the result goes.")
+    Path, typer.Option("-o", "--output", callback=no_stream, help="Folder for the results.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 SomeModel = Annotated[
     str | None,
     typer.Option(
-        "-m", "--model", help="A model, its run or its name; else the one that comes with findna."
+        "-m",
+        "--model",
+        help="A model, its run or its name. Default: the one that comes with findna.",
     ),
 ]
 BatchBases = Annotated[
@@ -52,15 +54,17 @@ BatchBases = Annotated[
         "-b",
         "--batch-bases",
         min=1,
-        help="Bases a batch, which bounds memory; what suits the device if not given.",
+        help="Bases per batch, which limits memory. Default: what suits the device.",
     ),
 ]
-GenomeOfBed = Annotated[Path | None, typer.Option("-g", "--genome", help="FASTA of a BED.")]
+GenomeOfBed = Annotated[
+    Path | None, typer.Option("-g", "--genome", help="FASTA that a BED refers to.")
+]
 SequenceColumn = Annotated[
-    str | None, typer.Option("--sequence-column", help="Column of a table; else guessed.")
+    str | None, typer.Option("--sequence-column", help="Column of a table. Default: guessed.")
 ]
 IdColumn = Annotated[
-    str | None, typer.Option("--id-column", help="Column of a table; else guessed.")
+    str | None, typer.Option("--id-column", help="Column of a table. Default: guessed.")
 ]
 
 _S = TypeVar("_S", bound=Settings)
@@ -70,9 +74,9 @@ _SHARED = {
         Annotated[int | None, typer.Option("-@", "--threads", min=1, help="CPU threads.")],
         None,
     ),
-    "verbose": (Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")], False),
+    "verbose": (Annotated[bool, typer.Option("-v", "--verbose", help="Print more.")], False),
     "quiet": (
-        Annotated[bool, typer.Option("-q", "--quiet", help="Warnings and errors only.")],
+        Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")],
         False,
     ),
     "debug": (Annotated[bool, typer.Option("--debug", help="Show where an error arose.")], False),
@@ -133,7 +137,7 @@ def _refuse_stdin_twice(values: Mapping[str, Any]) -> None:
     inputs = (value for name, value in values.items() if name not in ("output", "rows_file"))
     given = chain.from_iterable(v if isinstance(v, list | tuple) else [v] for v in inputs)
     if sum(str(value) == STDIN for value in given) > 1:
-        raise typer.BadParameter("standard input (-) can be read once, and is named twice")
+        raise typer.BadParameter("standard input (-) can be read only once, but is named twice")
 
 
 class _Terminated(KeyboardInterrupt):
@@ -165,7 +169,7 @@ def _refuse_several(name: str) -> None:
     if count.isdigit() and int(count) > 1:
         raise BadInput(
             f"findna {name} runs in one process, not in {count}",
-            remedy="start it without torchrun (which sets WORLD_SIZE); pretrain takes several",
+            remedy="start it without torchrun (which sets WORLD_SIZE); only pretrain takes several",
         )
 
 
@@ -194,7 +198,7 @@ def resolved(make: Callable[[], _S]) -> _S:
 def refuse_both(resume: bool, overwrite: bool) -> None:
     """A run goes on or begins anew."""
     if resume and overwrite:
-        raise typer.BadParameter("give one of --resume, which goes on, and --overwrite")
+        raise typer.BadParameter("give either --resume, which continues, or --overwrite")
 
 
 def _prepare(threads: int | None, verbose: bool, quiet: bool) -> None:
@@ -273,11 +277,11 @@ def verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return verdict(FullDisk(error.filename or "standard output"))
     if _peer_is_gone(error):
-        return 1, "error: another process of this run ended; its message says why"
+        return 1, "error: another process of this run ended; its own message says why"
     if _out_of_memory(error):
         return (
             1,
-            "error: out of memory; a smaller batch, a shorter window or a smaller preset helps",
+            "error: out of memory\n  try a smaller batch, a shorter window or a smaller preset",
         )
     kind = type(error).__name__
     return 1, f"error: unexpected {kind}: {error}\n  --debug shows where; please report it"

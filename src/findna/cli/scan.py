@@ -20,7 +20,8 @@ def scan(
         typer.Option(
             "--tracks",
             metavar="A,B",
-            help=f"Of {', '.join(KINDS)}. Default: classes if the model has any, else the others.",
+            help=f"Any of {', '.join(KINDS)}. Default: classes if the model has any, else the"
+            " others.",
         ),
     ] = None,
     regions: Annotated[
@@ -28,65 +29,72 @@ def scan(
         typer.Option(
             "--regions",
             metavar="BED|CHROM:START-END",
-            help="A BED, or a region counted from 1, both ends included (several times). Default:"
-            " the whole genome.",
+            help="A BED, or a 1-based region, both ends included (repeatable). Default: the whole"
+            " genome.",
         ),
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option("--window", min=1, help="Bases read at once. Default: as the model learned."),
+        typer.Option("--window", min=1, help="Bases read at once. Default: as trained."),
     ] = None,
     step: Annotated[
         int | None,
-        typer.Option("--step", min=1, help="From window to window. Default: half a window."),
+        typer.Option(
+            "--step", min=1, help="Bases from one window to the next. Default: half a window."
+        ),
     ] = None,
     bin: Annotated[
         int | None,
         typer.Option(
-            "--bin", min=1, help="Bases a value of surprise. Default: 1, above 200 Mb 10."
+            "--bin", min=1, help="Bases per value of surprise. Default: 1; above 200 Mb, 10."
         ),
     ] = None,
     components: Annotated[
-        int, typer.Option("--components", min=1, help="How many principal components.")
+        int, typer.Option("--components", min=1, help="Number of principal components.")
     ] = 3,
     sets: Annotated[
         int,
         typer.Option(
-            "--sets", min=1, help="Surprise hides one base in so many at once; 8 costs twice 4."
+            "--sets",
+            min=1,
+            help="For surprise, hide one base in n at a time; 8 takes twice as long as 4.",
         ),
     ] = 4,
     strand: Annotated[
         Strand | None,
         typer.Option(
             "--strand",
-            help="Default: both; of classes what fine-tuning decided.",
+            help="Default: both; for classes, as the model was fine-tuned.",
         ),
     ] = None,
     format: Annotated[
-        Literal["bigwig", "bedgraph"], typer.Option("--format", help="Of the tracks.")
+        Literal["bigwig", "bedgraph"], typer.Option("--format", help="File format of the tracks.")
     ] = "bigwig",
     embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Keep the vectors of windows as parquet.")
+        bool, typer.Option("--embeddings", help="Keep the window vectors as parquet.")
     ] = False,
     assembly: Annotated[
         str | None,
-        typer.Option("--assembly", help="Name at UCSC and IGV, if it has one: hg38, sacCer3."),
+        typer.Option(
+            "--assembly", help="Name of the genome at UCSC and IGV, if any: hg38, sacCer3."
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Of the sample that components are fitted on.")
+        int, typer.Option("--seed", help="Seed of the sample on which components are fitted.")
     ] = 0,
     batch_bases: BatchBases = None,
     precision: Annotated[
         Literal["fp32", "bf16", "auto"],
         typer.Option(
             "--precision",
-            help="bf16 is faster where hardware has it, and off by up to about 0.01 bits a base.",
+            help="bf16 is faster where the hardware supports it, and differs by up to about 0.01"
+            " bits per base.",
         ),
     ] = "fp32",
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Scan a genome into tracks: surprise of bases, components and classes of windows."""
+    """Turn a genome into tracks: surprise of bases, components and classes of windows."""
     findna.scan(
         genome,
         model,

@@ -32,14 +32,14 @@ def score_variants(
     model: SomeModel = None,
     circular: Annotated[
         list[str] | None,
-        typer.Option("--circular", help="Chromosome to read across its origin; may be repeated."),
+        typer.Option("--circular", help="Chromosome to read across its origin. Repeatable."),
     ] = None,
     strand: Annotated[
-        Strand, typer.Option("--strand", help="Average both strands, or read the given one.")
+        Strand, typer.Option("--strand", help="Average both strands, or read only the given one.")
     ] = "both",
     window: Annotated[
         int | None,
-        typer.Option("--window", min=1, help="Bases the model sees; else what it was trained on."),
+        typer.Option("--window", min=1, help="Bases the model sees. Default: as trained."),
     ] = None,
     percentiles: Annotated[
         bool,
@@ -50,10 +50,11 @@ def score_variants(
     ] = True,
     shard: Annotated[
         str | None,
-        typer.Option("--shard", metavar="i/n", help="Score part i of n only, for a job array."),
+        typer.Option("--shard", metavar="i/n", help="Score only part i of n, for a job array."),
     ] = None,
     merge: Annotated[
-        bool, typer.Option("--merge", help="Join the shards IN to what one job would write.")
+        bool,
+        typer.Option("--merge", help="Merge the shards IN into what a single job would write."),
     ] = False,
     batch_bases: BatchBases = None,
     device: Device = "auto",
@@ -63,7 +64,7 @@ def score_variants(
     if merge:
         given = (genome, model, circular, shard, window, batch_bases, not percentiles)
         if any(given) or strand != "both" or device != "auto":
-            raise typer.BadParameter("--merge takes shards, -o and --overwrite only")
+            raise typer.BadParameter("--merge takes only shards, -o and --overwrite")
         findna.merge_shards(inputs, output, overwrite=overwrite)
         return
     if genome is None:

@@ -24,75 +24,88 @@ def search(
         list[str],
         typer.Argument(
             metavar="QUERY...",
-            help="chr7:1,001-2,000 (1-based closed), FASTA, FASTQ, CSV, TSV, parquet, BED; - is "
-            "stdin.",
+            help="chr7:1,001-2,000 (1-based, both ends included), FASTA, FASTQ, CSV, TSV,"
+            " parquet, BED; - is stdin.",
         ),
     ],
     genome: Annotated[
         Path,
-        typer.Option("-g", "--genome", help="FASTA that is searched; regions and BED lie in it."),
+        typer.Option(
+            "-g", "--genome", help="FASTA to search; regions and BED queries refer to it."
+        ),
     ],
     output: Annotated[
         str,
         typer.Option(
             "-o",
             "--output",
-            help=".tsv, .csv, .parquet, or .bed of six columns; - is a TSV on stdout.",
+            help=".tsv, .csv, .parquet, or six-column .bed; - is a TSV on stdout.",
         ),
     ],
     model: SomeModel = None,
     index: Annotated[
         Path | None,
-        typer.Option("--index", help="Folder of the index; made if absent. Else in the cache."),
+        typer.Option(
+            "--index", help="Folder of the index, built if absent. Default: in the cache."
+        ),
     ] = None,
     regions: Annotated[
-        Path | None, typer.Option("--regions", help="BED; only what it covers is searched.")
+        Path | None, typer.Option("--regions", help="BED; search only the regions it covers.")
     ] = None,
     window: Annotated[
         int | None,
         typer.Option(
             "--window",
             min=1,
-            help="Bases of a window; of a new index else as the model was trained.",
+            help="Bases per window. Default for a new index: as trained.",
         ),
     ] = None,
     step: Annotated[
         int | None,
         typer.Option(
-            "--step", min=1, help="Bases between windows; of a new index else half of one."
+            "Bases from one window to the next. Default for a new index: half a window.",
+            min=1,
+            help="Bases between windows; of a new index else half of one.",
         ),
     ] = None,
     max_n: Annotated[
         float | None,
         typer.Option(
-            "--max-n", help="Largest share of N of a window, below 1; of a new index else 0.1."
+            "--max-n",
+            help="Largest fraction of N in a window, below 1. Default for a new index: 0.1.",
         ),
     ] = None,
     strand: Annotated[
-        Strand | None, typer.Option("--strand", help="Strands averaged; of a new index else both.")
+        Strand | None,
+        typer.Option("--strand", help="Strands to average. Default for a new index: both."),
     ] = None,
     whiten: Annotated[
         bool | None,
         typer.Option(
             "--whiten/--no-whiten",
-            help="Bring all directions of the vectors to one spread; of a new index else yes.",
+            help="Scale all directions of the vectors to equal variance. Default for a new index:"
+            " yes.",
         ),
     ] = None,
     k: Annotated[
-        int, typer.Option("-k", min=1, help="Hits a query, or each window of a longer one.")
+        int, typer.Option("-k", min=1, help="Hits per query, or per window of a longer one.")
     ] = 20,
     min_similarity: Annotated[
         float | None,
-        typer.Option("--min-similarity", help="Hits are at least so similar, -1 to 1."),
+        typer.Option("--min-similarity", help="Report only hits at least this similar, -1 to 1."),
     ] = None,
     include_self: Annotated[
-        bool, typer.Option("--include-self", help="Also windows over the query's own place.")
+        bool,
+        typer.Option(
+            "--include-self", help="Also report windows that overlap the query's own position."
+        ),
     ] = False,
     all_windows: Annotated[
-        bool, typer.Option("--all-windows", help="Also windows that overlap a better hit.")
+        bool, typer.Option("--all-windows", help="Also report windows that overlap a better hit.")
     ] = False,
     engine: Annotated[
-        Literal["torch", "faiss"], typer.Option("--engine", help="Both are exact.")
+        Literal["torch", "faiss"],
+        typer.Option("--engine", help="Both are exact; faiss is faster for many queries."),
     ] = "torch",
     batch_bases: BatchBases = None,
     sequence_column: SequenceColumn = None,
@@ -100,7 +113,7 @@ def search(
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Find the regions of a genome that are most like a region or a sequence."""
+    """Find the regions of a genome most similar to a region or a sequence."""
     findna.search(
         queries,
         genome,
