@@ -82,7 +82,7 @@ def void(_: object) -> None:
 
 FASTA = {
     "not a FASTA": (written("hello\n"), "bad, line 1: is not a FASTA"),
-    "empty": (written(""), "bad: holds no sequence"),
+    "empty": (written(""), "bad: has no sequences"),
     "truncated gzip": (written(gzip.compress(dna(9000).encode())[:900]), "bad: the gzip data"),
     "duplicate names": (written(f">a\n{dna(900)}\n>a\n{dna(900)}\n"), "bad, record a, line 3"),
     "protein": (written(">p\nMKVLAAGIVGLLLAQ\n"), "bad, record p, line 2: unknown letter 'L'"),
@@ -103,7 +103,7 @@ def test_a_genome_that_is_none(what: str, place: Path) -> None:
 
 
 BED = {
-    "off the chromosome": ("chr2\t5\t90\nchr2\t7900\t8100\n", "bad, line 2: chr2:7900-8100: lies"),
+    "off the chromosome": ("chr2\t5\t90\nchr2\t7900\t8100\n", "line 2: chr2:7900-8100: extends"),
     "of another naming": ("NC_1\t5\t90\n", "bad: has no chromosome of genome.fa"),
     "backwards": ("chr1\t90\t5\n", "bad, line 1: chr1:90-5: end is before start"),
     "without numbers": ("chr1\tten\t90\n", "bad, line 1: start is 'ten'"),
@@ -188,7 +188,7 @@ def changed_version(version: object) -> None:
 MODELS: dict[str, tuple[Callable[[], None], str]] = {
     "a missing tensor": (lambda: changed_weights("missing"), "base_head.weight is missing"),
     "a changed shape": (lambda: changed_weights("shape"), "base_head.weight has shape (4, 17)"),
-    "weights that are no numbers": (lambda: changed_weights("nan"), "base_head.weight holds"),
+    "weights that are no numbers": (lambda: changed_weights("nan"), "base_head.weight has"),
     "an unknown version": (lambda: changed_version(99), "config.json: format version 99"),
     "no description": (
         lambda: Path("model/config.json").unlink(),

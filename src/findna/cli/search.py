@@ -63,9 +63,9 @@ def search(
     step: Annotated[
         int | None,
         typer.Option(
-            "Bases from one window to the next. Default for a new index: half a window.",
+            "--step",
             min=1,
-            help="Bases between windows; of a new index else half of one.",
+            help="Bases from one window to the next. Default for a new index: half a window.",
         ),
     ] = None,
     max_n: Annotated[
