@@ -177,7 +177,7 @@ def test_bad_input() -> None:
     out = ("-o", "out.vcf.gz")
     refused(call("no.vcf", *out), "no.vcf: no such file")
     refused(call("genome.fa", *out), "genome.fa, line 1: has 1 columns where a VCF has 8")
-    refused(call("in.vcf", "-o", "out.txt"), "out.txt: file name does not say")
+    refused(call("in.vcf", "-o", "out.txt"), "out.txt: the file name does not say")
     refused(call("in.vcf", *out, "--circular", "chrX"), "has no chromosome 'chrX'")
     refused(call("in.vcf", *out, "--shard", "3/2"), "'3/2' is not a shard")
     written([row(p, OTHER[DNA[p - 1]], DNA[p - 1]) for p in range(100, 130)])

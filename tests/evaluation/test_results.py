@@ -202,7 +202,7 @@ BREAKAGES = {
     "another seed": (_edit(seed=4), "moved or renamed"),
     "half the answers": (lambda f: _truncate(f.with_suffix(".parquet")), "0.parquet: is broken"),
     "no answers": (lambda f: f.with_suffix(".parquet").unlink(), "0.parquet: is missing"),
-    "other rows": (_edit(rows=7), "0.parquet: holds 80 rows, 7 were judged"),
+    "other rows": (_edit(rows=7), "0.parquet: holds 80 rows, but 7 were judged"),
     "other classes": (_edit(classes=["no", "maybe"]), "0.parquet: has no column p_maybe"),
 }
 
@@ -415,7 +415,7 @@ def test_chance_is_that_of_the_commonest_answer():
     assert warned(low) == []
     assert "above chance (0.500) that is 90 % of the best" in warned(high)[0]
     (line,) = warned(_scores("accuracy", model=0.9, composition=0.85))
-    assert "not judged" in line
+    assert "not compared" in line
     assert warned(_scores(model=0.0, composition=0.2)) == []
     assert warned(_scores(model=0.5)) == []
 
@@ -464,7 +464,7 @@ def test_the_page_keeps_published_figures_in_a_block_of_their_own(folder):
     ]
     assert "dev-selected. mcc:" in text and "learned from fewer rows" not in text
     found.table["notes"] = "reduced: 5 of 9 training rows"
-    assert "kmer of this evaluation, which learned from fewer rows" in to_markdown(found, PUBLISHED)
+    assert "kmer of this evaluation, trained on fewer rows" in to_markdown(found, PUBLISHED)
     assert "0.720" not in {cell for row in ours for cell in row} and "0.556" not in text
     assert over[2][0] == "composition"
     assert "Protocol: official splits; test rows read once." in text
