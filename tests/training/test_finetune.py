@@ -817,7 +817,10 @@ def test_a_place_that_is_taken_is_told_before_anything_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("train", "said"),
-    [("probe", "none, only probes"), ("full", "at most 13 of 1 epochs each; a test split")],
+    [
+        ("probe", "none, only probes"),
+        ("full", "at most 13 of 1 epochs each; fewer with a test split"),
+    ],
 )
 def test_how_much_training_is_ahead_is_said(tmp_path, caplog, train, said):
     """Three folds of four trainings (three parts, and what they chose), and the last one."""

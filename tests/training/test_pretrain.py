@@ -643,7 +643,7 @@ def test_all_processes_read_the_same_genome(
 ) -> None:
     told: dict[str, str] = {genome.digest: "sha256:of the first"}
     monkeypatch.setattr(pretrain_module, "agreed", lambda _, value: told.get(value, value))
-    with pytest.raises(BadInput, match="another genome for process 0 than for the first"):
+    with pytest.raises(BadInput, match="a different genome for process 0 than for the first"):
         pretrain(genome, tmp_path / "run", settings(), device="cpu")
     assert not (tmp_path / "run").exists()
 

@@ -423,7 +423,7 @@ def test_with_more_rows_than_the_probe_sees_an_epoch_tells_what_is_read(
     found, seen = raced(monkeypatch, losses)
     assert found == chosen
     assert seen == [(LAYERED, "both", 400, 1), (PLACED, "forward", 400, 1)]
-    assert "after an epoch a head that reads mean+max+summary+layers" in caplog.text
+    assert "after one epoch, a head that reads mean+max+summary+layers" in caplog.text
 
 
 @pytest.mark.parametrize(
