@@ -122,11 +122,11 @@ def test_words_that_the_tokenizer_does_not_know_are_no_vectors(folder, rng, capl
     model = HuggingFaceEmbedder(folder, strand="forward", device="cpu")
     backend = model.tokenizer.backend_tokenizer
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()  # as k-mers are told apart
-    with pytest.raises(BadInput, match="knows no word of 2 of 2 sequences") as refused:
+    with pytest.raises(BadInput, match="recognises no word in 2 of 2 sequences") as refused:
         model.embed(sequences(rng, (20, 30)))
     assert "--table" in str(refused.value)
     model.embed(sequences(rng, (1, 30)))
-    assert "knows no word of 1 of 2 sequences" in caplog.text
+    assert "recognises no word in 1 of 2 sequences" in caplog.text
 
 
 def test_a_sequence_of_which_the_tokenizer_leaves_nothing_is_refused(folder):
@@ -135,7 +135,7 @@ def test_a_sequence_of_which_the_tokenizer_leaves_nothing_is_refused(folder):
     backend = model.tokenizer.backend_tokenizer
     backend.model = tokenizers.models.BPE({letter: 5 + n for n, letter in enumerate("ACGT")}, [])
     backend.post_processor = tokenizers.processors.Sequence([])
-    with pytest.raises(BadInput, match="knows no word of 1 of 2 sequences"):
+    with pytest.raises(BadInput, match="recognises no word in 1 of 2 sequences"):
         model.embed([encode("NNN"), encode("ACGT")])
 
 
@@ -224,7 +224,7 @@ def test_weights_that_the_files_lack_are_said(folder, tmp_path, caplog):
 
 
 def test_a_model_that_is_not_here_is_not_asked_for_elsewhere(transformers):
-    with pytest.raises(BadInput, match=r"(?s)neither a folder here nor .*hf download some/model"):
+    with pytest.raises(BadInput, match=r"(?s)neither a folder nor .*hf download some/model"):
         HuggingFaceEmbedder("some/model", device="cpu")
 
 
