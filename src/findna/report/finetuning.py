@@ -120,8 +120,8 @@ def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
 
 
 _CALIBRATION = (
-    " Of rows with a probability of 0.8 of {asked}, 8 in 10 should be so: the dashed line. The"
-    " expected calibration error is the mean distance from it."
+    " The curve compares the predicted probability of {asked} with how often it is right; on the"
+    " dashed line the two agree. The expected calibration error is the mean distance from it."
 )
 
 
