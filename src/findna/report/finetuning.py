@@ -120,8 +120,9 @@ def _rules_of_reading(trained: Sequence[str], settings: Row) -> list[str]:
 
 
 _CALIBRATION = (
-    " The curve compares the predicted probability of {asked} with how often it is right; on the"
-    " dashed line the two agree. The expected calibration error is the mean distance from it."
+    " The curve compares the mean probability of {asked} with the share of rows that belong to it;"
+    " on the dashed line the two agree. The expected calibration error is the mean distance from"
+    " it."
 )
 
 
