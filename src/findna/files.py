@@ -97,9 +97,10 @@ def printable(file: str | Path) -> str:
 
 
 def first_of(names: Iterable[object], most: int = 5) -> str:
-    """The first names for a message, and dots where there are more."""
+    """The first names for a message, and how many more there are."""
     shown = list(map(str, names))
-    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 # Reading --------------------------------------------------------------------------------------

@@ -410,7 +410,8 @@ def test_names_that_match_nothing_or_two(write: Callable[..., Path]) -> None:
     text = "".join(f">s{i}\nA\n" for i in range(7)) + ">1\nA\n>chr1\nC\n"
     genome = Genome.open(write(text))
     assert (genome.resolve("1"), genome.resolve("chr1")) == ("1", "chr1")
-    with pytest.raises(BadInput, match=r"no chromosome 'Chr1'; it has s0, s1, s2, s3, s4, \.\.\."):
+    known = "it has s0, s1, s2, s3, s4 and 4 more"
+    with pytest.raises(BadInput, match=f"no chromosome 'Chr1'; {known}"):
         genome.resolve("Chr1")
     assert genome.resolve_all(["chr1", "nope"], source="x.bed") == {"chr1": "chr1"}
     with pytest.raises(BadInput, match=r"x\.bed: has no chromosome of .*: p, q here, s0, s1"):

@@ -7,7 +7,6 @@ the same settings never sees its validation data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +22,7 @@ from findna.data.sampling import (
     sizes_of,
     usable_runs,
 )
-from findna.files import BadInput, log
+from findna.files import BadInput, first_of, log
 from findna.sequence.genome import Genome
 from findna.sequence.intervals import bases_in, subtract
 
@@ -82,13 +81,13 @@ def _split_named(genome: Genome, runs: Runs, settings: SamplingSettings) -> Spli
         runs[~held],
         runs[held],
         bases_in(runs),
-        f"held out by name: {_list(named)}",
+        f"held out by name: {first_of(named)}",
         named,
     )
     if not LEAST_HELD_OUT <= split.fraction <= MOST_HELD_OUT:
         log.warning(
             "%s holds %.2g %% of the usable bases; 2 to 10 %% is usual for validation",
-            _list(named),
+            first_of(named),
             100 * split.fraction,
         )
     return split
@@ -121,7 +120,7 @@ def _split_contigs(
         runs[~held],
         runs[held],
         usable,
-        f"held out {len(names)} of {len(chroms):,} contigs by a hash of names: {_list(names)}",
+        f"held out {len(names)} of {len(chroms):,} contigs by a hash of names: {first_of(names)}",
         names,
     )
 
@@ -226,7 +225,3 @@ def _spans(genome: Genome, chrom: str, start: int, end: int) -> Runs:
 def _name_hash(seed: int, name: str, number: int = 0) -> bytes:
     """Sort key for a random order that does not depend on the order of the file."""
     return hashlib.blake2b(f"{seed}:{name}:{number}".encode(), digest_size=8).digest()
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from findna.data.label_files import read_parts
 from findna.data.labelled import LabelledData, LabelledSplit, Labels
 from findna.data.parts import LabelSettings, Part, TaskKind
-from findna.files import BadInput, log, refuse_stream
+from findna.files import BadInput, first_of, log, refuse_stream
 from findna.sequence.genome import Genome
 from findna.sequence.tables import MISSING
 
@@ -30,6 +30,7 @@ _MOST_NUMBER_CLASSES = 50
 _MOST_STRANGE = 0.1
 # In more rows than this, labels are row names if there are more of them than half the rows.
 _FEW_NAMES = 20
+_CLASSES_SHOWN = 12
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 # Stricter than float(), for which 1_2 is 12: names of clusters look like that.
 _NUMBER = re.compile(
@@ -97,7 +98,7 @@ def understand(parts: Mapping[str, Part], settings: LabelSettings, *, source: st
     }
     sizes = ", ".join(f"{name} {len(split):,} rows" for name, split in splits.items())
     positive = f"; {meaning[1]} is the positive class" if kind == "binary" else ""
-    over = f"{_listed(meaning)}{_how(settings)}{positive}"
+    over = f"{first_of(meaning, _CLASSES_SHOWN)}{_how(settings)}{positive}"
     log.info("%s: %s; %s task over %s", source, sizes, kind, over)
     return LabelledData(splits, kind, meaning, source)
 
@@ -112,11 +113,6 @@ def _same_columns(part: Part, columns: tuple[str, ...]) -> Part:
             file=part.source,
         )
     return replace(part, columns=columns)
-
-
-def _listed(classes: Sequence[str]) -> str:
-    shown = ", ".join(classes[:12])
-    return f"{shown} and {len(classes) - 12} more" if len(classes) > 12 else shown
 
 
 def _how(settings: LabelSettings) -> str:
@@ -242,7 +238,9 @@ def _check_classes(
 ) -> None:
     rows = len(part.words)
     if kind in ("binary", "multiclass") and len(classes) < 2:
-        problem = f"all {rows:,} training rows have the same class: {_listed(classes)}"
+        problem = (
+            f"all {rows:,} training rows have the same class: {first_of(classes, _CLASSES_SHOWN)}"
+        )
         if not classes:
             problem = f"no row has a label in {part.columns[0]}"
         raise BadInput(problem, file=part.source, remedy=_TWO_CLASSES)
@@ -256,7 +254,8 @@ def _check_classes(
         )
     if kind == "binary" and len(classes) > 2:
         raise BadInput(
-            f"a binary task has two classes, found {len(classes)}: {_listed(classes)}",
+            f"a binary task has two classes, found {len(classes)}:"
+            f" {first_of(classes, _CLASSES_SHOWN)}",
             file=part.source,
             remedy=f"use {_kind_is('multiclass')} or {_kind_is('regression')}",
         )
@@ -293,7 +292,8 @@ def _class_of(word: str, at: int, part: Part, number: Mapping[str, int]) -> int:
         raise part.bad(problem, at, "fill it in or remove the row")
     if word not in number:
         raise part.bad(
-            f"label {word!r} does not occur in training, which has {_listed(list(number))}",
+            f"label {word!r} does not occur in training, which has"
+            f" {first_of(number, _CLASSES_SHOWN)}",
             at,
             "add rows of this class to training, or remove it here",
         )
